@@ -1,0 +1,50 @@
+/** Why something was refused, delayed or cut: the closed list of reason codes, the same in every protocol, event and screen. */
+export type Reason =
+  | 'not_authorised' // the login's token, target or role
+  | 'verdict_throttle'
+  | 'verdict_hold'
+  | 'verdict_block'
+  | 'verdict_kill'
+  | 'cap_rows_statement'
+  | 'cap_bytes_statement'
+  | 'cap_rows_window'
+  | 'cap_bytes_window'
+  | 'cap_commands'
+  | 'cap_sessions'
+  | 'statement_too_large'
+  | 'recording_unavailable'
+  | 'control_stale' // the folded control state is older than allowed
+  | 'session_expired'
+  | 'unsupported' // a protocol step that would blind the gate
+  | 'draining'
+
+export type Action = 'allow' | 'throttle' | 'hold' | 'block' | 'kill' | 'cap'
+
+/** What the gate decided about one command or login, and who made it decide so. Empty strings where nobody did. */
+export interface Decision {
+  /** Shown to the client on a refusal, searchable in the trail. */
+  readonly id: string
+  readonly action: Action
+  readonly reason: Reason | ''
+  /** Name of the rule or cap. */
+  readonly rule: string
+  readonly verdictId: string
+  readonly approvalId: string
+  readonly policyVersion: string
+  /** False where observe mode only recorded what would have been enforced. */
+  readonly enforced: boolean
+  /** How long the command was held back before it was forwarded or refused, microseconds. */
+  readonly delayUs: number
+}
+
+/** What a protocol turns into its own native refusal. Never names a backend's user, host or secret. */
+export interface Refusal {
+  readonly decision: Decision
+  readonly reason: Reason
+  /** One sentence for the person or agent that reads it. */
+  readonly message: string
+  /** What to do about it. */
+  readonly hint: string
+  /** When a retry can succeed, milliseconds from now; undefined where waiting does not help. */
+  readonly retryAfterMs?: number
+}
