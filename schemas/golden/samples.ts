@@ -1,0 +1,163 @@
+/**
+ * One event of each kind with every field filled (or a branch of every union taken) in today's shape: what write.ts
+ * turns into golden files. The compiler refuses it where a schema gained a field. Old golden files never change.
+ */
+import type { Events } from '@portcullis/platform/codec'
+
+const startedAt = 1_795_000_000_000_000
+
+const identity = {
+  issuer: 'https://issuer.example',
+  subject: 'repo:acme/shop:ref:refs/heads/main',
+  groups: ['deployers', 'größe'],
+  delegation: [{ issuer: 'https://issuer.example', subject: 'ada', kind: 'person' }],
+  instance: 'run-4711',
+}
+
+const origin = { address: '203.0.113.7', country: 'DE', region: 'DE-BE', asn: 64496, asOrg: 'Example Net' }
+
+const decision = {
+  id: 'decision-1',
+  action: 'throttle',
+  reason: 'verdict_throttle',
+  rule: 'night-rate',
+  verdictId: 'verdict-1',
+  approvalId: 'approval-1',
+  policyVersion: '42',
+  enforced: false,
+  delayUs: 1500,
+}
+
+const link = {
+  recorder: 'recorder-1',
+  seq: 300,
+  prevHash: Buffer.alloc(32, 0xab),
+  hash: Buffer.alloc(32, 0xcd),
+}
+
+const proxy = { name: 'proxy-1', version: '0.1.0' }
+
+export const samples: Events = {
+  session: {
+    eventId: 'recorder-1.300',
+    phase: 'closed',
+    sessionId: 'session-1',
+    link,
+    at: startedAt + 5_000_000,
+    startedAt,
+    identity,
+    target: 'shop',
+    role: 'readonly',
+    database: 'orders',
+    protocol: 'postgres',
+    origin,
+    client: 'psql',
+    tls: 'TLSv1.3',
+    tokenExpiresAt: startedAt + 3_600_000_000,
+    decision,
+    detail: 'client closed',
+    commands: 3,
+    rowsOut: 70_000,
+    bytesIn: 512,
+    bytesOut: 9_007_199_254_740_990,
+    proxy,
+  },
+  command: {
+    eventId: 'recorder-1.299',
+    commandId: 'session-1.2',
+    phase: 'finished',
+    sessionId: 'session-1',
+    link,
+    identity,
+    target: 'shop',
+    role: 'readonly',
+    database: 'orders',
+    protocol: 'postgres',
+    origin,
+    stage: 'run',
+    text: "select name from customers where city = 'Köln'",
+    textBytes: 47,
+    fingerprint: '50fde20626009aba',
+    verb: 'SELECT',
+    effects: ['read', 'unknown'],
+    objects: [
+      { kind: 'table', namespace: 'public', name: 'customers', effect: 'read', columns: ['name', 'city'] },
+    ],
+    privileged: true,
+    decision,
+    attributes: { hour: '3' },
+    outcome: 'cut',
+    errorCode: '57014',
+    tag: 'SELECT 3',
+    rowsIn: 1,
+    rowsOut: 2,
+    rowsAffected: 3,
+    bytesIn: 4,
+    bytesOut: 5,
+    masked: [{ column: 'name', values: 2 }],
+    startedAt,
+    durationUs: 12_345,
+    proxy,
+  },
+  recording: {
+    eventId: 'session-1.r1',
+    sessionId: 'session-1',
+    chunk: 1,
+    commandId: 'session-1.2',
+    stream: 'output',
+    at: startedAt,
+    data: Buffer.from([0, 1, 2, 0xff]),
+  },
+  control: {
+    eventId: 'control-1',
+    aggregateId: 'verdict/verdict-2',
+    type: 'verdict.lifted',
+    at: startedAt,
+    actor: { issuer: 'https://issuer.example', subject: 'grace', roles: ['responder'] },
+    expectedVersion: -1,
+    payload: '{"type":"verdict.lifted","verdictId":"verdict-2","reason":"false alarm"}',
+  },
+  verdict: {
+    verdictId: 'verdict-1',
+    state: 'lifted',
+    action: 'block',
+    subject: { kind: 'instance', issuer: identity.issuer, id: identity.subject, instance: 'run-4711' },
+    target: 'shop',
+    issuedAt: startedAt,
+    until: startedAt + 600_000_000,
+    ratePerMinute: 12.5,
+    cancelRunning: true,
+    reason: 'runaway',
+    explanation: '412 commands in a minute; 9 are normal.',
+    findings: ['finding-1'],
+    causeCommandId: 'session-1.2',
+    causeReceivedAt: startedAt,
+    issuedBy: 'analyzer',
+  },
+  finding: {
+    findingId: 'finding-1',
+    at: startedAt,
+    identity,
+    sessionId: 'session-1',
+    target: 'shop',
+    detector: 'rate',
+    feature: 'command-rate',
+    severity: 'critical',
+    score: 17.25,
+    observed: 412,
+    expected: 9,
+    unit: 'commands/min',
+    explanation: '412 commands in a minute; 9 are normal.',
+    commandIds: ['session-1.1', 'session-1.2'],
+    windowStart: startedAt - 60_000_000,
+    windowEnd: startedAt,
+  },
+  baseline: {
+    identity: 'https://issuer.example|repo:acme/shop:ref:refs/heads/main',
+    partition: 3,
+    nextOffset: 70_000,
+    at: startedAt,
+    stateVersion: 2,
+    state: '{"rate":[1,2,3]}',
+  },
+}
