@@ -1,23 +1,198 @@
-import type { Verdict } from './verdict.ts'
-
 /**
  * Control state: a fold over the control topic. One partition, so every service that folds the same events holds the
- * same state, and of two writers the log's order decides. Pure; the bus is at the edge.
+ * same state, and of two writers the log's order decides. Pure: it reads no clock and no bus.
+ *
+ * It refuses what is not well-formed, what was conditioned on a version that has moved on, and what says the same
+ * thing twice. It never refuses by the time: expiry is the reader's own clock, so that a writer's wrong clock can
+ * neither end a verdict nor make two readers differ.
  */
-export interface ControlState {
-  /** Offset after the last event folded in. */
-  readonly nextOffset: number
-  /** Version of each aggregate: how many accepted events changed it. */
-  readonly versions: ReadonlyMap<string, number>
-  /** Verdicts by hand that are not lifted; expiry is the reader's own clock. */
-  readonly verdicts: ReadonlyMap<string, Verdict & { readonly issuedBy: string }>
-  /** Verdicts of any source lifted by hand: id -> when lifted, microseconds. Every reader ignores the verdict from then on. */
-  readonly lifted: ReadonlyMap<string, { readonly at: number; readonly by: string; readonly reason: string }>
-  /** Ids of accepted and rejected events, so that a repeated one changes nothing. */
-  readonly seen: ReadonlySet<string>
-}
+import type { ControlEvent } from './events.gen.ts'
+import { checkChange } from './control-change.ts'
+import type { Verdict } from './verdict.ts'
 
-/** Payloads by event type; the JSON in ControlEvent.payload. */
+/** Payloads by event type; the JSON in ControlEvent.payload. Fields that a reader does not know are ignored. */
 export type ControlChange =
   | { readonly type: 'verdict.issued'; readonly verdict: Verdict }
   | { readonly type: 'verdict.lifted'; readonly verdictId: string; readonly reason: string }
+
+/** A view: whoever folds (`ControlFold`) changes it in place, so read it again rather than keep it. */
+export interface ControlState {
+  /** Offset after the last event folded in. */
+  readonly nextOffset: number
+  /**
+   * Version of each aggregate: how many events met its version condition, whether or not this reader knew their kind
+   * and took their payload, so that an older service beside a newer one counts alike.
+   */
+  readonly versions: ReadonlyMap<string, number>
+  /** Verdicts by hand that are not lifted; expiry is the reader's own clock. */
+  readonly verdicts: ReadonlyMap<string, HandVerdict>
+  /** Verdicts of any source lifted by hand: id -> when lifted, microseconds. Every reader ignores the verdict from then on. */
+  readonly lifted: ReadonlyMap<string, Lifting>
+  /** Ids of the latest `seenMax` events, accepted or not, oldest first, so that a repeated one changes nothing. */
+  readonly seen: ReadonlySet<string>
+  /** Events of a kind this reader does not know. */
+  readonly skipped: number
+  /** Events that were refused, repetitions not counted. */
+  readonly rejected: number
+}
+
+/** What `evolveControl` changes in place: events are folded without copying what came before. */
+export interface ControlFold extends ControlState {
+  nextOffset: number
+  readonly versions: Map<string, number>
+  readonly verdicts: Map<string, HandVerdict>
+  readonly lifted: Map<string, Lifting>
+  readonly seen: Set<string>
+  skipped: number
+  rejected: number
+}
+
+export type HandVerdict = Verdict & { readonly issuedBy: string }
+export interface Lifting {
+  readonly at: number
+  readonly by: string
+  readonly reason: string
+}
+
+/**
+ * conflict: the aggregate has moved on from `expectedVersion`. invalid: the payload is not what its type says.
+ * exists: a verdict of this id was there before. already_lifted: it was lifted before. duplicate: this event id, or
+ * this offset, was folded before. unknown_type: a newer service's kind of event; skipped and counted.
+ */
+export type RejectionCode =
+  | 'conflict'
+  | 'invalid'
+  | 'exists'
+  | 'already_lifted'
+  | 'duplicate'
+  | 'unknown_type'
+export interface Rejection {
+  readonly code: RejectionCode
+  readonly why: string
+}
+export interface Evolved {
+  /** The state that was handed in, changed. */
+  readonly state: ControlFold
+  readonly accepted: boolean
+  readonly rejection?: Rejection
+}
+
+/** A repetition comes within the retries of one producer; this many events back is far more than that. */
+export const seenMax = 100_000
+
+export function initialControl(): ControlFold {
+  return {
+    nextOffset: 0,
+    versions: new Map(),
+    verdicts: new Map(),
+    lifted: new Map(),
+    seen: new Set(),
+    skipped: 0,
+    rejected: 0,
+  }
+}
+
+/** Folds one event in. Deterministic; never throws, whatever the event holds; folding a prefix again changes nothing. */
+export function evolveControl(
+  state: ControlFold,
+  { event, offset }: { readonly event: ControlEvent; readonly offset: number },
+): Evolved {
+  if (offset < state.nextOffset)
+    return {
+      state,
+      accepted: false,
+      rejection: { code: 'duplicate', why: `offset ${offset} was folded before` },
+    }
+  state.nextOffset = offset + 1
+  if (state.seen.has(event.eventId))
+    return {
+      state,
+      accepted: false,
+      rejection: { code: 'duplicate', why: `event ${event.eventId} came before` },
+    }
+  remember(state.seen, event.eventId)
+  const rejection = take(state, event)
+  if (!rejection) return { state, accepted: true }
+  if (rejection.code === 'unknown_type') state.skipped += 1
+  else state.rejected += 1
+  return { state, accepted: false, rejection }
+}
+
+/** The aggregate that changes to a verdict are written under. */
+export function verdictAggregate(verdictId: string): string {
+  return `verdict/${verdictId}`
+}
+
+/** The aggregate that a change belongs to; the fold refuses it under any other. */
+export function aggregateOf(change: ControlChange): string {
+  switch (change.type) {
+    case 'verdict.issued':
+      return verdictAggregate(change.verdict.verdictId)
+    case 'verdict.lifted':
+      return verdictAggregate(change.verdictId)
+  }
+}
+
+/** Lets go of verdicts that ended before `beforeUs`; returns how many. What the fold accepts never depends on them. */
+export function pruneControl(state: ControlFold, beforeUs: number): number {
+  let pruned = 0
+  for (const [id, verdict] of state.verdicts) {
+    if (verdict.until >= beforeUs) continue
+    state.verdicts.delete(id)
+    pruned += 1
+  }
+  return pruned
+}
+
+function take(state: ControlFold, event: ControlEvent): Rejection | undefined {
+  const version = state.versions.get(event.aggregateId) ?? 0
+  if (event.expectedVersion !== -1 && event.expectedVersion !== version)
+    return {
+      code: 'conflict',
+      why: `${event.aggregateId} is at version ${version}, the writer saw ${event.expectedVersion}: read it again and decide anew`,
+    }
+  state.versions.set(event.aggregateId, version + 1)
+  const checked = checkChange(event.type, event.payload)
+  if ('code' in checked) return checked
+  const aggregate = aggregateOf(checked)
+  if (aggregate !== event.aggregateId)
+    return { code: 'invalid', why: `aggregateId is ${event.aggregateId}, the payload is about ${aggregate}` }
+  return apply(state, checked, event, version)
+}
+
+function apply(
+  state: ControlFold,
+  change: ControlChange,
+  event: ControlEvent,
+  version: number,
+): Rejection | undefined {
+  const by = actorKey(event.actor)
+  switch (change.type) {
+    case 'verdict.issued':
+      if (version > 0)
+        return {
+          code: 'exists',
+          why: `verdict ${change.verdict.verdictId} was issued or lifted before: use a new id`,
+        }
+      state.verdicts.set(change.verdict.verdictId, { ...change.verdict, issuedBy: by })
+      return undefined
+    case 'verdict.lifted':
+      if (state.lifted.has(change.verdictId))
+        return { code: 'already_lifted', why: `verdict ${change.verdictId} was lifted before` }
+      state.verdicts.delete(change.verdictId)
+      state.lifted.set(change.verdictId, { at: event.at, by, reason: change.reason })
+      return undefined
+  }
+}
+
+/** Who made a change, as one string, in the form of an identity key. */
+export function actorKey(actor: { readonly issuer: string; readonly subject: string }): string {
+  return `${actor.issuer}|${actor.subject}`
+}
+
+function remember(seen: Set<string>, eventId: string): void {
+  seen.add(eventId)
+  if (seen.size <= seenMax) return
+  const [oldest] = seen
+  if (oldest !== undefined) seen.delete(oldest)
+}

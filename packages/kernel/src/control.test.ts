@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  type ControlChange,
+  type ControlEvent,
+  aggregateOf,
+  controlFromJson,
+  controlToJson,
+  evolveControl,
+  initialControl,
+  pruneControl,
+  type RejectionCode,
+  type Verdict,
+} from './index.ts'
+
+const actor = { issuer: 'https://idp.example', subject: 'sam', roles: ['responder'] }
+const verdict: Verdict = {
+  verdictId: 'v1',
+  action: 'block',
+  subject: { kind: 'identity', issuer: 'https://idp.example', id: 'agent-7', instance: '' },
+  target: '',
+  issuedAt: 1_000_000,
+  until: 9_000_000,
+  ratePerMinute: 0,
+  cancelRunning: false,
+  reason: 'by_hand',
+  explanation: 'leaked token',
+}
+const issued = (verdictId: string): ControlChange => ({
+  type: 'verdict.issued',
+  verdict: { ...verdict, verdictId },
+})
+const lifted = (verdictId: string): ControlChange => ({
+  type: 'verdict.lifted',
+  verdictId,
+  reason: 'false alarm',
+})
+
+function eventOf(eventId: string, change: ControlChange, expectedVersion = -1): ControlEvent {
+  const { type, ...payload } = change
+  return {
+    eventId,
+    aggregateId: aggregateOf(change),
+    type,
+    at: 2_000_000,
+    actor,
+    expectedVersion,
+    payload: JSON.stringify(payload),
+  }
+}
+
+/** Folds a log, as every reader does; offsets are places in the log. */
+function fold(log: readonly ControlEvent[]) {
+  const state = initialControl()
+  const results = log.map((event, offset): 'accepted' | RejectionCode => {
+    const evolved = evolveControl(state, { event, offset })
+    return evolved.accepted ? 'accepted' : (evolved.rejection?.code ?? 'invalid')
+  })
+  return { state, results }
+}
+
+test('a verdict by hand is in force until it is lifted', () => {
+  const state = initialControl()
+  evolveControl(state, { event: eventOf('e1', issued('v1')), offset: 0 })
+  assert.deepEqual(state.verdicts.get('v1'), { ...verdict, issuedBy: 'https://idp.example|sam' })
+  evolveControl(state, { event: eventOf('e2', lifted('v1')), offset: 1 })
+  assert.equal(state.verdicts.size, 0)
+  assert.deepEqual(state.lifted.get('v1'), {
+    at: 2_000_000,
+    by: 'https://idp.example|sam',
+    reason: 'false alarm',
+  })
+  assert.equal(state.versions.get('verdict/v1'), 2)
+})
+
+test('a verdict of the analyzer, unknown to this log, can be lifted, once', () => {
+  const { state, results } = fold([eventOf('e1', lifted('x')), eventOf('e2', lifted('x'))])
+  assert.deepEqual(results, ['accepted', 'already_lifted'])
+  assert.equal(state.lifted.size, 1)
+})
+
+test('an id that was issued or lifted before is never issued again', () => {
+  const { results } = fold([
+    eventOf('e1', issued('v1')),
+    eventOf('e2', issued('v1')),
+    eventOf('e3', lifted('v1')),
+    eventOf('e4', issued('v1')),
+  ])
+  assert.deepEqual(results, ['accepted', 'exists', 'accepted', 'exists'])
+})
+
+test('a stale expectedVersion is a conflict and says both versions', () => {
+  const state = initialControl()
+  evolveControl(state, { event: eventOf('e1', issued('v1'), 0), offset: 0 })
+  const { rejection } = evolveControl(state, { event: eventOf('e2', lifted('v1'), 0), offset: 1 })
+  assert.equal(rejection?.code, 'conflict')
+  assert.match(rejection?.why ?? '', /at version 1, the writer saw 0/)
+})
+
+test('an unknown kind is skipped and counted, and its version counts as in a reader that knows it', () => {
+  const later = { ...eventOf('e1', issued('v1')), type: 'target.renamed', aggregateId: 'target/a' }
+  const { state, results } = fold([later])
+  assert.deepEqual(results, ['unknown_type'])
+  assert.equal(state.skipped, 1)
+  assert.equal(state.versions.get('target/a'), 1)
+})
+
+test('every problem of a payload is named at once, and nothing of it is taken', () => {
+  const event = {
+    ...eventOf('e1', issued('v1')),
+    payload: JSON.stringify({
+      verdict: {
+        ...verdict,
+        action: 'frown',
+        until: 1.5,
+        subject: { kind: 'token', issuer: '', id: '', instance: '' },
+      },
+    }),
+  }
+  const state = initialControl()
+  const { rejection } = evolveControl(state, { event, offset: 0 })
+  assert.equal(rejection?.code, 'invalid')
+  for (const place of [
+    'verdict.action',
+    'verdict.until',
+    'verdict.subject.issuer',
+    'verdict.subject.instance',
+  ])
+    assert.ok(rejection?.why.includes(place), `${place} in: ${rejection?.why}`)
+  assert.equal(state.verdicts.size, 0)
+})
+
+const wrong: [string, string, RegExp][] = [
+  ['no JSON', '{', /not a JSON object/],
+  ['an array', '[]', /not a JSON object/],
+  ['null', 'null', /not a JSON object/],
+  ['no verdict', '{}', /verdict must be an object/],
+  [
+    'over before it begins',
+    JSON.stringify({ verdict: { ...verdict, until: verdict.issuedAt } }),
+    /must be after/,
+  ],
+  [
+    'a throttle to nothing',
+    JSON.stringify({ verdict: { ...verdict, action: 'throttle' } }),
+    /must be above 0/,
+  ],
+  [
+    'another aggregate',
+    JSON.stringify({ verdict: { ...verdict, verdictId: 'v2' } }),
+    /aggregateId is verdict\/v1/,
+  ],
+]
+for (const [name, payload, why] of wrong)
+  test(`refused: ${name}`, () => {
+    const { rejection } = evolveControl(initialControl(), {
+      event: { ...eventOf('e1', issued('v1')), payload },
+      offset: 0,
+    })
+    assert.equal(rejection?.code, 'invalid')
+    assert.match(rejection?.why ?? '', why)
+  })
+
+test('pruning drops only what is over, and what is accepted later does not depend on it', () => {
+  const pruned = fold([eventOf('e1', issued('v1'))]).state
+  const kept = fold([eventOf('e1', issued('v1'))]).state
+  assert.equal(pruneControl(pruned, verdict.until), 0)
+  assert.equal(pruneControl(pruned, verdict.until + 1), 1)
+  for (const [offset, change] of [issued('v1'), lifted('v1'), lifted('v1')].entries()) {
+    const event = eventOf(`later${offset}`, change)
+    assert.deepEqual(
+      evolveControl(pruned, { event, offset: offset + 1 }).rejection,
+      evolveControl(kept, { event, offset: offset + 1 }).rejection,
+    )
+  }
+})
+
+const changes = fc.oneof(
+  fc.constantFrom('a', 'b', 'c').map(issued),
+  fc.constantFrom('a', 'b', 'c').map(lifted),
+)
+const logs = fc
+  .array(fc.tuple(changes, fc.integer({ min: -1, max: 3 }), fc.nat(12)), { maxLength: 40 })
+  .map((rows) => rows.map(([change, version, id]) => eventOf(`e${id}`, change, version)))
+
+test('of two writers that saw the same version exactly one wins, in any interleaving', () => {
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { minLength: 2, maxLength: 20 }), (turns) => {
+      // Each round both writers read the version, then write in the order drawn.
+      const state = initialControl()
+      let offset = 0
+      for (const [round, firstIsA] of turns.entries()) {
+        const id = `v${Math.floor(round / 2)}`
+        const change = round % 2 === 0 ? issued(id) : lifted(id)
+        const seenVersion = state.versions.get(aggregateOf(change)) ?? 0
+        const order = firstIsA ? ['A', 'B'] : ['B', 'A']
+        const accepted = order.filter(
+          (writer) =>
+            evolveControl(state, {
+              event: eventOf(`${writer}${round}`, change, seenVersion),
+              offset: offset++,
+            }).accepted,
+        )
+        assert.deepEqual(accepted, [order[0]])
+      }
+    }),
+  )
+})
+
+test('every reader of one log has the same state, through a snapshot, a replay and repeated events', () => {
+  fc.assert(
+    fc.property(logs, fc.nat(40), (log, cut) => {
+      const whole = fold(log).state
+      const before = fold(log.slice(0, cut)).state
+      const restored = controlFromJson(controlToJson(before))
+      assert.ok(restored)
+      // As after a restart: the bus hands out everything again, from the beginning.
+      for (const [offset, event] of log.entries()) evolveControl(restored, { event, offset })
+      assert.deepEqual(restored, whole)
+      // The same events again, published a second time.
+      const { nextOffset: _, ...was } = structuredClone(whole)
+      for (const [index, event] of log.entries()) {
+        const again = evolveControl(whole, { event, offset: log.length + index })
+        assert.equal(again.rejection?.code, 'duplicate')
+      }
+      const { nextOffset: __, ...is } = whole
+      assert.deepEqual(is, was)
+    }),
+  )
+})
+
+test('no payload, however odd, makes the fold throw', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string(), fc.json()),
+      fc.constantFrom('verdict.issued', 'verdict.lifted', 'x'),
+      (payload, type) => {
+        const { accepted, rejection } = evolveControl(initialControl(), {
+          event: { ...eventOf('e1', issued('v1')), payload, type },
+          offset: 0,
+        })
+        assert.equal(accepted, false)
+        assert.ok(rejection)
+      },
+    ),
+  )
+})
+
+test('a snapshot of another version is not read', () => {
+  assert.equal(controlFromJson('{"version":2}'), undefined)
+  assert.equal(controlFromJson('null'), undefined)
+})
