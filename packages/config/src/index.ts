@@ -1,0 +1,3 @@
+export { ConfigError, loadConfig, parseConfig } from './load.ts'
+export { type Config, configSchema, type TargetConfig } from './schema.ts'
+export { resolveSecret, resolveValue } from './secret.ts'

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { ConfigError, parseConfig, resolveSecret } from './index.ts'
+
+const minimal = `
+bus: lmdb:./bus
+audit: embedded:./audit
+identity:
+  issuers:
+    - issuer: https://idp.example
+      audience: [portcullis]
+targets:
+  - name: shop
+    protocol: postgres
+    address: 127.0.0.1:5432
+    credentials: { user: app, password: 'env:SHOP_PASSWORD' }
+    groups: [agents]
+proxy:
+  recorder:
+    onUnavailable: deny
+`
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parseConfig(text, '/etc/portcullis/p.yaml')
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return error.problems
+  }
+  assert.fail('the configuration was accepted')
+}
+
+test('a minimal configuration gets every default, and paths relative to its file', () => {
+  const config = parseConfig(minimal, '/etc/portcullis/p.yaml')
+  assert.equal(config.bus.url, 'lmdb:/etc/portcullis/bus')
+  assert.equal(config.audit.url, 'embedded:/etc/portcullis/audit')
+  assert.equal(config.dataDir, '/etc/portcullis/.portcullis')
+  assert.equal(config.proxy.listen.postgres, '127.0.0.1:15432')
+  assert.equal(config.targets[0]?.tls.mode, 'prefer')
+  assert.equal(config.targets[0]?.caps.windowSec, 3600)
+  assert.equal(config.analyzer.throttleSec, 600)
+})
+
+test('every mistake is reported at once, each with its line', () => {
+  const text = minimal
+    .replace('address: 127.0.0.1:5432', 'address: nowhere')
+    .replace('groups: [agents]', 'groups: [agents]\n    cap: { rowsPerStatement: 3 }')
+    .replace('onUnavailable: deny', 'onUnavailable: maybe')
+  const problems = problemsOf(text)
+  assert.deepEqual(
+    problems.map((problem) =>
+      problem
+        .replace(/^\/etc\/portcullis\/p.yaml:/, '')
+        .split(': ')
+        .slice(0, 2)
+        .join(' '),
+    ),
+    ['11:5 targets.0.address', '14:5 targets.0.cap', '17:5 proxy.recorder.onUnavailable'],
+  )
+})
+
+test('the recorder must say what happens when it cannot record', () => {
+  const [problem] = problemsOf(minimal.replace('    onUnavailable: deny', '    durability: disk'))
+  assert.match(problem ?? '', /proxy\.recorder\.onUnavailable/)
+})
+
+test('a secret in the configuration itself is refused', () => {
+  const [problem] = problemsOf(minimal.replace("'env:SHOP_PASSWORD'", 'hunter2'))
+  assert.match(problem ?? '', /:12:\d+: targets\.0\.credentials\.password: must be a reference/)
+  assert.doesNotMatch(problem ?? '', /hunter2/)
+})
+
+test('two targets of one name, and YAML that is none', () => {
+  const twice = minimal.replace(
+    'proxy:',
+    `  - name: shop
+    protocol: postgres
+    address: 127.0.0.1:5433
+    credentials: { user: app }
+    groups: ['*']
+proxy:`,
+  )
+  assert.match(
+    problemsOf(twice)[0] ?? '',
+    /:14:\d+: targets\.1\.name: "shop" is already the name of targets\.0/,
+  )
+  assert.match(problemsOf('a: [1,\nb: {')[0] ?? '', /^\/etc\/portcullis\/p.yaml:\d+:\d+: /)
+})
+
+test('references to secrets', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'pc-')), 'secret')
+  writeFileSync(file, 's3cret\n')
+  assert.equal(resolveSecret(`file:${file}`), 's3cret')
+  assert.throws(() => resolveSecret('file:/nonexistent/x'), /file:\/nonexistent\/x: cannot be read: ENOENT/)
+  assert.throws(() => resolveSecret('env:PORTCULLIS_NOT_SET'), /is not set/)
+})

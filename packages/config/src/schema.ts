@@ -1,0 +1,295 @@
+/**
+ * The one configuration of all services. Strict: an unknown key is an error, so that a misspelt limit never silently
+ * means "no limit". Durations and sizes say their unit in the key. It holds no secret, only references to secrets.
+ */
+import { z } from 'zod'
+
+/** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
+const secretRef = z
+  .string()
+  .regex(
+    /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/,
+    'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
+  )
+  .describe('Reference to a secret: env:NAME or file:PATH.')
+
+const hostPort = z
+  .string()
+  .refine(
+    (value) =>
+      /^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(value) &&
+      Number(value.slice(value.lastIndexOf(':') + 1)) <= 65535,
+    'must be HOST:PORT',
+  )
+
+const name = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    'must be a name of lower-case letters, digits, ".", "_" or "-", at most 63',
+  )
+
+const positive = z.number().int().positive()
+
+const issuer = z.strictObject({
+  issuer: z.url().describe("Issuer URL, exactly as in the tokens' `iss`."),
+  audience: z.array(z.string().min(1)).min(1).describe('A token must be for one of these.'),
+  algorithms: z
+    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
+    .min(1)
+    .default(['RS256', 'ES256', 'EdDSA'])
+    .describe('Signature algorithms this issuer may use.'),
+  leewaySec: z.number().min(0).max(300).default(30).describe('Clock skew allowed for exp, nbf and iat.'),
+  groupsClaim: z
+    .string()
+    .default('groups')
+    .describe('Claim that holds the groups; a dotted path reaches into objects.'),
+  subjectClaim: z.string().default('sub').describe('Claim that names the subject.'),
+  jwksUri: z.url().optional().describe('Where the keys are, instead of by discovery.'),
+  jwksCacheSec: positive.default(600).describe('How long keys are used before they are fetched anew.'),
+  jwksStaleSec: positive
+    .default(86_400)
+    .describe('How long known keys serve while the issuer cannot be reached.'),
+  maxTokenBytes: positive.max(65_536).default(16_384).describe('Longer tokens are refused unread.'),
+  ca: z
+    .string()
+    .optional()
+    .describe(
+      "Path of a PEM file with the certificate authorities of the issuer; the system's where absent.",
+    ),
+})
+
+const caps = z.strictObject({
+  rowsPerStatement: positive.optional().describe('A result is cut after this many rows.'),
+  bytesPerStatement: positive.optional().describe('A result (or COPY in) is cut after this many bytes.'),
+  rowsPerWindow: positive.optional().describe('Rows over the sliding window, per identity and target.'),
+  bytesPerWindow: positive.optional().describe('Bytes over the sliding window, per identity and target.'),
+  windowSec: positive.default(3600).describe('Length of the sliding window.'),
+  commandsPerSecond: z.number().positive().optional().describe('Commands beyond this rate wait.'),
+  sessions: positive.optional().describe('Open sessions, per identity and target.'),
+})
+
+const credentials = z.strictObject({
+  user: z
+    .union([secretRef, z.string().min(1)])
+    .describe('User name at the target; a plain name or a reference.'),
+  password: secretRef.optional().describe('Password at the target.'),
+})
+
+const upstreamTls = z.strictObject({
+  mode: z
+    .enum(['disable', 'prefer', 'require', 'verify-full'])
+    .default('prefer')
+    .describe("As libpq's sslmode."),
+  ca: z
+    .string()
+    .optional()
+    .describe("Path of a PEM file with the certificate authorities; the system's where absent."),
+  cert: z.string().optional().describe('Path of a PEM client certificate.'),
+  key: z.string().optional().describe('Path of its PEM key.'),
+})
+
+const target = z.strictObject({
+  name,
+  protocol: z.enum(['postgres']).describe('Wire protocol of the target.'),
+  address: hostPort.describe('HOST:PORT of the target.'),
+  database: z.string().min(1).default('postgres').describe('Database where the client names none.'),
+  databases: z.array(z.string().min(1)).optional().describe('Databases a client may name; any where absent.'),
+  tls: upstreamTls.prefault({}),
+  credentials: credentials.describe('How the gate signs in where no role is asked for.'),
+  roles: z
+    .record(name, z.strictObject({ credentials, groups: z.array(z.string()).min(1) }))
+    .default({})
+    .describe('Further users of the target, asked for as TARGET+ROLE, and the groups that may.'),
+  groups: z
+    .array(z.string())
+    .min(1)
+    .describe('Groups whose members may connect; "*" for every proven identity.'),
+  labels: z.record(z.string(), z.string()).default({}).describe('Labels for policy and dashboards.'),
+  caps: caps.prefault({}).describe('Limits that hold in the proxy alone.'),
+  connectTimeoutMs: positive.default(5000).describe('How long a connection to the target may take.'),
+})
+
+const tlsListener = z.strictObject({
+  cert: z.string().describe('Path of the PEM certificate chain.'),
+  key: secretRef.describe('Reference to the PEM key.'),
+})
+
+const proxy = z.strictObject({
+  name: name.default('proxy').describe('Name of this replica, on every event.'),
+  workers: positive.max(64).default(2).describe('Processes that serve clients.'),
+  listen: z
+    .strictObject({
+      postgres: hostPort.default('127.0.0.1:15432').describe('HOST:PORT of the Postgres door.'),
+    })
+    .prefault({}),
+  tls: tlsListener.optional().describe('Without it tokens are taken from loopback peers only.'),
+  proxyProtocolFrom: z
+    .array(z.string())
+    .default([])
+    .describe('Addresses or CIDR ranges of load balancers that send PROXY protocol v2; each must send it.'),
+  health: hostPort.default('127.0.0.1:9101').describe('HOST:PORT of /healthz, /readyz and /metrics.'),
+  mode: z
+    .enum(['enforce', 'observe'])
+    .default('enforce')
+    .describe('observe records what would have been enforced and enforces nothing but the login.'),
+  recorder: z.strictObject({
+    durability: z
+      .enum(['process', 'disk'])
+      .default('process')
+      .describe('process: an intent survives kill -9 of the proxy. disk: it survives loss of power.'),
+    bytesMax: positive
+      .default(1_073_741_824)
+      .describe('Recording that the bus has not taken yet may grow to this size, per replica.'),
+    onUnavailable: z
+      .enum(['deny', 'allow-and-count'])
+      .describe(
+        'What to do with a command that cannot be recorded. Required: there is no safe default for everyone.',
+      ),
+  }),
+  control: z
+    .strictObject({
+      staleSecMax: positive
+        .default(3600)
+        .describe(
+          'How long sessions are served from the folded control state while the bus is away; then refused.',
+        ),
+    })
+    .prefault({}),
+  statementBytesMax: positive
+    .max(1_073_741_823)
+    .default(16_777_216)
+    .describe('Longer statement texts are refused.'),
+  sessionSecMax: positive.default(43_200).describe('A session may outlive its token up to this age.'),
+  loginSecMax: positive.default(10).describe('A client that has not signed in by then is disconnected.'),
+  drainSecMax: positive.default(30).describe('How long a stopping proxy lets running sessions finish.'),
+  shareOfCaps: z
+    .number()
+    .positive()
+    .max(1)
+    .default(1)
+    .describe("This replica's share of every cap and throttle rate; 1/N for N replicas."),
+  throttleDelayMsMax: positive
+    .default(30_000)
+    .describe('A throttled command waits at most this long, then it is refused with retry-after.'),
+})
+
+const analyzer = z.strictObject({
+  health: hostPort.default('127.0.0.1:9102'),
+  warmupCommands: positive
+    .default(200)
+    .describe('Commands an identity must have run before its own baseline judges it.'),
+  throttleSec: positive.default(600).describe('How long a first throttle holds.'),
+  blockSec: positive.default(3600).describe('How long a first block holds.'),
+  cancelRunning: z
+    .boolean()
+    .default(false)
+    .describe('Whether a block also cancels the command that is running.'),
+  subject: z
+    .enum(['identity', 'instance'])
+    .default('identity')
+    .describe('Whether verdicts name the identity or only the running copy.'),
+})
+
+const slack = z.strictObject({
+  webhook: secretRef.optional().describe('Incoming webhook URL.'),
+  botToken: secretRef.optional().describe('Bot token; messages are then updated in place.'),
+  channel: z.string().optional().describe('Channel for the bot token.'),
+  apiUrl: z.url().default('https://slack.com/api').describe('Base of the Web API.'),
+})
+
+const alerts = z.strictObject({
+  health: hostPort.default('127.0.0.1:9103'),
+  consoleUrl: z.url().optional().describe('Base of the links in messages.'),
+  slack: slack.optional(),
+  pagerduty: z
+    .strictObject({
+      routingKey: secretRef,
+      url: z.url().default('https://events.pagerduty.com/v2/enqueue'),
+    })
+    .optional(),
+  webhook: z.strictObject({ url: z.url(), secret: secretRef.optional() }).optional(),
+  perHourMax: positive.default(60).describe('New incidents an hour and sink; beyond it they are summarised.'),
+})
+
+const role = z.enum(['viewer', 'responder', 'admin'])
+
+const api = z.strictObject({
+  listen: hostPort.default('127.0.0.1:8080').describe('HOST:PORT of the REST API.'),
+  tokens: z
+    .array(z.strictObject({ name, role, token: secretRef }))
+    .default([])
+    .describe('Static bearer tokens.'),
+  roles: z.record(z.string(), role).default({}).describe('Role by group of an OIDC token.'),
+})
+
+const projector = z.strictObject({
+  health: hostPort.default('127.0.0.1:9104'),
+  batchRows: positive.default(20_000),
+  batchMs: positive.default(200),
+})
+
+const bus = z.strictObject({
+  url: z.string().regex(/^(lmdb:.+|kafka:\/\/.+)$/, 'must be lmdb:DIRECTORY or kafka://HOST:PORT,HOST:PORT'),
+  username: z.string().optional().describe('SASL user name.'),
+  password: secretRef.optional().describe('SASL password.'),
+  mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).default('scram-sha-512'),
+  tls: z.boolean().default(false),
+  ca: z.string().optional(),
+  partitions: positive.max(1024).default(8).describe('Partitions of the commands topic when it is created.'),
+  replicas: positive.default(1).describe('Replication factor of topics when they are created.'),
+  retentionDays: positive
+    .default(7)
+    .describe('How long the bus keeps events; ClickHouse has the full trail.'),
+})
+
+const audit = z.strictObject({
+  url: z
+    .string()
+    .regex(/^(embedded:.+|https?:\/\/.+)$/, 'must be embedded:DIRECTORY or the URL of a ClickHouse server')
+    .describe(
+      'Where the audit trail is. For embedded: the engine runs as a process of its own, whose address and secret the services get as PORTCULLIS_ENGINE_URL and PORTCULLIS_ENGINE_PASSWORD from the process that starts them.',
+    ),
+  username: z.string().default('default'),
+  password: secretRef.optional(),
+  database: z.string().default('portcullis'),
+  retentionDays: z
+    .partialRecord(
+      z.enum(['sessions', 'commands', 'recordings', 'findings', 'verdicts', 'approvals', 'control_events']),
+      positive,
+    )
+    .default({})
+    .describe('Days each table keeps its rows; for ever where absent.'),
+})
+
+/** `bus: kafka://...` is short for `bus: { url: kafka://... }`. */
+const urlAlone = (value: unknown) => (typeof value === 'string' ? { url: value } : value)
+
+export const configSchema = z.strictObject({
+  dataDir: z
+    .string()
+    .default('.portcullis')
+    .describe('Folder for everything a service keeps locally; relative to the configuration file.'),
+  bus: z.preprocess(urlAlone, bus).describe('The event log: its URL, or an object.'),
+  audit: z.preprocess(urlAlone, audit).describe('The audit trail: its URL, or an object.'),
+  log: z
+    .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
+    .prefault({}),
+  identity: z.strictObject({ issuers: z.array(issuer).min(1) }),
+  geo: z
+    .strictObject({
+      country: z.string().optional().describe('Path of an MMDB file; the bundled CC0 database where absent.'),
+      asn: z.string().optional().describe('Path of an MMDB file; the bundled PDDL database where absent.'),
+      city: z.string().optional().describe('Path of an MMDB city database, for regions.'),
+    })
+    .prefault({}),
+  targets: z.array(target).min(1),
+  proxy,
+  analyzer: analyzer.prefault({}),
+  alerts: alerts.prefault({}),
+  api: api.prefault({}),
+  projector: projector.prefault({}),
+})
+
+export type Config = z.output<typeof configSchema>
+export type TargetConfig = Config['targets'][number]

@@ -1,0 +1,30 @@
+/** Resolves references to secrets. The only place that turns `env:` and `file:` into values. */
+import { readFileSync } from 'node:fs'
+import { ConfigError } from './load.ts'
+
+/** The secret behind `env:NAME` or `file:PATH` (one trailing line break is dropped). @throws ConfigError('secret') naming the reference, never the value. */
+export function resolveSecret(reference: string): string {
+  if (reference.startsWith('env:')) {
+    const value = process.env[reference.slice(4)]
+    if (value === undefined || value === '')
+      throw new ConfigError('secret', [`${reference}: the environment variable is not set`])
+    return value
+  }
+  if (reference.startsWith('file:')) {
+    try {
+      return readFileSync(reference.slice(5), 'utf8').replace(/\r?\n$/, '')
+    } catch (cause) {
+      throw new ConfigError(
+        'secret',
+        [`${reference}: cannot be read: ${(cause as NodeJS.ErrnoException).code ?? 'error'}`],
+        { cause },
+      )
+    }
+  }
+  throw new ConfigError('secret', ['a secret must be referred to as env:NAME or file:PATH'])
+}
+
+/** A plain value as it is, a reference resolved. */
+export function resolveValue(value: string): string {
+  return value.startsWith('env:') || value.startsWith('file:') ? resolveSecret(value) : value
+}
