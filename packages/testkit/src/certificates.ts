@@ -1,0 +1,141 @@
+/**
+ * X.509 certificates for tests and the local demo, made without any program or package: node:crypto signs, the few
+ * lines below write the DER. Refuses to be a certificate authority for anything real: keys live as long as the caller.
+ * Source: RFC 5280.
+ */
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+
+export type CertificateAndKey = { certPem: string; keyPem: string }
+
+export type TestCertificates = { caPem: string; server: CertificateAndKey; client: CertificateAndKey }
+
+/** A CA, a server certificate for the given names, and a client certificate for the given common name. P-256, ECDSA. */
+export function makeCertificates(
+  options: { serverNames?: string[]; clientName?: string; validMs?: number; now?: number } = {},
+): TestCertificates {
+  const { serverNames = ['localhost', '127.0.0.1'], clientName = 'app', validMs = 30 * 86_400_000 } = options
+  const now = options.now ?? Date.now()
+  const validity = { from: now - 3_600_000, until: now + validMs }
+  const ca = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const issue = (name: string, subjectKey: KeyObject, extensions: Buffer[]) =>
+    toPem(
+      'CERTIFICATE',
+      certificate({
+        subject: name,
+        issuer: 'Portcullis test CA',
+        subjectKey,
+        signer: ca.privateKey,
+        validity,
+        extensions,
+      }),
+    )
+  const leaf = (name: string, extensions: Buffer[]): CertificateAndKey => {
+    const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const keyPem = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    return { certPem: issue(name, keys.publicKey, extensions), keyPem }
+  }
+  return {
+    caPem: issue('Portcullis test CA', ca.publicKey, [basicConstraintsCa(), keyUsageCa()]),
+    server: leaf(serverNames[0] ?? 'localhost', [
+      extendedKeyUsage('serverAuth'),
+      alternativeNames(serverNames),
+    ]),
+    client: leaf(clientName, [extendedKeyUsage('clientAuth')]),
+  }
+}
+
+function certificate(parts: {
+  subject: string
+  issuer: string
+  subjectKey: KeyObject
+  signer: KeyObject
+  validity: { from: number; until: number }
+  extensions: Buffer[]
+}): Buffer {
+  const algorithm = sequence(oid('1.2.840.10045.4.3.2')) // ecdsa-with-SHA256
+  const serial = randomBytes(16)
+  serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40 // positive and never shortened
+  const body = sequence(
+    tagged(0, der(0x02, Buffer.from([2]))), // version 3
+    der(0x02, serial),
+    algorithm,
+    distinguishedName(parts.issuer),
+    sequence(generalizedTime(parts.validity.from), generalizedTime(parts.validity.until)),
+    distinguishedName(parts.subject),
+    parts.subjectKey.export({ type: 'spki', format: 'der' }),
+    tagged(3, sequence(...parts.extensions)),
+  )
+  return sequence(body, algorithm, bitString(sign('sha256', body, parts.signer)))
+}
+
+function basicConstraintsCa(): Buffer {
+  return extension('2.5.29.19', sequence(der(0x01, Buffer.from([0xff]))), true)
+}
+
+function keyUsageCa(): Buffer {
+  return extension('2.5.29.15', der(0x03, Buffer.from([1, 0x06])), true) // keyCertSign, cRLSign
+}
+
+function extendedKeyUsage(purpose: 'serverAuth' | 'clientAuth'): Buffer {
+  return extension('2.5.29.37', sequence(oid(`1.3.6.1.5.5.7.3.${purpose === 'serverAuth' ? 1 : 2}`)), false)
+}
+
+function alternativeNames(names: string[]): Buffer {
+  const entries = names.map((name) =>
+    /^\d+\.\d+\.\d+\.\d+$/.test(name)
+      ? der(0x87, Buffer.from(name.split('.').map(Number)))
+      : der(0x82, Buffer.from(name, 'ascii')),
+  )
+  return extension('2.5.29.17', sequence(...entries), false)
+}
+
+function extension(id: string, value: Buffer, critical: boolean): Buffer {
+  const flag = critical ? [der(0x01, Buffer.from([0xff]))] : []
+  return sequence(oid(id), ...flag, der(0x04, value))
+}
+
+function distinguishedName(commonName: string): Buffer {
+  return sequence(der(0x31, sequence(oid('2.5.4.3'), der(0x0c, Buffer.from(commonName, 'utf8')))))
+}
+
+/** RFC 5280 4.1.2.5: two-digit years until 2049, four digits after. */
+function generalizedTime(atMs: number): Buffer {
+  const digits = new Date(atMs).toISOString().replace(/[-:T]|\.\d+/g, '')
+  return Number(digits.slice(0, 4)) < 2050
+    ? der(0x17, Buffer.from(digits.slice(2), 'ascii'))
+    : der(0x18, Buffer.from(digits, 'ascii'))
+}
+
+function oid(dotted: string): Buffer {
+  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number)
+  const bytes = [first * 40 + second]
+  for (const part of rest) {
+    const groups = [part & 0x7f]
+    for (let left = part >>> 7; left > 0; left >>>= 7) groups.unshift((left & 0x7f) | 0x80)
+    bytes.push(...groups)
+  }
+  return der(0x06, Buffer.from(bytes))
+}
+
+function bitString(bytes: Buffer): Buffer {
+  return der(0x03, Buffer.concat([Buffer.from([0]), bytes]))
+}
+
+function sequence(...parts: Buffer[]): Buffer {
+  return der(0x30, Buffer.concat(parts))
+}
+
+function tagged(number: number, content: Buffer): Buffer {
+  return der(0xa0 | number, content)
+}
+
+function der(tag: number, content: Buffer): Buffer {
+  const length = content.length
+  const head = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
+  return Buffer.concat([Buffer.from([tag, ...head]), content])
+}
+
+function toPem(label: string, bytes: Buffer): string {
+  const lines = bytes.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
+}
