@@ -3,22 +3,11 @@
  * Refuses to listen anywhere else, and never touches a data folder that another server still uses.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  closeSync,
-} from 'node:fs'
-import { readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Started } from '@portcullis/kernel'
 import pg from 'pg'
@@ -31,12 +20,19 @@ import {
   type PostgresBinaries,
   type PostgresVersion,
   type RunAs,
-  runProgram,
 } from './postgres-binaries.ts'
+import {
+  loopback,
+  type Passwords,
+  type PostgresAuth,
+  prepareDataDir,
+  setPasswords,
+  testPasswords,
+  writeAccess,
+  writeTls,
+} from './postgres-data.ts'
 
 export { findPgbench, findPsql, hasPsql } from './postgres-binaries.ts'
-
-export type PostgresAuth = 'scram-sha-256' | 'md5' | 'password' | 'trust'
 
 export type PostgresOptions = {
   version?: PostgresVersion
@@ -50,7 +46,7 @@ export type PostgresOptions = {
   /** 0, the default, takes a free one. */
   port?: number
   /** Passwords of the superuser `postgres` and the ordinary role `app`; otherwise constants fit for tests only. */
-  passwords?: { superuser: string; app: string }
+  passwords?: Passwords
   /** On for data that is to be kept. Default off. */
   fsync?: boolean
 }
@@ -85,8 +81,7 @@ export type Postgres = {
   exited(): Promise<void>
 }
 
-const host = '127.0.0.1'
-const testPasswords = { superuser: 'superuser-of-a-test', app: 'app-of-a-test' }
+const host = loopback
 
 /** Starts a server and waits until it accepts connections (0.1 to 0.3 s after the first time). */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Started<Postgres>> {
@@ -95,7 +90,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Star
   const auth = options.auth ?? 'scram-sha-256'
   const keep = options.dataDir !== undefined
   const root = options.dataDir ?? mkdtempSync(join(realpathSync(tmpdir()), 'portcullis-pg-'))
-  if (runAs && !isReachableByAll(root.replace(/\/[^/]*$/, ''))) {
+  if (runAs && !isReachableByAll(dirname(root))) {
     throw new Error(`${root}: PostgreSQL runs as uid ${runAs.uid}, which cannot enter a folder above it`)
   }
   if (!keep) chmodSync(root, 0o755)
@@ -113,7 +108,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Star
   let child: ChildProcess | undefined
   const launch = async () => {
     for (let attempt = 1; ; attempt += 1) {
-      if (port === 0 || (options.port ?? 0) === 0) port = port || (await freePort())
+      if (port === 0) port = await freePort()
       child = spawnServer({ dataDir, logFile, port, options, tls, binaries, runAs })
       const failure = await whenReady(child, dataDir, logFile)
       if (!failure) return
@@ -192,93 +187,6 @@ async function queryOnce<Row extends pg.QueryResultRow>(
   }
 }
 
-/** A fresh cluster is a copy of a template, since initdb takes most of a second. */
-function prepareDataDir(dataDir: string, auth: PostgresAuth, binaries: PostgresBinaries, runAs: RunAs): void {
-  if (existsSync(join(dataDir, 'PG_VERSION'))) return
-  if (existsSync(dataDir) && readdirSync(dataDir).length > 0) {
-    throw new Error(`${dataDir} is neither empty nor a PostgreSQL data folder`)
-  }
-  const template = makeTemplate(auth === 'md5' ? 'md5' : 'scram-sha-256', binaries, runAs)
-  cpSync(template, dataDir, { recursive: true })
-  chmodSync(dataDir, 0o700)
-  if (runAs) chownAll(dataDir, runAs)
-}
-
-function makeTemplate(encryption: 'md5' | 'scram-sha-256', binaries: PostgresBinaries, runAs: RunAs): string {
-  const cache = join(import.meta.dirname, '../../../node_modules/.cache/portcullis')
-  const template = join(cache, `${binaries.label}-${encryption}`)
-  if (existsSync(template)) return template
-  // Made where the server's user can write, then moved into place whole.
-  const work = mkdtempSync(join(realpathSync(tmpdir()), 'portcullis-initdb-'))
-  try {
-    const draft = join(work, 'data')
-    mkdirSync(draft, { mode: 0o700 })
-    chmodSync(work, 0o755)
-    if (runAs) chownSync(draft, runAs.uid, runAs.gid)
-    const options = ['-D', draft, '-U', 'postgres', '-E', 'UTF8', '--no-locale', '-A', 'trust', '--no-sync']
-    runProgram('initdb', options, { binaries, runAs })
-    const setup = [
-      `set password_encryption = '${encryption}'`,
-      `alter role postgres password '${testPasswords.superuser}'`,
-      `create role app login password '${testPasswords.app}'`,
-      'grant create on schema public to app',
-    ]
-    runSingleUser(draft, setup, binaries, runAs)
-    mkdirSync(cache, { recursive: true })
-    const placed = `${template}.${process.pid}-${randomBytes(4).toString('hex')}`
-    cpSync(draft, placed, { recursive: true })
-    try {
-      renameSync(placed, template)
-    } catch (error) {
-      rmSync(placed, { recursive: true, force: true })
-      if (!existsSync(template)) throw error
-    }
-    return template
-  } finally {
-    rmSync(work, { recursive: true, force: true })
-  }
-}
-
-function setPasswords(
-  dataDir: string,
-  passwords: { superuser: string; app: string },
-  binaries: PostgresBinaries,
-  runAs: RunAs,
-): void {
-  if (/['\n\\]/.test(passwords.superuser + passwords.app)) throw new Error('a password may not hold quotes')
-  const alter = [
-    `alter role postgres password '${passwords.superuser}'`,
-    `alter role app password '${passwords.app}'`,
-  ]
-  runSingleUser(dataDir, alter, binaries, runAs)
-}
-
-/** Single-user mode needs no password and no port, and reads the statements (and so the secrets) from stdin. */
-function runSingleUser(
-  dataDir: string,
-  statements: string[],
-  binaries: PostgresBinaries,
-  runAs: RunAs,
-): void {
-  const input = `${statements.join('\n')}\n`
-  runProgram('postgres', ['--single', '-D', dataDir, 'postgres'], { binaries, runAs, input })
-}
-
-function writeTls(dataDir: string, tls: TestCertificates, runAs: RunAs): void {
-  const files = { 'server.crt': tls.server.certPem, 'server.key': tls.server.keyPem, 'root.crt': tls.caPem }
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(dataDir, name)
-    writeFileSync(path, text, { mode: 0o600 })
-    if (runAs) chownSync(path, runAs.uid, runAs.gid)
-  }
-}
-
-function writeAccess(dataDir: string, auth: PostgresAuth, tlsOnly: boolean): void {
-  const kind = tlsOnly ? 'hostssl' : 'host'
-  const lines = [`${kind} all all ${host}/32 ${auth}`, `${kind} replication all ${host}/32 ${auth}`]
-  writeFileSync(join(dataDir, 'pg_hba.conf'), `${lines.join('\n')}\n`)
-}
-
 function spawnServer(parts: {
   dataDir: string
   logFile: string
@@ -354,11 +262,4 @@ async function freePort(): Promise<number> {
   await once(server, 'close')
   if (address === null || typeof address === 'string') throw new Error('no free port')
   return address.port
-}
-
-function chownAll(folder: string, runAs: { uid: number; gid: number }): void {
-  chownSync(folder, runAs.uid, runAs.gid)
-  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    chownSync(join(entry.parentPath, entry.name), runAs.uid, runAs.gid)
-  }
 }
