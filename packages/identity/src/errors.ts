@@ -1,0 +1,40 @@
+import { CodedError } from '@portcullis/kernel'
+
+/**
+ * Why a token proved nobody, or why this package could not start. For the log and the trail only: a client hears
+ * nothing but "not authorised".
+ */
+export type IdentityErrorCode =
+  /** An issuer's configuration cannot be served safely. */
+  | 'config'
+  /** A geographic database is missing or unreadable. */
+  | 'origin_database'
+  | 'too_large'
+  | 'malformed'
+  /** `crit`, or an encoded payload that is not a plain JWT's. */
+  | 'unsupported_header'
+  /** `typ` says that this JWT was made for something else. */
+  | 'token_type'
+  | 'algorithm'
+  | 'unknown_issuer'
+  | 'issuer_unavailable'
+  | 'unknown_key'
+  | 'bad_signature'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'wrong_audience'
+  /** `azp` (or `client_id`) is not one of the issuer's authorised parties. */
+  | 'wrong_party'
+  | 'claim_missing'
+  | 'claim_mismatch'
+  | 'claim_invalid'
+  /** The `act` chain is malformed, too long, or names a foreign issuer. */
+  | 'delegation'
+
+export class IdentityError extends CodedError<IdentityErrorCode> {}
+
+/** Text from a token that is not proven, made fit for a log line: short, quoted, no control characters. */
+export function quoteUnproven(value: unknown): string {
+  const text = typeof value === 'string' ? value : `(${value === null ? 'null' : typeof value})`
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}

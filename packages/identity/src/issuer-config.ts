@@ -1,0 +1,110 @@
+/**
+ * What is trusted of one issuer, and the checks that refuse a configuration which would trust more than it says:
+ * symmetric algorithms, plain HTTP beyond loopback, an empty audience.
+ */
+import { isIP } from 'node:net'
+import { IdentityError } from './errors.ts'
+
+export interface IssuerConfig {
+  /** Exactly the token's `iss`, and the base of discovery. */
+  readonly issuer: string
+  /** At least one must be among the token's `aud`. */
+  readonly audience: readonly string[]
+  /** Asymmetric JWS algorithms; default RS256, PS256, ES256, EdDSA. */
+  readonly algorithms?: readonly string[]
+  /** Allowed difference of clocks for `exp`, `nbf` and `iat`; default 30, at most 300. */
+  readonly leewaySec?: number
+  /** A claim's name, or a dotted path to it; default `groups`. */
+  readonly groupsClaim?: string
+  /** A claim's name, or a dotted path to it; default `sub`. */
+  readonly subjectClaim?: string
+  /** Where the keys are, instead of asking discovery. */
+  readonly jwksUri?: string
+  /** Keys older than this are fetched again; default 600. */
+  readonly jwksCacheSec?: number
+  /** How much longer known keys serve while the issuer is away; default 86400. */
+  readonly jwksStaleSec?: number
+  /** Between two fetches that tokens with unknown keys may cause; default 10. */
+  readonly jwksCooldownSec?: number
+  /** Default 16384. */
+  readonly maxTokenBytes?: number
+  /** PEM for the issuer's own TLS. */
+  readonly ca?: string
+  /** Claim (or dotted path) -> the values allowed. Pins what a shared issuer leaves open, such as a repository's id. */
+  readonly requiredClaims?: Readonly<Record<string, readonly string[]>>
+  /** Where given, `azp` (or `client_id`) must be one of them. */
+  readonly authorizedParties?: readonly string[]
+  /** Other issuers that this one may name in `act.iss`; see ADR 3. Default none. */
+  readonly actorIssuers?: readonly string[]
+}
+
+/** `IssuerConfig` with its defaults, checked. */
+export type TrustedIssuer = Required<Omit<IssuerConfig, 'jwksUri' | 'ca' | 'authorizedParties'>> &
+  Pick<IssuerConfig, 'jwksUri' | 'ca' | 'authorizedParties'>
+
+/** Throws IdentityError('config') that names the issuer, the setting and what would be right. */
+export function trustedIssuer(config: IssuerConfig): TrustedIssuer {
+  const refuse = (setting: string, why: string): never => {
+    throw new IdentityError('config', `issuer ${config.issuer || '(empty)'}: ${setting} ${why}`)
+  }
+  const url = parseUrl(config.issuer) ?? refuse('issuer', 'must be an absolute URL')
+  if (!isSafe(url)) refuse('issuer', 'must be https (http is allowed on loopback only)')
+  if (url.search || url.hash || url.username || url.password)
+    refuse('issuer', 'must have no query, fragment or credentials')
+  if (config.issuer.includes('|') || /\s/.test(config.issuer))
+    refuse('issuer', 'must not contain | or spaces')
+  if (config.jwksUri !== undefined && !isSafeKeyUrl(config.jwksUri, config.issuer))
+    refuse('jwksUri', 'must be an https URL (http on loopback only)')
+  if (config.audience.length === 0 || config.audience.includes(''))
+    refuse('audience', 'must name at least one audience, none of them empty')
+  const algorithms = config.algorithms ?? ['RS256', 'PS256', 'ES256', 'EdDSA']
+  for (const alg of algorithms)
+    if (!asymmetric.includes(alg))
+      refuse(
+        'algorithms',
+        `may only name ${asymmetric.join(', ')}; ${JSON.stringify(alg)} is not one of them`,
+      )
+  if (algorithms.length === 0) refuse('algorithms', 'must name at least one')
+  const within = (setting: string, value: number, min: number, max: number): number =>
+    Number.isFinite(value) && value >= min && value <= max
+      ? value
+      : refuse(setting, `must be between ${min} and ${max}`)
+  return {
+    ...config,
+    algorithms,
+    leewaySec: within('leewaySec', config.leewaySec ?? 30, 0, 300),
+    groupsClaim: config.groupsClaim ?? 'groups',
+    subjectClaim: config.subjectClaim ?? 'sub',
+    jwksCacheSec: within('jwksCacheSec', config.jwksCacheSec ?? 600, 1, 86_400),
+    jwksStaleSec: within('jwksStaleSec', config.jwksStaleSec ?? 86_400, 0, 30 * 86_400),
+    jwksCooldownSec: within('jwksCooldownSec', config.jwksCooldownSec ?? 10, 1, 3600),
+    maxTokenBytes: within('maxTokenBytes', config.maxTokenBytes ?? 16_384, 256, 1024 * 1024),
+    requiredClaims: config.requiredClaims ?? {},
+    actorIssuers: config.actorIssuers ?? [],
+  }
+}
+
+/** https, or on the same machine where the issuer itself is on the same machine. */
+export function isSafeKeyUrl(jwksUri: string, issuer: string): boolean {
+  const url = parseUrl(jwksUri)
+  if (!url) return false
+  return url.protocol === 'https:' || (isSafe(url) && isLoopback(new URL(issuer).hostname))
+}
+
+const asymmetric = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+]
+
+function isSafe(url: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
+}
+
+function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '')
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+function parseUrl(text: string): URL | undefined {
+  return URL.parse(text) ?? undefined
+}

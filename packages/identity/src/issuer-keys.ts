@@ -1,0 +1,198 @@
+/**
+ * The public keys of one issuer: found by OIDC discovery, cached, fetched again when they are old or when a token names
+ * one that is not among them. Refuses to be a lever against the issuer (unknown keys cause at most one fetch a cooldown),
+ * to wait for an issuer that is away (known keys serve on, for a stated time), and to take keys from a document that
+ * names another issuer.
+ *
+ * OpenID Connect Discovery 1.0 section 4.3; RFC 7517; RFC 8725 section 3.8.
+ */
+import type { Clock } from '@portcullis/kernel'
+import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
+import { IdentityError } from './errors.ts'
+import { type FetchJson, fetchJson } from './fetch-json.ts'
+import { isSafeKeyUrl, type TrustedIssuer } from './issuer-config.ts'
+
+/** One published set of keys. A new object whenever what is published changed, so that it can stand for the set. */
+export interface KeySet {
+  readonly find: ReturnType<typeof createLocalJWKSet>
+  readonly keyIds: readonly string[]
+}
+
+export interface IssuerKeys {
+  /** Keys young enough to be used without asking anyone. */
+  fresh(): KeySet | undefined
+  /** Keys to judge a token by, fetched where needed. Rejects with IdentityError('issuer_unavailable') within seconds. */
+  current(): Promise<KeySet>
+  /** After `seen` lacked a token's key: the set fetched anew, or `seen` where that was done less than a cooldown ago. */
+  afterUnknownKey(seen: KeySet): Promise<KeySet>
+  status(): IssuerStatus
+}
+
+export interface IssuerStatus {
+  readonly issuer: string
+  /** false: a token of this issuer cannot be judged now. */
+  readonly usable: boolean
+  /** Seconds since the keys were last fetched; null where they never were. */
+  readonly keysAgeSec: number | null
+  /** What the last attempt failed with; empty where it did not. */
+  readonly lastFailure: string
+}
+
+export interface IdentityLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+const fetchTimeoutMs = 3000
+const documentBytesMax = 512 * 1024
+const keysMax = 200
+const backoffMsMax = 30_000
+
+export function createIssuerKeys(
+  issuer: TrustedIssuer,
+  deps: { clock: Clock; log: IdentityLog; fetchJson?: FetchJson },
+): IssuerKeys {
+  const { clock, log } = deps
+  const load = () => loadKeys(issuer, deps.fetchJson ?? fetchJson, log)
+  let keys: KeySet | undefined
+  let published = ''
+  let fetchedMs = Number.NEGATIVE_INFINITY
+  let attemptedMs = Number.NEGATIVE_INFINITY
+  let askedForUnknownMs = Number.NEGATIVE_INFINITY
+  let failures = 0
+  let lastFailure: Error | undefined
+  let flight: Promise<void> | undefined
+
+  const ageSec = () => (clock.monotonicMs() - fetchedMs) / 1000
+  const inBackoff = () =>
+    failures > 0 && clock.monotonicMs() - attemptedMs < Math.min(backoffMsMax, 500 * 2 ** failures)
+  const usable = () => (ageSec() < issuer.jwksCacheSec + issuer.jwksStaleSec ? keys : undefined)
+
+  /** Never rejects: the outcome stands in `keys`, `failures` and `lastFailure`. One at a time. */
+  function refresh(): Promise<void> {
+    if (flight) return flight
+    attemptedMs = clock.monotonicMs()
+    flight = load()
+      .then((set) => {
+        const text = JSON.stringify(set)
+        if (text !== published) {
+          keys = { find: createLocalJWKSet(set), keyIds: set.keys.map((key) => key.kid ?? '(no kid)') }
+          published = text
+          log.info({ issuer: issuer.issuer, keyIds: keys.keyIds }, 'issuer keys loaded')
+        }
+        fetchedMs = clock.monotonicMs()
+        failures = 0
+        lastFailure = undefined
+      })
+      .catch((cause: unknown) => {
+        failures += 1
+        lastFailure = cause instanceof Error ? cause : new Error(String(cause))
+        log.warn(
+          {
+            issuer: issuer.issuer,
+            why: lastFailure.message,
+            failures,
+            knownKeysServe: usable() !== undefined,
+          },
+          'issuer keys could not be fetched',
+        )
+      })
+      .finally(() => {
+        flight = undefined
+      })
+    return flight
+  }
+
+  return {
+    fresh: () => (ageSec() < issuer.jwksCacheSec ? keys : undefined),
+    async current() {
+      const age = ageSec()
+      // Past four fifths of their life keys are fetched while they still serve, so that no login waits for it.
+      if (age >= issuer.jwksCacheSec) {
+        if (flight || !inBackoff()) await refresh()
+      } else if (age >= issuer.jwksCacheSec * 0.8 && !inBackoff()) void refresh()
+      const found = usable()
+      if (found) return found
+      throw new IdentityError(
+        'issuer_unavailable',
+        `the keys of ${issuer.issuer} are not known: ${lastFailure?.message ?? 'never fetched'}`,
+        { cause: lastFailure },
+      )
+    },
+    async afterUnknownKey(seen) {
+      if (keys !== seen && keys) return keys
+      const sinceSec = (clock.monotonicMs() - askedForUnknownMs) / 1000
+      if (flight) await flight
+      else if (sinceSec >= issuer.jwksCooldownSec && !inBackoff()) {
+        askedForUnknownMs = clock.monotonicMs()
+        await refresh()
+      }
+      return usable() ?? seen
+    },
+    status: () => ({
+      issuer: issuer.issuer,
+      usable: usable() !== undefined,
+      keysAgeSec: keys ? Math.round(ageSec()) : null,
+      lastFailure: lastFailure?.message ?? '',
+    }),
+  }
+}
+
+async function loadKeys(issuer: TrustedIssuer, get: FetchJson, log: IdentityLog): Promise<JSONWebKeySet> {
+  const options = {
+    timeoutMs: fetchTimeoutMs,
+    bytesMax: documentBytesMax,
+    ...(issuer.ca === undefined ? {} : { ca: issuer.ca }),
+  }
+  const jwksUri = issuer.jwksUri ?? (await discover(issuer, (url) => get(url, options)))
+  const document = await get(jwksUri, options)
+  if (!isRecord(document) || !Array.isArray(document.keys))
+    throw new Error(`${jwksUri} answered with what is not a JSON Web Key Set`)
+  if (document.keys.length > keysMax) throw new Error(`${jwksUri} answered with more than ${keysMax} keys`)
+  const keys: JWK[] = []
+  for (const key of document.keys) {
+    const why = unfit(key)
+    if (why === undefined) keys.push(publicMembers(key))
+    else log.warn({ issuer: issuer.issuer, why }, 'issuer publishes a key that is not used')
+  }
+  return { keys }
+}
+
+async function discover(issuer: TrustedIssuer, get: (url: string) => Promise<unknown>): Promise<string> {
+  const url = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const document = await get(url)
+  if (!isRecord(document)) throw new Error(`${url} answered with what is not a discovery document`)
+  if (document.issuer !== issuer.issuer)
+    throw new Error(
+      `${url} names the issuer ${JSON.stringify(document.issuer)?.slice(0, 200)}, not ${issuer.issuer}; set \`issuer\` to exactly what it names`,
+    )
+  const { jwks_uri: jwksUri } = document
+  if (typeof jwksUri !== 'string' || !isSafeKeyUrl(jwksUri, issuer.issuer))
+    throw new Error(`${url} has no safe jwks_uri (https, or loopback for an issuer on loopback)`)
+  return jwksUri
+}
+
+/** Why a published key may not verify tokens, or undefined where it may. */
+function unfit(key: unknown): string | undefined {
+  if (!isRecord(key) || typeof key.kty !== 'string') return 'not a JSON Web Key'
+  if (!['RSA', 'EC', 'OKP'].includes(key.kty))
+    return `key type ${JSON.stringify(key.kty)} is not a public key`
+  if (key.use !== undefined && key.use !== 'sig') return 'not for signatures'
+  if (key.key_ops !== undefined && !(Array.isArray(key.key_ops) && key.key_ops.includes('verify')))
+    return 'not for verifying'
+  if (key.kty === 'RSA' && (typeof key.n !== 'string' || key.n.length * 6 < 2048))
+    return 'RSA below 2048 bits'
+  return undefined
+}
+
+/** Only what verification needs: a certificate chain or a private part that an issuer publishes goes no further. */
+function publicMembers(key: Record<string, unknown>): JWK {
+  const kept: Record<string, unknown> = {}
+  for (const name of ['kty', 'kid', 'alg', 'use', 'n', 'e', 'crv', 'x', 'y'])
+    if (typeof key[name] === 'string') kept[name] = key[name]
+  return kept as JWK
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

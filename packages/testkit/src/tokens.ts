@@ -1,0 +1,173 @@
+/**
+ * A real OIDC issuer on loopback for tests: discovery, JWKS and tokens signed by keys that nobody else has. It can
+ * rotate its keys, go away, answer slowly and answer garbage, since that is what issuers do. It has no token endpoint
+ * and authenticates nobody: only the test that started it can sign.
+ */
+import { randomUUID } from 'node:crypto'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Started } from '@portcullis/kernel'
+import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+
+/**
+ * normal: as an issuer should. away: connections are reset. error: 503. garbage: 200 with what is no JSON.
+ * hang: takes the request and never answers. drip: one byte every 50 ms. foreign: discovery names another issuer.
+ * huge: a body without end.
+ */
+export type IssuerMood = 'normal' | 'away' | 'error' | 'garbage' | 'hang' | 'drip' | 'foreign' | 'huge'
+
+export interface SignOptions {
+  /** Default: the issuer's first algorithm. */
+  readonly alg?: string
+  /** Added to, or overriding, the protected header. */
+  readonly header?: Readonly<Record<string, unknown>>
+  /** Seconds until `exp`; default 300. */
+  readonly ttlSec?: number
+}
+
+export interface TestIssuer {
+  readonly issuer: string
+  /** `iss`, `aud` (`portcullis`), `iat`, `exp` and `jti` are filled in; a claim given as undefined is left out. */
+  sign(claims: Readonly<Record<string, unknown>>, options?: SignOptions): Promise<string>
+  /** New keys under new ids; the old ones are no longer published, unless `keepOld`. */
+  rotate(options?: { keepOld?: boolean }): Promise<void>
+  /** Publishes these keys too, as they are. */
+  publish(jwk: JWK): void
+  behave(mood: IssuerMood): void
+  /** The same as `behave('away')` and `behave('normal')`. */
+  pause(): void
+  resume(): void
+  /** Public half of the current key of an algorithm. */
+  publicJwk(alg?: string): Promise<JWK>
+  readonly jwksHits: number
+  readonly discoveryHits: number
+}
+
+interface SigningKey {
+  readonly alg: string
+  readonly privateKey: CryptoKey
+  readonly publicJwk: JWK
+}
+
+export async function startTestIssuer(
+  options: { algorithms?: readonly string[] } = {},
+): Promise<Started<TestIssuer>> {
+  const algorithms = options.algorithms ?? ['ES256']
+  const firstAlg = algorithms[0] ?? 'ES256'
+  let keys = await makeKeys(algorithms)
+  let published: JWK[] = keys.map((key) => key.publicJwk)
+  let mood: IssuerMood = 'normal'
+  let jwksHits = 0
+  let discoveryHits = 0
+
+  const server = createServer((request, response) => {
+    const isJwks = request.url === '/jwks'
+    const isDiscovery = request.url === '/.well-known/openid-configuration'
+    if (isJwks) jwksHits += 1
+    if (isDiscovery) discoveryHits += 1
+    if (mood === 'away') return void request.socket.destroy()
+    if (mood === 'hang') return
+    if (mood === 'error') return void response.writeHead(503).end('try later')
+    if (mood === 'huge') return pourWithoutEnd(response)
+    const body = isJwks
+      ? { keys: published }
+      : isDiscovery
+        ? { issuer: mood === 'foreign' ? 'https://elsewhere.example' : issuer, jwks_uri: `${issuer}/jwks` }
+        : undefined
+    if (!body) return void response.writeHead(404).end()
+    response.writeHead(200, { 'content-type': 'application/json' })
+    if (mood === 'drip') return drip(response, JSON.stringify(body))
+    response.end(mood === 'garbage' ? '<html>not what you asked for' : JSON.stringify(body))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+  const keyOf = (alg: string): SigningKey => {
+    const key = keys.find((candidate) => candidate.alg === alg)
+    if (!key) throw new Error(`the test issuer was started without ${alg}: name it in \`algorithms\``)
+    return key
+  }
+
+  const value: TestIssuer = {
+    issuer,
+    async sign(claims, { alg = firstAlg, header = {}, ttlSec = 300 } = {}) {
+      const nowSec = Math.floor(Date.now() / 1000)
+      const key = keyOf(alg)
+      const payload = {
+        iss: issuer,
+        aud: 'portcullis',
+        iat: nowSec,
+        exp: nowSec + ttlSec,
+        jti: randomUUID(),
+        ...claims,
+      }
+      return new SignJWT(JSON.parse(JSON.stringify(payload)))
+        .setProtectedHeader({
+          alg,
+          typ: 'JWT',
+          ...(key.publicJwk.kid ? { kid: key.publicJwk.kid } : {}),
+          ...header,
+        })
+        .sign(key.privateKey)
+    },
+    async rotate({ keepOld = false } = {}) {
+      keys = await makeKeys(algorithms)
+      published = [...(keepOld ? published : []), ...keys.map((key) => key.publicJwk)]
+    },
+    publish: (jwk) => {
+      published = [...published, jwk]
+    },
+    behave: (next) => {
+      mood = next
+      if (next === 'away') server.closeAllConnections()
+    },
+    pause: () => value.behave('away'),
+    resume: () => value.behave('normal'),
+    publicJwk: async (alg = firstAlg) => keyOf(alg).publicJwk,
+    get jwksHits() {
+      return jwksHits
+    },
+    get discoveryHits() {
+      return discoveryHits
+    },
+  }
+  return {
+    value,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function makeKeys(algorithms: readonly string[]): Promise<SigningKey[]> {
+  return Promise.all(
+    algorithms.map(async (alg) => {
+      const { privateKey, publicKey } = await generateKeyPair(alg)
+      const publicJwk = { ...(await exportJWK(publicKey)), kid: randomUUID(), alg, use: 'sig' }
+      return { alg, privateKey, publicJwk }
+    }),
+  )
+}
+
+function drip(response: ServerResponse, text: string): void {
+  let sent = 0
+  const timer = setInterval(() => {
+    if (sent === text.length) response.end()
+    else response.write(text[sent++])
+  }, 50)
+  response.once('close', () => clearInterval(timer))
+}
+
+function pourWithoutEnd(response: ServerResponse): void {
+  const chunk = Buffer.alloc(64 * 1024, 0x20)
+  const pour = () => {
+    while (!response.destroyed && response.write(chunk));
+  }
+  response.on('drain', pour)
+  pour()
+}
