@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net'
 import type { Analysis, CommandResult } from './command.ts'
-import type { Refusal } from './decision.ts'
+import type { Reason, Refusal } from './decision.ts'
+import { CodedError } from './errors.ts'
 import type { Identity, Origin } from './identity.ts'
+import type { Progress } from './recorder.ts'
 
 /**
  * What a protocol must be, so that a new one is one folder. It turns bytes into commands and refusals into native
@@ -40,11 +42,14 @@ export interface LoginRequest {
   readonly tls: string
 }
 
-/** Commands that are forwarded or refused together: one message of the wire. `statements` has at least one. */
+/** Commands that are forwarded or refused together: one message of the wire. `analyses` has at least one. */
 export interface Unit {
   readonly analyses: readonly Analysis[]
+  /** Microseconds since 1970 UTC. */
   readonly receivedAt: number
   readonly attributes?: Readonly<Record<string, string>>
+  /** Goes on with a command that was recorded earlier (Execute after Parse): decided again, not recorded again. */
+  readonly adopts?: Command
 }
 
 /** A command that was recorded; its meter is counted down in place on the way back. */
@@ -56,22 +61,26 @@ export interface Command {
   readonly meter: Meter
 }
 
-/** What may still pass for a running command. The relay subtracts; at zero it asks for more, and cuts when there is none. */
+/** What may still pass for a running command. The relay subtracts; where it would go below zero it asks for more, and cuts when there is none. */
 export interface Meter {
   rowsLeft: number
   bytesLeft: number
-  /** Makes both positive where that is allowed and returns undefined, else the refusal to cut with. */
-  refill(): Refusal | undefined
+  /** Makes room for one more row of this many bytes and returns undefined, or says why there is none. */
+  refill(bytes: number): Refusal | undefined
 }
 
-/** The protocol's side of `Session.pass`. Calls come in the order of the units. */
+/** The protocol's side of `Session.pass`: input is pulled unit by unit, output is queued and sent once it stands recorded. */
 export interface Road {
-  /** The unit stands recorded: forward its bytes. */
-  forward(unit: Unit, commands: readonly Command[]): void
-  /** The unit is refused as a whole; none of it may be forwarded. Outcomes are already recorded. */
-  refuse(unit: Unit, refusal: Refusal): void
+  /** The next unit that needs a decision, after queueing whatever comes before it and needs none; undefined when the input is used up. */
+  next(): Unit | undefined
+  /** Decided and about to be recorded: queue its bytes. */
+  allowed(unit: Unit, commands: readonly Command[]): void
+  /** Refused as a whole: queue what takes its place. Outcomes are recorded by the gate. */
+  refused(unit: Unit, refusal: Refusal): void
+  /** All that is queued stands recorded: write it. */
+  send(): void
   /** Before a wait (throttle, hold): a protocol may tell its client. */
-  waiting?(unit: Unit, reason: string, waitMs: number): void
+  waiting?(unit: Unit, reason: Reason, waitMs: number): void
 }
 
 export interface Session {
@@ -79,18 +88,27 @@ export interface Session {
   readonly identity: Identity
   readonly target: TargetAccess
   /**
-   * The only road from a client to a target: decide -> record -> forward or refuse, for each unit in order. Stops
-   * after the first refusal (the protocol knows what a refusal makes of the units behind it) and returns how many
-   * units were taken. Returns a promise where a unit must wait or the record needs the disk; the protocol reads no
-   * further from its client meanwhile. Rejects only when the session was closed meanwhile.
+   * The only road from a client to a target: decide -> record -> forward or refuse, for each unit that `road.next`
+   * gives, until it gives none. Returns a promise where a unit must wait or the record needs the disk; the protocol
+   * reads no further from its client meanwhile. Throws (or rejects with) SessionEnded where the session cannot go on,
+   * with the refusal to tell the client; nothing that was queued may be sent then.
    */
-  pass(units: readonly Unit[], road: Road): number | Promise<number>
-  /** Exactly once for each forwarded command. */
+  pass(road: Road): undefined | Promise<void>
+  /** Exactly once for each command that was allowed. */
   finish(command: Command, result: CommandResult): void
   /** The protocol registers once how to carry out what comes from outside. */
   onOrder(orders: SessionOrders): void
   /** Exactly once, when the connection is gone. `detail` says why in words. */
   close(detail: string): void
+}
+
+/** The session cannot go on: it was closed, killed, or what must be recorded cannot be. */
+export class SessionEnded extends CodedError<'session_ended'> {
+  readonly refusal: Refusal
+  constructor(refusal: Refusal, options?: ErrorOptions) {
+    super('session_ended', refusal.message, options)
+    this.refusal = refusal
+  }
 }
 
 /** What others may ask of a live session. */
@@ -99,8 +117,10 @@ export interface SessionOrders {
   kill(refusal: Refusal): void
   /** Cut the running command, keep the session. */
   cancelRunning(refusal: Refusal): void
-  /** Current counts of the commands that run, for progress events. */
-  running(): readonly { command: Command; result: CommandResult }[]
+  /** The proxy stops: end the session as soon as nothing runs and no transaction is open. */
+  drain(refusal: Refusal): void
+  /** The command that runs now with its counts so far, for progress events. */
+  running(): { readonly command: Command; readonly progress: Progress } | undefined
 }
 
 /** How to reach the target as the session's role. Only the protocol's upstream side may read `credentials`. */

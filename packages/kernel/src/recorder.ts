@@ -50,6 +50,8 @@ export type Progress = Pick<CommandResult, 'rowsIn' | 'rowsOut' | 'bytesIn' | 'b
 export interface Recorder {
   /** Events carry this id; one life of one process. */
   readonly id: string
+  /** False from a failed commit (or a full backlog) under `deny` until the recorder's own probe succeeds: refuse without trying. */
+  readonly available: boolean
   /** Phase opened (with the decision that let it in) or refused. */
   session(record: SessionRecord, phase: 'opened' | 'refused', decision: Decision, detail: string): void
   intent(intent: Intent): void
