@@ -94,8 +94,8 @@ export interface Session {
    * with the refusal to tell the client; nothing that was queued may be sent then.
    */
   pass(road: Road): undefined | Promise<void>
-  /** Exactly once for each command that was allowed. */
-  finish(command: Command, result: CommandResult): void
+  /** Exactly once for each command that was allowed. `by`: the refusal that cut it. */
+  finish(command: Command, result: CommandResult, by?: Refusal): void
   /** The protocol registers once how to carry out what comes from outside. */
   onOrder(orders: SessionOrders): void
   /** Exactly once, when the connection is gone. `detail` says why in words. */

@@ -58,7 +58,8 @@ export interface Recorder {
   /** Writes a `started` or `progress` event: still running after half a second, then every 10 s or 16 MiB. */
   progress(sessionId: string, number: number, at: number, progress: Progress): void
   /** Written at the latest in the same turn of the event loop, without commit. A refused command has intent and outcome in one commit. */
-  outcome(sessionId: string, number: number, at: number, result: CommandResult): void
+  /** `decision`: what ended it, where that is not the intent's (a cut, a refusal at Execute). */
+  outcome(sessionId: string, number: number, at: number, result: CommandResult, decision?: Decision): void
   sessionClosed(
     sessionId: string,
     at: number,
