@@ -1,5 +1,6 @@
 /** What a bus is handed, whichever stands behind the URL. Defaults are in words here and in code where they are used. */
 import type { Clock } from '@portcullis/kernel'
+import type { CleaningOptions } from './embedded/cleaner.ts'
 
 /** The part of pino that the bus uses. */
 export interface BusLogger {
@@ -22,6 +23,8 @@ export interface BusOptions {
   readonly batchBytesMax?: number
   /** How long a silent member keeps its partitions, where its death was not noticed otherwise. Default 10 000. */
   readonly sessionTimeoutMs?: number
+  /** Embedded only: how retention and compaction go about their work. */
+  readonly cleaning?: CleaningOptions
   /** Kafka only. Secrets are values, already resolved. */
   readonly kafka?: KafkaOptions
 }

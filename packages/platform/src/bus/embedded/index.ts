@@ -1,0 +1,165 @@
+/**
+ * The bus of one machine: the topics lie in a folder, in lmdb, and several processes publish and consume there at once.
+ * There is no server to start or to lose. It refuses to span machines: lmdb must not lie on a network file system.
+ *
+ *   DIR/topics/TOPIC/  data.mdb lock.mdb bell     one environment a topic: topic-log.ts
+ *   DIR/groups/        data.mdb lock.mdb bell     members, who holds what, offsets: groups.ts
+ */
+import { randomUUID } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import {
+  type Bus,
+  type BusRecord,
+  type ConsumeOptions,
+  type Started,
+  systemClock,
+  type TailOptions,
+  topics as allTopics,
+  type Topic,
+  type TopicSpec,
+} from '@portcullis/kernel'
+import { BusError } from '../errors.ts'
+import {
+  batchBytesMaxDefault,
+  batchRecordsMaxDefault,
+  checkRecord,
+  publishTimeoutMsDefault,
+  sessionTimeoutMsDefault,
+} from '../limits.ts'
+import type { BusOptions } from '../options.ts'
+import { startCleaner } from './cleaner.ts'
+import { startConsumer } from './consumer.ts'
+import { openGroups } from './groups.ts'
+import { createPublisher, type Publisher } from './publisher.ts'
+import { makePrivateDir } from './store.ts'
+import { startTail } from './tail.ts'
+import { openTopicLog, type TopicLog } from './topic-log.ts'
+
+export async function openEmbeddedBus(path: string, options: BusOptions): Promise<Started<Bus>> {
+  if (path === '') throw new BusError('invalid_url', 'bus: lmdb:DIR names no folder')
+  const dir = resolve(path)
+  const { logger } = options
+  const clock = options.clock ?? systemClock
+  const nowMs = () => Math.floor(clock.nowUs() / 1000)
+  const limits = {
+    recordsMax: options.batchRecordsMax ?? batchRecordsMaxDefault,
+    bytesMax: options.batchBytesMax ?? batchBytesMaxDefault,
+  }
+  const sessionTimeoutMs = options.sessionTimeoutMs ?? sessionTimeoutMsDefault
+  makePrivateDir(dir)
+  makePrivateDir(join(dir, 'topics'))
+  const groups = openGroups(join(dir, 'groups'), sessionTimeoutMs)
+  const opened = new Map<Topic, Promise<TopicLog>>()
+  const publishers = new Map<Topic, Publisher>()
+  const consumers = new Set<Started<void>>()
+  let stopped: Promise<void> | undefined
+
+  function open(topic: Topic, create?: TopicSpec): Promise<TopicLog> {
+    if (stopped) throw new BusError('stopped', 'the bus was stopped')
+    const known = opened.get(topic)
+    if (known && !create) return known
+    // Opening anew with a spec takes its settings over; lmdb-js shares one environment a process.
+    const log = (known ?? Promise.resolve(undefined)).then(async (before) => {
+      const after = await openTopicLog(join(dir, 'topics', topic), topic, create)
+      if (!before) return after
+      await after.close()
+      return before
+    })
+    opened.set(topic, log)
+    log.catch(() => opened.delete(topic))
+    return log
+  }
+
+  async function openAll(names: readonly Topic[]): Promise<Map<Topic, TopicLog>> {
+    return new Map(await Promise.all(names.map(async (name) => [name, await open(name)] as const)))
+  }
+
+  async function publisher(topic: Topic): Promise<Publisher> {
+    const log = await open(topic)
+    const known = publishers.get(topic)
+    if (known) return known
+    const created = createPublisher(log, {
+      timeoutMs: options.publishTimeoutMs ?? publishTimeoutMsDefault,
+      logger,
+      nowMs,
+    })
+    publishers.set(topic, created)
+    return created
+  }
+
+  /** Keeps what was started until it is stopped, so that stopping the bus stops it too. */
+  function keep(started: Started<void>): Started<void> {
+    const kept: Started<void> = {
+      value: undefined,
+      async stop() {
+        await started.stop()
+        consumers.delete(kept)
+      },
+    }
+    consumers.add(kept)
+    return kept
+  }
+
+  const cleaner = startCleaner(
+    {
+      groups,
+      logger,
+      nowMs,
+      async logs() {
+        const present = new Set(readdirSync(join(dir, 'topics')))
+        return Promise.all(
+          Object.values(allTopics)
+            .filter((topic) => present.has(topic))
+            .map((topic) => open(topic)),
+        )
+      },
+    },
+    options.cleaning ?? {},
+  )
+
+  const bus: Bus = {
+    async ensureTopics(specs) {
+      for (const spec of specs) await open(spec.topic, spec)
+    },
+    async publish(records) {
+      for (const record of records) checkRecord(record)
+      const byTopic = Map.groupBy(records, (record: BusRecord) => record.topic)
+      const writers = await Promise.all(
+        [...byTopic].map(async ([topic, part]) => ({ part, writer: await publisher(topic) })),
+      )
+      await Promise.all(writers.map(({ part, writer }) => writer.publish(part)))
+    },
+    async consume(consumeOptions: ConsumeOptions) {
+      const logs = await openAll(consumeOptions.topics)
+      const memberId = `${options.clientId ?? 'portcullis'}-${randomUUID()}`
+      return keep(
+        await startConsumer({ groups, logs, limits, logger, memberId, sessionTimeoutMs }, consumeOptions),
+      )
+    },
+    async tail(tailOptions: TailOptions) {
+      const logs = await openAll(tailOptions.topics)
+      return keep(startTail({ logs, limits, logger }, tailOptions))
+    },
+    async endOffsets(topic) {
+      const log = await open(topic)
+      return new Map(log.ends().entries())
+    },
+  }
+
+  async function stop(): Promise<void> {
+    await Promise.all([...consumers].map((consumer) => consumer.stop()))
+    await Promise.all([...publishers.values()].map((one) => one.drain()))
+    await cleaner.stop()
+    for (const log of opened.values()) await (await log).close()
+    await groups.close()
+  }
+
+  return {
+    value: bus,
+    stop() {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}
