@@ -58,6 +58,8 @@ export interface ControlLog {
   state(): ControlState
   /** Whether all that stood in the log at the start was folded in. */
   caughtUp(): boolean
+  /** Resolves when `caughtUp` becomes true; never where the bus stays away. */
+  readonly whenCaughtUp: Promise<void>
   /** Whether the log can be read now. */
   healthy(): boolean
   /** @throws ControlError, always with what to do. */
@@ -70,7 +72,8 @@ export async function startControlLog(options: ControlLogOptions): Promise<Start
   const state = initialControl()
   const waiting = new Map<string, (evolved: Evolved, offset: number) => void>()
   const stopping = new AbortController()
-  let caughtUp = false
+  const caughtUp = Promise.withResolvers<void>()
+  let isCaughtUp = false
   let healthy = true
   let prunedAtUs = clock.nowUs()
 
@@ -98,7 +101,8 @@ export async function startControlLog(options: ControlLogOptions): Promise<Start
       prune()
     },
     onCaughtUp() {
-      caughtUp = true
+      isCaughtUp = true
+      caughtUp.resolve()
     },
     onHealth(now) {
       healthy = now
@@ -159,7 +163,13 @@ export async function startControlLog(options: ControlLogOptions): Promise<Start
   }
 
   return {
-    value: { state: () => state, caughtUp: () => caughtUp, healthy: () => healthy, write },
+    value: {
+      state: () => state,
+      caughtUp: () => isCaughtUp,
+      whenCaughtUp: caughtUp.promise,
+      healthy: () => healthy,
+      write,
+    },
     async stop() {
       stopping.abort()
       await tail.stop()
@@ -195,9 +205,11 @@ function rejectionError(rejection: RejectionCode, why: string): ControlError {
 }
 
 function timeoutError(timeoutMs: number, cause?: unknown): ControlError {
+  const what =
+    cause === undefined ? `did not come back within ${timeoutMs} ms` : 'was not acknowledged by the bus'
   return new ControlError(
     'timeout',
-    `the change did not come back from the control log within ${timeoutMs} ms: it may still take effect. Read the state before trying again; with the same id a second try changes nothing.`,
+    `the change ${what}: it may still take effect. Read the state before trying again; with the same id a second try changes nothing.`,
     { cause },
   )
 }

@@ -1,0 +1,90 @@
+/** The alerts service as a process: `node services/alerts/src/main.ts --config FILE [--validate]`. */
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { type Sink, type Started, systemClock } from '@portcullis/kernel'
+import { createCodecs } from '@portcullis/platform/codec'
+import { type BusOptions, connectBus } from '@portcullis/platform/connect'
+import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { startRoute } from './route.ts'
+import { createPagerDutySink } from './sinks/pagerduty.ts'
+import { createPost, type Post } from './sinks/post.ts'
+import { createSlackSink } from './sinks/slack.ts'
+import { createWebhookSink } from './sinks/webhook.ts'
+import { openStateFile } from './state-file.ts'
+
+await runService<Config>({
+  name: 'alerts',
+  load: loadConfig,
+  logLevel: (config) => config.log.level,
+  healthAddress: (config) => config.alerts.health,
+  start,
+})
+
+async function start({ config, log, metrics, health }: ServiceContext<Config>): Promise<Started<void>> {
+  const sinks = sinksOf(config, createPost(10_000))
+  if (sinks.length === 0) log.warn('no sink is configured under alerts: nobody will be told')
+  const stateFile = await openStateFile(join(config.dataDir, 'alerts', 'state.json'))
+  if (stateFile.lost !== undefined)
+    log.error({ why: stateFile.lost }, 'the state file is unreadable: verdicts in force are told once more')
+  const bus = await connectBus(config.bus.url, busOptions(config, log))
+  const route = await startRoute({
+    bus: bus.value,
+    codecs: createCodecs(),
+    clock: systemClock,
+    sinks,
+    stateFile,
+    perHourMax: config.alerts.perHourMax,
+    log,
+    metrics,
+    ids: randomUUID,
+  })
+  health.check('bus', () => route.value.problem())
+  return {
+    value: undefined,
+    async stop() {
+      await route.stop()
+      await bus.stop()
+    },
+  }
+}
+
+/** About one message a second a channel is what Slack takes (https://docs.slack.dev/apis/web-api/rate-limits). */
+function sinksOf({ alerts }: Config, post: Post): { sink: Sink; intervalMs: number }[] {
+  const { slack, pagerduty, webhook, consoleUrl } = alerts
+  const link = consoleUrl === undefined ? {} : { consoleUrl }
+  const sinks: { sink: Sink; intervalMs: number }[] = []
+  if (slack) {
+    const bot = slack.botToken !== undefined &&
+      slack.channel !== undefined && {
+        bot: { token: resolveSecret(slack.botToken), channel: slack.channel, apiUrl: slack.apiUrl },
+      }
+    const hook = slack.webhook !== undefined && { webhook: resolveSecret(slack.webhook) }
+    sinks.push({ sink: createSlackSink({ ...bot, ...hook, ...link, post }), intervalMs: 1_100 })
+  }
+  if (pagerduty) {
+    const routingKey = resolveSecret(pagerduty.routingKey)
+    sinks.push({
+      sink: createPagerDutySink({ routingKey, url: pagerduty.url, ...link, post }),
+      intervalMs: 100,
+    })
+  }
+  if (webhook) {
+    const secret = webhook.secret !== undefined && { secret: resolveSecret(webhook.secret) }
+    const nowUs = systemClock.nowUs
+    sinks.push({
+      sink: createWebhookSink({ url: webhook.url, ...secret, ...link, post, nowUs }),
+      intervalMs: 50,
+    })
+  }
+  return sinks
+}
+
+function busOptions({ bus }: Config, logger: Log): BusOptions {
+  const { username, password, mechanism, tls, ca, replicas } = bus
+  const sasl = username !== undefined &&
+    password !== undefined && { sasl: { mechanism, username, password: resolveSecret(password) } }
+  const ssl = tls && { ssl: ca === undefined ? true : { ca: readFileSync(ca, 'utf8') } }
+  return { logger, clientId: 'portcullis-alerts', kafka: { ...sasl, ...ssl, replicationFactor: replicas } }
+}

@@ -1,0 +1,222 @@
+/**
+ * From the bus to the sinks: verdicts, findings and liftings become incidents, incidents become messages. A batch is
+ * answered for only once its effect stands on disk, together with how far the bus was read. It judges nothing: what is
+ * worth telling is in `incidents`, how it is told is each sink's own.
+ */
+import {
+  type Alert,
+  type Bus,
+  type Clock,
+  type ControlEvent,
+  checkChange,
+  type Evolved,
+  type HandVerdict,
+  type Received,
+  type Sink,
+  type Started,
+  topics,
+  type VerdictEvent,
+} from '@portcullis/kernel'
+import type { Codecs } from '@portcullis/platform/codec'
+import { type ControlLog, startControlLog } from '@portcullis/platform/control'
+import type { Log, Metrics } from '@portcullis/platform/service'
+import { type ChannelEvent, startChannel } from './channel.ts'
+import { onFinding, onLifted, onTick, onVerdict } from './incidents.ts'
+import { emptyOutbox } from './outbox.ts'
+import type { StateFile } from './state-file.ts'
+
+export interface RouteOptions {
+  readonly bus: Bus
+  readonly codecs: Codecs
+  readonly clock: Clock
+  readonly sinks: readonly { readonly sink: Sink; readonly intervalMs: number }[]
+  readonly stateFile: StateFile
+  readonly perHourMax: number
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly ids: () => string
+  /** First back-off of a failing sink; default 1 000. */
+  readonly backoffMs?: number
+  /** How often time is let pass; default 1 000. */
+  readonly tickMs?: number
+}
+
+export interface Route {
+  /** Why alerts cannot be relied on now, or undefined. */
+  problem(): string | undefined
+}
+
+export async function startRoute(options: RouteOptions): Promise<Started<Route>> {
+  const { bus, codecs, clock, stateFile, log, metrics } = options
+  const { state } = stateFile
+  const count = countersOf(metrics)
+  const channels = options.sinks.map(({ sink, intervalMs }) => {
+    const outbox = state.outboxes.get(sink.name) ?? emptyOutbox()
+    state.outboxes.set(sink.name, outbox)
+    const onEvent = (event: ChannelEvent) => {
+      count.deliveries.inc({ sink: sink.name, result: event.kind })
+      report(log, sink.name, event)
+    }
+    const { perHourMax, backoffMs } = options
+    return startChannel({
+      sink,
+      outbox,
+      clock,
+      intervalMs,
+      perHourMax,
+      onEvent,
+      save: () => saveOrLog(),
+      random: Math.random,
+      ...(backoffMs !== undefined && { backoffMs }),
+    })
+  })
+
+  async function saveOrLog(): Promise<void> {
+    try {
+      await stateFile.save()
+    } catch (error) {
+      log.error({ err: error }, 'the state file cannot be written: after a restart alerts may be told again')
+    }
+  }
+
+  function tell(alerts: readonly Alert[]): void {
+    for (const alert of alerts) for (const { value } of channels) value.offer(alert)
+  }
+
+  function onControl(event: ControlEvent, { accepted }: Evolved): void {
+    // What stood in the log at the start is looked at once, as a whole, by `takeControl`.
+    if (!accepted || !control.value.caughtUp()) return
+    const change = checkChange(event.type, event.payload)
+    if (!('type' in change)) return
+    const nowUs = clock.nowUs()
+    if (change.type === 'verdict.lifted') tell(onLifted(state.incidents, change.verdictId, nowUs))
+    else takeHandVerdict(control.value, change.verdict.verdictId)
+    void saveOrLog()
+  }
+
+  function takeHandVerdict(log: ControlLog, verdictId: string): void {
+    const verdict = log.state().verdicts.get(verdictId)
+    if (verdict) tell(onVerdict(state.incidents, eventOf(verdict), isLifted, clock.nowUs()))
+  }
+
+  const isLifted = (verdictId: string): boolean => control.value.state().lifted.has(verdictId)
+  const control = await startControlLog({
+    bus,
+    codecs,
+    clock,
+    ids: options.ids,
+    onEvolved: onControl,
+    onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
+  })
+
+  function takeRecord(record: Received): void {
+    if (record.value === null) return
+    const nowUs = clock.nowUs()
+    if (record.topic === topics.verdicts)
+      tell(onVerdict(state.incidents, codecs.verdict.decode(record.value), isLifted, nowUs))
+    else tell(onFinding(state.incidents, codecs.finding.decode(record.value), nowUs))
+  }
+
+  async function onBatch(records: readonly Received[]): Promise<void> {
+    for (const record of records) {
+      const place = `${record.topic}/${record.partition}`
+      if (record.offset < (state.offsets.get(place) ?? 0)) continue
+      try {
+        takeRecord(record)
+      } catch (error) {
+        count.unreadable.inc({ topic: record.topic })
+        log.error(
+          { err: error, topic: record.topic, offset: record.offset },
+          'an event cannot be read; skipped',
+        )
+      }
+      state.offsets.set(place, record.offset + 1)
+    }
+    count.open.set(state.incidents.open.size)
+    await stateFile.save()
+  }
+
+  let consumer: Started<void> | undefined
+  let failed: string | undefined
+  let stopped = false
+  /** Liftings must be known before verdicts are told, however late the bus comes up. */
+  const consuming = control.value.whenCaughtUp.then(async () => {
+    const { verdicts, lifted } = control.value.state()
+    for (const id of lifted.keys()) tell(onLifted(state.incidents, id, clock.nowUs()))
+    for (const id of verdicts.keys()) takeHandVerdict(control.value, id)
+    if (stopped) return
+    consumer = await bus.consume({
+      group: 'portcullis-alerts',
+      topics: [topics.verdicts, topics.findings],
+      startAt: async ({ topic, partition }) => state.offsets.get(`${topic}/${partition}`) ?? 0,
+      onBatch,
+    })
+  })
+  const watched = consuming.catch((error: unknown) => {
+    failed = error instanceof Error ? error.message : String(error)
+    log.error({ err: error }, 'cannot read verdicts and findings from the bus')
+  })
+
+  const timer = setInterval(() => {
+    const due = onTick(state.incidents, clock.nowUs())
+    tell(due)
+    for (const { value } of channels) value.tick()
+    count.open.set(state.incidents.open.size)
+    if (due.length > 0) void saveOrLog()
+  }, options.tickMs ?? 1_000)
+
+  return {
+    value: {
+      problem() {
+        if (failed !== undefined) return failed
+        if (!control.value.caughtUp()) return 'the control log was not read yet'
+        return control.value.healthy() ? undefined : 'the bus cannot be read'
+      },
+    },
+    async stop() {
+      stopped = true
+      clearInterval(timer)
+      if (control.value.caughtUp()) await watched
+      await consumer?.stop()
+      await control.stop()
+      await Promise.all(channels.map((channel) => channel.stop()))
+      await saveOrLog()
+    },
+  }
+}
+
+function countersOf(metrics: Metrics) {
+  return {
+    deliveries: metrics.counter(
+      'portcullis_alert_deliveries_total',
+      'Alerts by sink and what became of them',
+      ['sink', 'result'],
+    ),
+    unreadable: metrics.counter('portcullis_alerts_unreadable_total', 'Events that could not be read', [
+      'topic',
+    ]),
+    open: metrics.gauge('portcullis_alerts_open_incidents', 'Incidents that are open'),
+  }
+}
+
+function report(log: Log, sink: string, event: ChannelEvent): void {
+  const { dedupKey, action, severity } = event.alert
+  const about = { sink, dedupKey, action, severity }
+  switch (event.kind) {
+    case 'delivered':
+      return log.info(about, 'alert delivered')
+    case 'suppressed':
+      return log.debug(about, 'alert over budget; the summary stands for it')
+    case 'retried':
+      return log.warn(
+        { ...about, why: event.why, waitMs: Math.round(event.waitMs) },
+        'alert not delivered yet',
+      )
+    case 'failed':
+      return log.error({ ...about, why: event.why }, 'alert never delivered')
+  }
+}
+
+function eventOf(verdict: HandVerdict): VerdictEvent {
+  return { ...verdict, state: 'active', findings: [], causeCommandId: '', causeReceivedAt: 0 }
+}

@@ -1,0 +1,85 @@
+/** The words and ranks that every sink shares, so that Slack and PagerDuty say the same of one incident. */
+import type { Alert, FindingEvent, VerdictAction, VerdictEvent } from '@portcullis/kernel'
+
+type Severity = Alert['severity']
+
+export const severityRank: Record<Severity, number> = { info: 0, warning: 1, error: 2, critical: 3 }
+export const actionSeverity: Record<VerdictAction, Severity> = {
+  throttle: 'warning',
+  hold: 'error',
+  block: 'critical',
+  kill: 'critical',
+}
+const done: Record<VerdictAction, string> = {
+  throttle: 'throttled',
+  hold: 'held for approval',
+  block: 'blocked',
+  kill: 'disconnected',
+}
+
+export function worst(severities: readonly Severity[]): Severity {
+  return severities.reduce<Severity>((a, b) => (severityRank[b] > severityRank[a] ? b : a), 'info')
+}
+
+export function verdictTitle(verdict: VerdictEvent): string {
+  const where = verdict.target === '' ? '' : ` at ${verdict.target}`
+  return `${subjectName(verdict)} ${done[verdict.action]}${where}`
+}
+
+export function findingTitle(finding: FindingEvent | undefined): string {
+  if (!finding) return 'Unusual behaviour'
+  const where = finding.target === '' ? '' : ` at ${finding.target}`
+  return `${finding.identity.subject}: unusual ${finding.feature}${where}`
+}
+
+/** Whom a verdict is about, for a person. */
+export function subjectName({ subject }: VerdictEvent): string {
+  switch (subject.kind) {
+    case 'identity':
+      return subject.id
+    case 'instance':
+      return `${subject.id} (instance ${subject.instance})`
+    case 'session':
+      return `session ${subject.id}`
+    case 'token':
+      return `token ${subject.instance}`
+    case 'delegation':
+      return `everyone acting for ${subject.id}`
+  }
+}
+
+/** Who an alert is about: issuer and subject where known, else the subject's own id. */
+export function aboutWhom({ verdict, findings }: Alert): { issuer: string; subject: string } {
+  const finding = findings.at(-1)
+  if (verdict && verdict.subject.kind !== 'session')
+    return { issuer: verdict.subject.issuer, subject: verdict.subject.id || verdict.subject.instance }
+  if (finding) return { issuer: finding.identity.issuer, subject: finding.identity.subject }
+  return { issuer: '', subject: verdict?.subject.id ?? '' }
+}
+
+/** What happened, in one or more sentences; already free of secrets, since events are. */
+export function explanation({ verdict, findings }: Alert): string {
+  const sentences = [verdict?.explanation, ...findings.map((finding) => finding.explanation)]
+  return [...new Set(sentences.filter((sentence) => sentence !== undefined && sentence !== ''))].join('\n')
+}
+
+/** At most `charsMax` characters, never half of a surrogate pair, an ellipsis where something was cut. */
+export function clip(text: string, charsMax: number): string {
+  if (text.length <= charsMax) return text
+  const cut = text.slice(0, charsMax - 1)
+  const last = cut.charCodeAt(cut.length - 1)
+  return `${last >= 0xd800 && last <= 0xdbff ? cut.slice(0, -1) : cut}…`
+}
+
+export function isoTime(us: number): string {
+  return new Date(Math.floor(us / 1000)).toISOString()
+}
+
+/** Where to look further; undefined without a configured base. */
+export function linkTo(alert: Alert, baseUrl: string | undefined): string | undefined {
+  if (baseUrl === undefined) return undefined
+  const { issuer, subject } = aboutWhom(alert)
+  const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`
+  if (issuer !== '') return new URL(`v1/identities/${encodeURIComponent(`${issuer}|${subject}`)}`, base).href
+  return new URL('v1/findings', base).href
+}
