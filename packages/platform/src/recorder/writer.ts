@@ -1,0 +1,434 @@
+/**
+ * The local log of one process: everything stands here before it runs. One synchronous write a commit, no string and no
+ * JSON for a statement that was seen before. It refuses to lie: what it could not write it says it did not write, and
+ * what came of a command it did record it keeps in memory until there is room again.
+ *
+ * The state between two frames: `out` holds the records not yet written. Of those, intents and new sessions stand or
+ * fall with the next write; outcomes of what was recorded before are kept when it fails (`keep` holds where they are).
+ */
+import type {
+  Clock,
+  CommandResult,
+  Decision,
+  Intent,
+  Progress,
+  Recorder,
+  SessionRecord,
+  SessionTotals,
+  Started,
+} from '@portcullis/kernel'
+import { watchBacklog } from './backlog.ts'
+import { ByteWriter } from './bytes.ts'
+import { createRecorderDirectory, newRecorderId } from './directory.ts'
+import { createDurability } from './durability.ts'
+import { putEnd, putNothing, putOutcome, putProgress, putSession, putSessionClosed } from './encode.ts'
+import { ended, unknownResult } from './endings.ts'
+import { RecorderError } from './error.ts'
+import {
+  beginFrame,
+  formatVersion,
+  frameHeadBytes,
+  type Head,
+  type OpenSession,
+  sealFrame,
+} from './format.ts'
+import { createSegment, type SegmentFile, syncDirectory } from './segment-file.ts'
+import { putIntentWithWords, putSnapshot } from './snapshot.ts'
+import { createLedger, type LiveSession, type RunningEntry } from './writer-state.ts'
+
+export interface RecorderOptions {
+  /** Holds one directory for each recorder of this host. */
+  readonly dir: string
+  /** process: survives the death of the process. disk: survives loss of power, by group-committed fdatasync. */
+  readonly durability: 'process' | 'disk'
+  /** Bytes that may wait for the bus, over all recorders in `dir`. */
+  readonly bytesMax: number
+  readonly onUnavailable: 'deny' | 'allow-and-count'
+  readonly proxy: { readonly name: string; readonly version: string }
+  readonly clock: Clock
+  /** A segment takes no further frame once it is this long. Default 16 MiB, or a 16th of `bytesMax` if that is less. */
+  readonly segmentBytes?: number
+}
+
+export interface RecorderStats {
+  readonly commits: number
+  readonly bytes: number
+  /** Writes and syncs that failed, or were refused for the backlog's size. */
+  readonly failures: number
+  /** Commands and sessions that were let through without a record (`allow-and-count` only). */
+  readonly unrecorded: number
+  /** Bytes in `dir` that the bus has not acknowledged. */
+  readonly backlogBytes: number
+  readonly available: boolean
+}
+
+export interface LocalRecorder extends Recorder {
+  readonly dir: string
+  stats(): RecorderStats
+}
+
+const probeMs = 100
+/** Throws RecorderError('unavailable') where its directory cannot be made. */
+export function createRecorder(options: RecorderOptions): Started<LocalRecorder> {
+  const { clock, durability, onUnavailable } = options
+  const id = newRecorderId(clock.nowUs())
+  const segmentBytes = options.segmentBytes ?? Math.min(16 << 20, Math.ceil(options.bytesMax / 16))
+  const out = new ByteWriter(64 << 10)
+  const headOut = new ByteWriter(16 << 10)
+  const ledger = createLedger(onUnavailable === 'allow-and-count')
+  const backlog = watchBacklog(options.dir, options.bytesMax, () => clock.monotonicMs())
+  const keep: number[] = []
+  const stats = { commits: 0, bytes: 0, failures: 0, unrecorded: 0 }
+  let available = true
+  /** Sequence number of the next event, as far as frames are written. */
+  let seq = 1
+  let eventsPending = 0
+  /** Intents or sessions are pending: the write is subject to the backlog's limit, and to the fail mode. */
+  let guarded = false
+  /** Pending intents were dropped outside of a commit; the commit that covers them must say so. */
+  let droppedUnsaid: RecorderError | undefined
+  let flushDue = false
+  let probing: NodeJS.Timeout | undefined
+  let stopped = false
+
+  const durable = durability === 'disk' ? createDurability(syncFailed) : undefined
+  /** A sync of it failed: it takes nothing more. */
+  let segmentSuspect = false
+  beginFrame(out)
+  const dir = attempt(() => createRecorderDirectory(options.dir, id, options.proxy))
+  let segment: SegmentFile = attempt(() => newSegment(1))
+  if (durable) attempt(() => syncDirectory(dir))
+
+  return {
+    value: {
+      id,
+      dir,
+      get available() {
+        return available || onUnavailable === 'allow-and-count'
+      },
+      session,
+      intent,
+      progress,
+      outcome,
+      sessionClosed,
+      commit,
+      stats: () => ({ ...stats, available, backlogBytes: backlog.bytes() }),
+    },
+    stop,
+  }
+
+  function session(
+    record: SessionRecord,
+    phase: 'opened' | 'refused',
+    decision: Decision,
+    detail: string,
+  ): void {
+    guarded = true
+    eventsPending++
+    const session = phase === 'opened' ? ledger.open(record, decision, detail).session : 0
+    putSession(out, phase, session, record, decision, detail)
+  }
+
+  function intent(intended: Intent): void {
+    const live = ledger.session(intended.sessionId)
+    if (!live) throw new RecorderError('invalid', `session ${intended.sessionId} is not open`)
+    if (!live.written) reopen(live)
+    guarded = true
+    ledger.intent(live, intended)
+    putIntentWithWords(out, ledger, live.session, intended, false, false)
+  }
+
+  function progress(sessionId: string, number: number, at: number, counts: Progress): void {
+    const live = ledger.session(sessionId)
+    const entry = live?.running.get(number)
+    if (!live || !entry || entry.result) return
+    const start = out.at
+    putProgress(out, live.session, number, at, counts)
+    eventsPending++
+    if (entry.startedFrame === 0) entry.startedFrame = ledger.frame()
+    keepUnlessNew(entry.frame, start)
+    flushSoon()
+  }
+
+  function outcome(sessionId: string, number: number, at: number, result: CommandResult): void {
+    const live = ledger.session(sessionId)
+    const entry = live?.running.get(number)
+    // No entry: it was let through without a record, and counted then.
+    if (!live || !entry || entry.result) return
+    const start = out.at
+    putOutcome(out, live.session, number, at, result)
+    eventsPending++
+    ledger.finish(live, entry, result)
+    keepUnlessNew(entry.frame, start)
+    flushSoon()
+  }
+
+  function sessionClosed(
+    sessionId: string,
+    at: number,
+    decision: Decision,
+    detail: string,
+    totals: SessionTotals,
+  ): void {
+    const live = ledger.session(sessionId)
+    if (!live || live.closed) return
+    if (!live.written) reopen(live)
+    // A command without an outcome when its session ends gets none later either.
+    for (const entry of live.running.values())
+      if (!entry.result) outcome(sessionId, entry.intent.number, at, unknownResult)
+    const start = out.at
+    putSessionClosed(out, live.session, at, decision, detail, totals)
+    eventsPending++
+    ledger.close(live)
+    keepUnlessNew(live.frame, start)
+    flushSoon()
+  }
+
+  function commit(): undefined | Promise<void> {
+    const unsaid = droppedUnsaid
+    droppedUnsaid = undefined
+    if (unsaid) {
+      dropPending()
+      if (onUnavailable === 'deny') throw unsaid
+      return undefined
+    }
+    if (out.at === frameHeadBytes) return undefined
+    try {
+      write()
+    } catch (error) {
+      if (onUnavailable === 'deny') throw error
+      return undefined
+    }
+    stats.commits++
+    const synced = durable?.request(segment.fd, ledger.frame() - 1)
+    return onUnavailable === 'deny' ? synced : synced?.catch(alreadyCounted)
+  }
+
+  /** Writes what is pending, as one frame. Throws RecorderError('unavailable') after dropping what may not stand. */
+  function write(): void {
+    try {
+      if (guarded && backlog.bytes() > options.bytesMax)
+        throw new RecorderError(
+          'unavailable',
+          `${backlog.bytes()} bytes wait for the bus in ${options.dir}, ${options.bytesMax} may: is the agent running and the bus reachable?`,
+        )
+      if (segmentSuspect) leaveSuspectSegment()
+      sealFrame(out)
+      segment.append(out.buffer, out.at)
+    } catch (error) {
+      stats.failures++
+      dropPending()
+      throw lost(error)
+    }
+    available = true
+    stats.bytes += out.at
+    backlog.add(out.at)
+    seq += eventsPending
+    ledger.frameWritten()
+    clearPending()
+    if (segment.bytes() >= segmentBytes) rollIfPossible()
+  }
+
+  /** What is pending may refer to words of the segment that is left: all but the outcomes has to be tried again. */
+  function leaveSuspectSegment(): void {
+    const lost = guarded
+    dropPending()
+    roll()
+    if (lost) throw new RecorderError('unavailable', `a sync of ${dir} failed; a new segment was begun`)
+  }
+
+  function syncFailed(error: unknown): RecorderError {
+    stats.failures++
+    segmentSuspect = true
+    if (guarded) droppedUnsaid = unavailable(error)
+    dropPending()
+    stats.unrecorded += ledger.forgetAfter(durable?.syncedFrame() ?? 0)
+    return lost(error)
+  }
+
+  function wasStarted({ startedFrame }: RunningEntry): boolean {
+    return startedFrame !== 0 && startedFrame < ledger.frame()
+  }
+
+  /** Outcomes need no commit of their own: they go with the next one, or at the end of this turn. */
+  function flushSoon(): void {
+    if (flushDue) return
+    flushDue = true
+    setImmediate(flush)
+  }
+
+  function flush(): void {
+    flushDue = false
+    if (stopped || out.at === frameHeadBytes) return
+    const lostSome = guarded
+    const failure = tryWrite()
+    // Whoever commits what was dropped here is told then.
+    if (failure && lostSome) droppedUnsaid = failure
+  }
+
+  function tryWrite(): RecorderError | undefined {
+    try {
+      write()
+      return undefined
+    } catch (error) {
+      return unavailable(error)
+    }
+  }
+
+  /** From a failure on: tries again until a frame can be written, be it an empty one, so that nobody else need try. */
+  function probe(): void {
+    if (stopped || available) {
+      clearInterval(probing)
+      probing = undefined
+      return
+    }
+    if (out.at === frameHeadBytes) {
+      guarded = true
+      putNothing(out)
+    }
+    tryWrite()
+  }
+
+  function lost(error: unknown): RecorderError {
+    available = false
+    probing ??= setInterval(probe, probeMs).unref()
+    return unavailable(error)
+  }
+
+  function dropPending(): void {
+    stats.unrecorded += ledger.frameFailed()
+    let at = frameHeadBytes
+    eventsPending = 0
+    for (let i = 0; i < keep.length; i += 2) {
+      const start = keep[i] ?? 0
+      const end = keep[i + 1] ?? 0
+      out.buffer.copyWithin(at, start, end)
+      keep[i] = at
+      at += end - start
+      keep[i + 1] = at
+      eventsPending++
+    }
+    out.at = at
+    guarded = false
+  }
+
+  function clearPending(): void {
+    beginFrame(out)
+    keep.length = 0
+    eventsPending = 0
+    guarded = false
+  }
+
+  function keepUnlessNew(frame: number, start: number): void {
+    if (frame < ledger.frame()) keep.push(start, out.at)
+  }
+
+  /** Under allow-and-count a session may have gone unrecorded; once there is room it is recorded before what follows. */
+  function reopen(live: LiveSession): void {
+    guarded = true
+    eventsPending++
+    ledger.rewrite(live)
+    putSession(out, 'opened', live.session, live.record, live.decision, live.detail)
+  }
+
+  /** A new segment begins with all that later records may refer to, so that those before it can be removed. */
+  function roll(): void {
+    const next = newSegment(segment.number + 1)
+    if (!durable) segment.close()
+    else if (segmentSuspect) durable.discard(segment.fd)
+    else durable.retire(segment.fd)
+    segment = next
+    // From here on the new segment is the one that readers follow: without its name on the disk it is left in turn.
+    segmentSuspect = durable !== undefined && !isDirectorySynced(dir)
+  }
+
+  /** Where there is no room for a new segment the old one serves on. */
+  function rollIfPossible(): void {
+    try {
+      roll()
+    } catch {
+      stats.failures++
+    }
+  }
+
+  function newSegment(number: number): SegmentFile {
+    const next = createSegment(dir, number)
+    const restore = ledger.newWords()
+    try {
+      putSnapshot(headOut, headOfSegment(number), snapshot(), ledger)
+      sealFrame(headOut)
+      next.append(headOut.buffer, headOut.at)
+      durable?.syncHead(next.fd)
+      next.enter()
+    } catch (error) {
+      restore()
+      next.close()
+      next.remove()
+      throw error
+    }
+    stats.bytes += headOut.at
+    backlog.add(headOut.at)
+    return next
+  }
+
+  function headOfSegment(number: number): Head {
+    return { version: formatVersion, recorder: id, segment: number, seqFirst: seq, proxy: options.proxy }
+  }
+
+  function snapshot(): OpenSession[] {
+    return ledger.recorded().map(({ session, record, totals, running }) => ({
+      session,
+      record,
+      totals,
+      running: Array.from(running.values())
+        .filter((entry) => entry.frame < ledger.frame())
+        .map((entry) => ({ intent: entry.intent, started: wasStarted(entry) })),
+    }))
+  }
+
+  /** Says what is still open, ends the log, and lets go. What cannot be written the agent finds as a death. */
+  async function stop(): Promise<void> {
+    if (stopped) return
+    const at = clock.nowUs()
+    for (const live of ledger.recorded())
+      sessionClosed(live.record.sessionId, at, ended, 'the proxy process stopped', live.totals)
+    putEnd(out)
+    try {
+      write()
+      await durable?.request(segment.fd, ledger.frame() - 1)
+    } catch {
+      stats.failures++
+    }
+    stopped = true
+    clearInterval(probing)
+    await durable?.stop()
+    await backlog.stop()
+    segment.close()
+  }
+
+  function attempt<T>(step: () => T): T {
+    try {
+      return step()
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  function unavailable(error: unknown): RecorderError {
+    if (error instanceof RecorderError) return error
+    const why = error instanceof Error ? error.message : String(error)
+    return new RecorderError('unavailable', `cannot record in ${options.dir}: ${why}`, { cause: error })
+  }
+}
+
+function isDirectorySynced(dir: string): boolean {
+  try {
+    syncDirectory(dir)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Under allow-and-count: the failure was counted where it happened. */
+function alreadyCounted(): void {}
