@@ -1,0 +1,235 @@
+// Puts the parts together: bytes -> cache -> grammar -> judgement -> text without credentials. Refuses nothing and
+// throws for nothing that a client can send: what it cannot read comes back as unknown.
+import { isUtf8 } from 'node:buffer'
+import { createHash, randomInt } from 'node:crypto'
+import { ByteCache } from './cache.ts'
+import { SqlError } from './errors.ts'
+import { createFunctions, type Functions } from './functions.ts'
+import { type Grammar, loadGrammar, type RawStatement } from './grammar.ts'
+import { empty, type Judgement, judge, unreadable } from './judge.ts'
+import { isSpace } from './lexer.ts'
+import { withoutCredentials, withoutLiterals } from './redact.ts'
+import { Stripper } from './strip.ts'
+import type { AnalyzerOptions, AnalyzerStats, Reading, SqlAnalyzer, StatementAnalysis } from './types.ts'
+import { WorkerRoad } from './worker-road.ts'
+
+const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
+
+export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAnalyzer> {
+  const { cacheEntries, cacheBytesMax, syncBytesMax = 4096, parseBytesMax = 1 << 20 } = options
+  for (const [name, value] of Object.entries({ cacheEntries, cacheBytesMax, syncBytesMax, parseBytesMax }))
+    if (!(value >= 0)) throw new SqlError('option_invalid', `${name} must be 0 or more, not ${value}`)
+  const grammar = await loadGrammar()
+  const seed = randomInt(2 ** 31)
+  return new Analyzer(
+    grammar,
+    createFunctions(),
+    { cacheEntries, cacheBytesMax, syncBytesMax, parseBytesMax },
+    seed,
+  )
+}
+
+class Analyzer implements SqlAnalyzer {
+  readonly #grammar: Grammar
+  readonly #functions: Functions
+  readonly #options: Required<AnalyzerOptions>
+  readonly #exact: ByteCache<readonly StatementAnalysis[]>
+  readonly #stripped: ByteCache<StatementAnalysis>
+  readonly #stripper = new Stripper()
+  readonly #worker: WorkerRoad
+  #hits = 0
+  #strippedHits = 0
+  #misses = 0
+  #unparsable = 0
+
+  constructor(grammar: Grammar, functions: Functions, options: Required<AnalyzerOptions>, seed: number) {
+    this.#grammar = grammar
+    this.#functions = functions
+    this.#options = options
+    // The two share the bounds: a text is in one of them.
+    this.#exact = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
+    this.#stripped = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
+    this.#worker = new WorkerRoad(options.parseBytesMax)
+  }
+
+  analyze(
+    sql: Uint8Array,
+    start: number,
+    end: number,
+    reading: Reading = utf8,
+  ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]> {
+    const found = this.#cached(sql, start, end, reading)
+    if (found !== undefined) return found
+    if (end - start <= this.#options.syncBytesMax) return this.#missed(sql, start, end, reading)
+    this.#misses += 1
+    const copy = new Uint8Array(sql.subarray(start, end))
+    return this.#worker
+      .analyze(copy, reading)
+      .then((analyses) => this.#keep(copy, 0, copy.length, reading, analyses))
+  }
+
+  analyzeNow(
+    sql: Uint8Array,
+    start: number,
+    end: number,
+    reading: Reading = utf8,
+  ): readonly StatementAnalysis[] {
+    return this.#cached(sql, start, end, reading) ?? this.#missed(sql, start, end, reading)
+  }
+
+  stats(): AnalyzerStats {
+    return {
+      entries: this.#exact.entries + this.#stripped.entries,
+      bytes: this.#exact.bytes + this.#stripped.bytes,
+      hits: this.#hits,
+      strippedHits: this.#strippedHits,
+      misses: this.#misses,
+      unparsable: this.#unparsable,
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#worker.close()
+  }
+
+  #cached(
+    sql: Uint8Array,
+    start: number,
+    end: number,
+    reading: Reading,
+  ): readonly StatementAnalysis[] | undefined {
+    if (!readsAsUtf8(sql, start, end, reading)) return undefined
+    const exact = this.#exact.get(sql, start, end)
+    if (exact !== undefined) {
+      this.#hits += 1
+      return exact
+    }
+    if (this.#stripped.entries === 0 || !this.#stripper.strip(sql, start, end)) return undefined
+    const shared = this.#stripped.get(this.#stripper.key, 0, this.#stripper.keyBytes)
+    if (shared === undefined) return undefined
+    // A literal can always bring a credential along, and then the text is not its own any more.
+    const text = withoutCredentials(sql, start, end)
+    this.#strippedHits += 1
+    return [Object.freeze({ ...shared, text, textBytes: end - start })]
+  }
+
+  #missed(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
+    this.#misses += 1
+    return this.#keep(sql, start, end, reading, this.#work(sql, start, end, reading))
+  }
+
+  #keep(
+    sql: Uint8Array,
+    start: number,
+    end: number,
+    reading: Reading,
+    analyses: readonly StatementAnalysis[],
+  ): readonly StatementAnalysis[] {
+    const first = analyses[0]
+    if (first?.verb === 'UNKNOWN') this.#unparsable += 1
+    if (!readsAsUtf8(sql, start, end, reading)) return analyses
+    if (analyses.length === 1 && first?.literalsMatter === false && this.#stripper.strip(sql, start, end))
+      this.#stripped.set(this.#stripper.key, 0, this.#stripper.keyBytes, first, sizeOf(first))
+    else
+      this.#exact.set(
+        sql,
+        start,
+        end,
+        analyses,
+        analyses.reduce((sum, each) => sum + sizeOf(each), 0),
+      )
+    return analyses
+  }
+
+  #work(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
+    const bytes = sql.subarray(start, end)
+    const parsed = this.#parsable(bytes, reading) ? this.#grammar.parse(bytes) : undefined
+    if (parsed === undefined) return Object.freeze([unread(bytes)])
+    if (parsed.length === 0) return Object.freeze([this.#analysis(bytes, 0, bytes.length, empty, bytes)])
+    return Object.freeze(
+      parsed.map((statement, index) => {
+        const [from, to] = rangeOf(bytes, parsed, index)
+        const judgement = judge(this.#functions, statement.node)
+        return this.#analysis(bytes, from, to, judgement, bytes.subarray(statement.start, statement.end))
+      }),
+    )
+  }
+
+  #parsable(bytes: Uint8Array, reading: Reading): boolean {
+    return (
+      bytes.length <= this.#options.parseBytesMax &&
+      !bytes.includes(0) &&
+      isUtf8(bytes) &&
+      readsAsUtf8(bytes, 0, bytes.length, reading)
+    )
+  }
+
+  #analysis(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    judgement: Judgement,
+    statement: Uint8Array,
+  ): StatementAnalysis {
+    const unknown = judgement === unreadable
+    return Object.freeze({
+      ...judgement,
+      text: unknown ? withoutLiterals(bytes, from, to) : withoutCredentials(bytes, from, to),
+      textBytes: to - from,
+      fingerprint: this.#grammar.fingerprint(statement) ?? fingerprintOf(statement),
+    })
+  }
+}
+
+/** What cannot be parsed, or was not to be. */
+export function unread(bytes: Uint8Array): StatementAnalysis {
+  return Object.freeze({
+    ...unreadable,
+    text: withoutLiterals(bytes, 0, bytes.length),
+    textBytes: bytes.length,
+    fingerprint: fingerprintOf(bytes),
+  })
+}
+
+/** False where the server may cut the text at other places than a UTF-8 reader does. */
+function readsAsUtf8(sql: Uint8Array, start: number, end: number, reading: Reading): boolean {
+  if (!reading.standardConformingStrings) {
+    const backslash = sql.indexOf(0x5c, start)
+    if (backslash !== -1 && backslash < end) return false
+  }
+  if (!reading.encodingAsciiSafe) {
+    for (let at = start; at < end; at += 1) if ((sql[at] as number) >= 0x80) return false
+  }
+  return true
+}
+
+/** Nothing of the text is lost between two statements but the `;` and white space around it. */
+function rangeOf(
+  bytes: Uint8Array,
+  statements: readonly RawStatement[],
+  index: number,
+): readonly [number, number] {
+  let from = index === 0 ? 0 : (statements[index - 1] as RawStatement).end
+  if (index > 0) {
+    while (from < bytes.length && (bytes[from] === semicolon || isSpace(bytes[from] as number))) from += 1
+  }
+  const to = index === statements.length - 1 ? bytes.length : (statements[index] as RawStatement).end
+  return [from, to]
+}
+
+const semicolon = 0x3b
+
+/** For what the grammar gives no fingerprint to: the text without its literals decides. */
+function fingerprintOf(bytes: Uint8Array): string {
+  const text = withoutLiterals(bytes, 0, bytes.length).replaceAll(/\s+/g, ' ').trim().toLowerCase()
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}
+
+function sizeOf(analysis: StatementAnalysis): number {
+  let bytes = 300 + 2 * analysis.text.length
+  for (const object of analysis.objects) {
+    bytes += 150 + object.name.length + object.namespace.length
+    for (const column of object.columns) bytes += 16 + column.length
+  }
+  return bytes
+}

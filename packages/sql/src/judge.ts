@@ -1,0 +1,94 @@
+// One parsed statement -> what it does. Pure. Anything in the tree that nobody here knows makes the statement unknown.
+import type { Effect, TargetObject } from '@portcullis/kernel'
+import { expressionVisitors } from './expressions.ts'
+import type { Functions } from './functions.ts'
+import type { TreeNode } from './grammar.ts'
+import { notStatements, statements } from './statements.ts'
+import type { Transaction } from './types.ts'
+import { inner, nodeType, Walk } from './walk.ts'
+
+/** The part of an analysis that comes from the tree. */
+export interface Judgement {
+  readonly verb: string
+  readonly effects: readonly Effect[]
+  readonly objects: readonly TargetObject[]
+  readonly privileged: boolean
+  readonly returnsRows: boolean
+  readonly undoes: boolean
+  readonly literalsMatter: boolean
+  readonly setsParsing: boolean
+  readonly transaction?: Transaction
+}
+
+/**
+ * What cannot be read is not waved through: every flag that a rule may lean on is set, `privileged` among them, since a
+ * rule against privileged use that an odd spelling escapes would be no rule.
+ */
+export const unreadable: Judgement = {
+  verb: 'UNKNOWN',
+  effects: ['unknown'],
+  objects: [],
+  privileged: true,
+  returnsRows: true,
+  undoes: false,
+  literalsMatter: true,
+  setsParsing: true,
+}
+
+export const empty: Judgement = {
+  verb: 'EMPTY',
+  effects: [],
+  objects: [],
+  privileged: false,
+  returnsRows: false,
+  undoes: false,
+  literalsMatter: true,
+  setsParsing: false,
+}
+
+export function judge(functions: Functions, statement: TreeNode): Judgement {
+  const type = nodeType(statement) ?? ''
+  const entry = statements[type]
+  if (entry === undefined) return unreadable
+  const node = inner(statement, type)
+  const walk = new Walk(functions, visit)
+  try {
+    entry.visit(walk, node)
+  } catch {
+    // Nested deeper than the walk or this thread's stack goes.
+    return unreadable
+  }
+  const transaction = entry.transaction?.(node)
+  return {
+    verb: typeof entry.verb === 'string' ? entry.verb : entry.verb(node),
+    effects: order.filter((effect) => walk.effects.has(effect)),
+    objects: walk.objects(),
+    privileged: walk.privileged,
+    returnsRows: entry.returnsRows?.(node) ?? false,
+    undoes: transaction === 'rollback' || transaction === 'rollbackTo',
+    literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.privileged,
+    setsParsing: walk.setsParsing || walk.effects.has('unknown'),
+    ...(transaction === undefined ? {} : { transaction }),
+  }
+}
+
+const order: readonly Effect[] = [
+  'read',
+  'write',
+  'delete',
+  'define',
+  'grant',
+  'execute',
+  'export',
+  'unknown',
+]
+
+function visit(walk: Walk, type: string, node: TreeNode): void {
+  const own = expressionVisitors[type] ?? statements[type]?.visit
+  if (own !== undefined) {
+    own(walk, node)
+    return
+  }
+  if (type.endsWith('Stmt') && notStatements[type] === undefined) walk.add('unknown')
+  walk.fields(node)
+}

@@ -1,0 +1,50 @@
+// What setting a parameter does. Refuses to judge values.
+
+/** A setting that decides who the session is, what it may do, or what code the server loads. */
+export function settingIsPrivileged(name: string): boolean {
+  return privileged.has(name.toLowerCase())
+}
+
+/** A setting after which later text may be read differently. */
+export function settingIsParsing(name: string): boolean {
+  return parsing.has(name.toLowerCase())
+}
+
+/** A setting that takes another role. */
+export function settingIsRole(name: string): boolean {
+  return name === 'role' || name === 'session_authorization'
+}
+
+const privileged = new Set([
+  'allow_in_place_tablespaces',
+  'allow_system_table_mods',
+  'dynamic_library_path',
+  'exit_on_error',
+  'extension_control_path',
+  'ignore_checksum_failure',
+  'ignore_system_indexes',
+  'jit_provider',
+  'lo_compat_privileges',
+  'local_preload_libraries',
+  'log_duration',
+  'log_error_verbosity',
+  'log_executor_stats',
+  'log_lock_waits',
+  'log_min_duration_statement',
+  'log_min_error_statement',
+  'log_min_messages',
+  'log_parameter_max_length',
+  'log_statement',
+  'log_statement_stats',
+  'restrict_nonsystem_relation_kind',
+  'role',
+  'row_security',
+  'session_authorization',
+  'session_preload_libraries',
+  'session_replication_role',
+  'shared_preload_libraries',
+  'track_activities',
+  'zero_damaged_pages',
+])
+
+const parsing = new Set(['backslash_quote', 'client_encoding', 'standard_conforming_strings'])

@@ -1,0 +1,251 @@
+// Statements about the session, its transaction, its cursors and prepared statements, and the server's upkeep. What only
+// changes the session itself has no effect on the world, so none is reported. Refuses to resolve what an EXECUTE runs:
+// the session that prepared it knows.
+import type { Tree, TreeNode } from './grammar.ts'
+import { settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
+import type { Statements } from './statements.ts'
+import type { Transaction } from './types.ts'
+import { inner, list, node, nodeType, only, stringOf, text, type Walk } from './walk.ts'
+
+export const sessionStatements: Statements = {
+  TransactionStmt: {
+    verb: (statement) => transactionVerbs[text(statement.kind)] ?? 'TRANSACTION',
+    transaction: (statement) => transactions[text(statement.kind)],
+    visit(walk, statement) {
+      const kind = text(statement.kind)
+      // They end what another session prepared.
+      if (kind === 'TRANS_STMT_COMMIT_PREPARED' || kind === 'TRANS_STMT_ROLLBACK_PREPARED') walk.add('write')
+      // What it takes back may be a setting.
+      if (kind.includes('ROLLBACK') || kind.includes('COMMIT')) walk.setsParsing = true
+      walk.literalsMatter = true
+    },
+  },
+  VariableSetStmt: {
+    verb: (statement) => (/RESET/.test(text(statement.kind)) ? 'RESET' : 'SET'),
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      const name = text(statement.name).toLowerCase()
+      if (text(statement.kind) === 'VAR_RESET_ALL') {
+        walk.setsParsing = true
+        walk.object('setting', '', '*', 'write')
+        return
+      }
+      if (settingIsParsing(name)) walk.setsParsing = true
+      if (settingIsRole(name)) {
+        walk.add('grant')
+        walk.privileged = true
+        const role = only(list(statement.args)[0], 'A_Const')?.sval
+        walk.object('role', '', text(node(role).sval) || name, 'grant')
+      } else if (settingIsPrivileged(name)) walk.privileged = true
+      walk.object('setting', '', name, 'write')
+    },
+  },
+  VariableShowStmt: {
+    verb: 'SHOW',
+    returnsRows: () => true,
+    visit(walk, statement) {
+      walk.add('read')
+      walk.literalsMatter = true
+      walk.object('setting', '', text(statement.name), 'read')
+    },
+  },
+  ConstraintsSetStmt: { verb: 'SET CONSTRAINTS', visit: quiet },
+  DiscardStmt: {
+    verb: 'DISCARD',
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      if (text(statement.target) === 'DISCARD_ALL') walk.setsParsing = true
+    },
+  },
+  PrepareStmt: {
+    verb: 'PREPARE',
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      walk.tree(statement.query)
+      walk.tree(statement.argtypes)
+    },
+  },
+  ExecuteStmt: {
+    verb: 'EXECUTE',
+    returnsRows: () => true,
+    visit(walk, statement) {
+      walk.add('execute', 'unknown')
+      walk.literalsMatter = true
+      walk.setsParsing = true
+      walk.object('prepared', '', text(statement.name), 'execute')
+      walk.fields(statement)
+    },
+  },
+  DeallocateStmt: { verb: 'DEALLOCATE', visit: quiet },
+  DeclareCursorStmt: {
+    verb: 'DECLARE',
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      walk.object('cursor', '', text(statement.portalname), 'read')
+      walk.tree(statement.query)
+    },
+  },
+  FetchStmt: {
+    verb: (statement) => (statement.ismove === true ? 'MOVE' : 'FETCH'),
+    returnsRows: (statement) => statement.ismove !== true,
+    visit(walk, statement) {
+      // A cursor may also run functions as it goes; its DECLARE said so.
+      walk.add('read')
+      walk.literalsMatter = true
+      walk.object('cursor', '', text(statement.portalname), 'read')
+    },
+  },
+  ClosePortalStmt: { verb: 'CLOSE', visit: quiet },
+  ExplainStmt: {
+    verb: (statement) => (analyzes(statement) ? 'EXPLAIN ANALYZE' : 'EXPLAIN'),
+    returnsRows: () => true,
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      walk.add('read')
+      const before = walk.planned
+      walk.planned ||= !analyzes(statement)
+      walk.tree(statement.query)
+      walk.planned = before
+    },
+  },
+  ListenStmt: {
+    verb: 'LISTEN',
+    visit(walk, statement) {
+      walk.add('read')
+      walk.object('channel', '', text(statement.conditionname), 'read')
+    },
+  },
+  UnlistenStmt: { verb: 'UNLISTEN', visit: quiet },
+  NotifyStmt: {
+    verb: 'NOTIFY',
+    visit(walk, statement) {
+      walk.add('write')
+      walk.literalsMatter = true
+      walk.object('channel', '', text(statement.conditionname), 'write')
+    },
+  },
+  LockStmt: {
+    verb: 'LOCK',
+    visit(walk, statement) {
+      // ACCESS SHARE (1) is what a SELECT takes; every other mode keeps somebody waiting.
+      const effect = statement.mode === 1 ? 'read' : 'write'
+      walk.add(effect)
+      walk.literalsMatter = true
+      walk.withTables(effect, () => walk.fields(statement))
+    },
+  },
+  VacuumStmt: {
+    verb: (statement) => (statement.is_vacuumcmd === true ? 'VACUUM' : 'ANALYZE'),
+    visit: upkeep,
+  },
+  ClusterStmt: { verb: 'CLUSTER', visit: upkeep },
+  ReindexStmt: {
+    verb: 'REINDEX',
+    visit(walk, statement) {
+      upkeep(walk, statement)
+      if (statement.name !== undefined) walk.object('database', '', text(statement.name), 'write')
+    },
+  },
+  CheckPointStmt: {
+    verb: 'CHECKPOINT',
+    visit(walk) {
+      walk.add('execute')
+      walk.privileged = true
+      walk.literalsMatter = true
+    },
+  },
+  LoadStmt: {
+    verb: 'LOAD',
+    visit(walk, statement) {
+      walk.add('execute')
+      walk.privileged = true
+      walk.setsParsing = true
+      walk.literalsMatter = true
+      walk.object('path', '', text(statement.filename), 'execute')
+    },
+  },
+  AlterSystemStmt: {
+    verb: 'ALTER SYSTEM',
+    visit(walk, statement) {
+      walk.add('define')
+      walk.privileged = true
+      walk.literalsMatter = true
+      walk.object(
+        'setting',
+        '',
+        text(node(only(statement.setstmt, 'VariableSetStmt') ?? statement.setstmt).name),
+        'define',
+      )
+    },
+  },
+  CallStmt: {
+    verb: 'CALL',
+    returnsRows: () => true,
+    visit(walk, statement) {
+      walk.add('execute', 'unknown')
+      walk.setsParsing = true
+      walk.literalsMatter = true
+      walk.tree({ FuncCall: node(only(statement.funccall, 'FuncCall') ?? statement.funccall) })
+    },
+  },
+  DoStmt: {
+    verb: 'DO',
+    visit(walk) {
+      walk.add('execute', 'unknown')
+      walk.privileged = true
+      walk.setsParsing = true
+      walk.literalsMatter = true
+    },
+  },
+}
+
+function quiet(walk: Walk): void {
+  walk.literalsMatter = true
+}
+
+/** It changes no data that anybody can see, yet it works on the table and can keep others waiting. */
+function upkeep(walk: Walk, statement: TreeNode): void {
+  walk.add('write')
+  walk.literalsMatter = true
+  walk.withTables('write', () => walk.fields(statement))
+}
+
+/** Anything but a plain "no" counts as yes. The last of several decides, so any yes does. */
+function analyzes(statement: TreeNode): boolean {
+  return list(statement.options).some((item) => {
+    const option = only(item, 'DefElem')
+    return option?.defname === 'analyze' && !isNo(option.arg)
+  })
+}
+
+function isNo(value: Tree | undefined): boolean {
+  if (value === undefined) return false
+  const wrapped = node(value)
+  const type = nodeType(wrapped) ?? ''
+  if (type === 'Boolean') return inner(wrapped, type).boolval !== true
+  if (type === 'Integer') return (inner(wrapped, type).ival ?? 0) === 0
+  return /^(false|off)$/i.test(stringOf(value))
+}
+
+const transactions: Readonly<Record<string, Transaction>> = {
+  TRANS_STMT_BEGIN: 'begin',
+  TRANS_STMT_START: 'begin',
+  TRANS_STMT_COMMIT: 'commit',
+  TRANS_STMT_ROLLBACK: 'rollback',
+  TRANS_STMT_SAVEPOINT: 'savepoint',
+  TRANS_STMT_RELEASE: 'release',
+  TRANS_STMT_ROLLBACK_TO: 'rollbackTo',
+}
+
+const transactionVerbs: Readonly<Record<string, string>> = {
+  TRANS_STMT_BEGIN: 'BEGIN',
+  TRANS_STMT_START: 'START TRANSACTION',
+  TRANS_STMT_COMMIT: 'COMMIT',
+  TRANS_STMT_ROLLBACK: 'ROLLBACK',
+  TRANS_STMT_SAVEPOINT: 'SAVEPOINT',
+  TRANS_STMT_RELEASE: 'RELEASE',
+  TRANS_STMT_ROLLBACK_TO: 'ROLLBACK TO',
+  TRANS_STMT_PREPARE: 'PREPARE TRANSACTION',
+  TRANS_STMT_COMMIT_PREPARED: 'COMMIT PREPARED',
+  TRANS_STMT_ROLLBACK_PREPARED: 'ROLLBACK PREPARED',
+}

@@ -1,0 +1,61 @@
+import type { Analysis } from '@portcullis/kernel'
+
+/** What one statement does, judged from its text alone. Immutable and shared between executions of the same text. */
+export interface StatementAnalysis extends Analysis {
+  /** False only where no literal of the text can change anything here but `text` and `textBytes`. */
+  readonly literalsMatter: boolean
+  readonly transaction?: Transaction
+  /** May change how later text of the session is read (encoding, string syntax): look at what the server reports after it. */
+  readonly setsParsing: boolean
+}
+
+export type Transaction = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo'
+
+/** How the session reads text now, as the server last reported it. The default is what a UTF-8 session has. */
+export interface Reading {
+  /** The server's `standard_conforming_strings`. */
+  readonly standardConformingStrings: boolean
+  /** encodingIsAsciiSafe(the server's `client_encoding`). */
+  readonly encodingAsciiSafe: boolean
+}
+
+export interface AnalyzerOptions {
+  /** Texts kept by their exact bytes. 0 keeps none. */
+  readonly cacheEntries: number
+  /** Bytes of keys and analyses together, an estimate. */
+  readonly cacheBytesMax: number
+  /** Texts longer than this are analysed by a worker thread, so that they stall no other session. Default 4096. */
+  readonly syncBytesMax?: number
+  /** Texts longer than this are not parsed: effect unknown. Default 1 MiB. */
+  readonly parseBytesMax?: number
+}
+
+export interface AnalyzerStats {
+  readonly entries: number
+  readonly bytes: number
+  readonly hits: number
+  /** Hits by the form without literals. */
+  readonly strippedHits: number
+  readonly misses: number
+  readonly unparsable: number
+}
+
+export interface SqlAnalyzer {
+  /**
+   * One analysis for each statement of a simple query's text, `sql[start, end)` without the closing NUL; an empty query
+   * gives one with verb `EMPTY`, a text that cannot be read gives one with verb `UNKNOWN`. Never throws for any input.
+   * A promise only for texts longer than `syncBytesMax` that are not cached; it never rejects. `sql` may be reused by
+   * the caller as soon as the call returns.
+   */
+  analyze(
+    sql: Uint8Array,
+    start: number,
+    end: number,
+    reading?: Reading,
+  ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
+  /** The same, always on this thread. For tools and tests. */
+  analyzeNow(sql: Uint8Array, start: number, end: number, reading?: Reading): readonly StatementAnalysis[]
+  stats(): AnalyzerStats
+  /** Ends the worker thread; texts that wait for it come back as unknown. */
+  close(): Promise<void>
+}

@@ -1,0 +1,207 @@
+// The state of one walk over one statement's tree: what was found so far, and which names stand for what at this point
+// of the text (CTEs, aliases). Refuses to know any statement: those are in statements-*.ts.
+import type { Effect, TargetObject } from '@portcullis/kernel'
+import type { Functions } from './functions.ts'
+import { isTree, type Tree, type TreeNode } from './grammar.ts'
+
+/** One SELECT (or DML) level: the tables its columns may come from. */
+export interface Level {
+  readonly outer: Level | undefined
+  /** Alias or table name -> the table, or undefined for what is no table (CTE, subquery, function). */
+  readonly ranges: Map<string, FoundObject | undefined>
+  /** Names that the select list gives out: ORDER BY and GROUP BY may mean them. */
+  readonly outputs: Set<string>
+}
+
+export interface Ctes {
+  readonly outer: Ctes | undefined
+  readonly names: Set<string>
+}
+
+export interface FoundObject {
+  readonly kind: string
+  readonly namespace: string
+  readonly name: string
+  readonly effect: Effect
+  readonly columns: Set<string>
+}
+
+export type Visit = (walk: Walk, type: string, node: TreeNode) => void
+
+/** Deeper trees are not judged: the text is unknown. Well within this thread's stack. */
+const depthMax = 800
+
+export class TooDeep extends Error {}
+
+export class Walk {
+  readonly effects = new Set<Effect>()
+  privileged = false
+  setsParsing = false
+  literalsMatter = false
+  /** The statement is planned and not run (EXPLAIN): only what planning itself can run keeps its effect. */
+  planned = false
+  /** The next query is what an INSERT inserts. */
+  inserting = false
+  /** Effect recorded for tables met on the way. */
+  tableEffect: Effect = 'read'
+  level: Level | undefined
+  ctes: Ctes | undefined
+  readonly functions: Functions
+  readonly #visit: Visit
+  readonly #objects = new Map<string, FoundObject>()
+  #depth = 0
+
+  constructor(functions: Functions, visit: Visit) {
+    this.functions = functions
+    this.#visit = visit
+  }
+
+  add(...effects: readonly Effect[]): void {
+    for (const effect of effects) if (!this.planned || notRun[effect] === undefined) this.effects.add(effect)
+  }
+
+  /** Everything below, whatever it is: a node goes to its own visitor, a table is recorded. */
+  tree(value: Tree | undefined): void {
+    if (typeof value !== 'object' || value === null) return
+    this.#depth += 1
+    if (this.#depth > depthMax) throw new TooDeep('statement nested too deeply')
+    if (Array.isArray(value)) {
+      for (const item of value as readonly Tree[]) this.tree(item)
+    } else if (isTree(value)) {
+      const type = nodeType(value)
+      if (type === undefined) this.fields(value)
+      else this.#visit(this, type, inner(value, type))
+    }
+    this.#depth -= 1
+  }
+
+  /** The fields of a node that its visitor has nothing of its own to say about. */
+  fields(node: TreeNode, except: readonly string[] = []): void {
+    if (typeof node.relname === 'string' && typeof node.relpersistence === 'string') {
+      this.table(node, this.tableEffect)
+      return
+    }
+    for (const field in node) {
+      if (!except.includes(field)) this.tree(node[field])
+    }
+  }
+
+  withTables<T>(effect: Effect, body: () => T): T {
+    const before = this.tableEffect
+    this.tableEffect = effect
+    try {
+      return body()
+    } finally {
+      this.tableEffect = before
+    }
+  }
+
+  /** Records a RangeVar, unless it names a CTE in scope. */
+  table(range: Tree | undefined, effect: Effect, columns: readonly string[] = []): FoundObject | undefined {
+    if (!isTree(range)) return undefined
+    const node = nodeType(range) === 'RangeVar' ? inner(range, 'RangeVar') : range
+    const name = text(node.relname)
+    const schema = text(node.schemaname)
+    if (name === '') return undefined
+    if (schema === '' && effect === 'read' && this.isCte(name)) return undefined
+    return this.object('table', schema, name, effect, columns)
+  }
+
+  object(
+    kind: string,
+    namespace: string,
+    name: string,
+    intended: Effect,
+    columns: readonly string[] = [],
+  ): FoundObject {
+    const effect = (this.planned ? notRun[intended] : undefined) ?? intended
+    const key = `${kind}\0${namespace}\0${name}\0${effect}`
+    let found = this.#objects.get(key)
+    if (found === undefined) {
+      found = { kind, namespace, name, effect, columns: new Set() }
+      this.#objects.set(key, found)
+    }
+    for (const column of columns) found.columns.add(column)
+    return found
+  }
+
+  isCte(name: string): boolean {
+    for (let scope = this.ctes; scope !== undefined; scope = scope.outer) {
+      if (scope.names.has(name)) return true
+    }
+    return false
+  }
+
+  objects(): readonly TargetObject[] {
+    return [...this.#objects.values()].map((found) => ({ ...found, columns: [...found.columns] }))
+  }
+}
+
+/** What EXPLAIN does not carry out, and what is left of it. */
+const notRun: Readonly<Partial<Record<Effect, Effect>>> = {
+  write: 'read',
+  delete: 'read',
+  define: 'read',
+  export: 'read',
+  grant: 'read',
+}
+
+export function nodeType(node: TreeNode): string | undefined {
+  let type: string | undefined
+  for (const field in node) {
+    if (type !== undefined) return undefined
+    type = field
+  }
+  const first = type?.charCodeAt(0) ?? 0
+  return first >= 0x41 && first <= 0x5a ? type : undefined
+}
+
+export function inner(node: TreeNode, type: string): TreeNode {
+  const value = node[type]
+  return isTree(value) ? value : {}
+}
+
+/** The node of this type, wrapped or bare, or undefined. */
+export function only(value: Tree | undefined, type: string): TreeNode | undefined {
+  return isTree(value) && isTree(value[type]) ? value[type] : undefined
+}
+
+export function list(value: Tree | undefined): readonly Tree[] {
+  return Array.isArray(value) ? (value as readonly Tree[]) : []
+}
+
+export function node(value: Tree | undefined): TreeNode {
+  return isTree(value) ? value : {}
+}
+
+export function text(value: Tree | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** `{ String: { sval } }` -> its value, else empty. */
+export function stringOf(value: Tree | undefined): string {
+  return text(only(value, 'String')?.sval)
+}
+
+/** A list of String nodes such as a qualified name. */
+export function names(value: Tree | undefined): readonly string[] {
+  const items = isTree(value) && isTree(value.List) ? list(value.List.items) : list(value)
+  return items.map(stringOf)
+}
+
+/** [schema, name] of a qualified name; a database in front is dropped. */
+export function qualified(value: Tree | undefined): readonly [string, string] {
+  const parts = names(value)
+  return [parts.at(-2) ?? '', parts.at(-1) ?? '']
+}
+
+/** A string constant's value; undefined where the node is anything else. */
+export function constantText(value: Tree | undefined): string | undefined {
+  const constant = only(value, 'A_Const')
+  if (constant === undefined) {
+    const cast = only(value, 'TypeCast')
+    return cast === undefined ? undefined : constantText(cast.arg)
+  }
+  const string = constant.sval
+  return isTree(string) ? text(string.sval) : undefined
+}

@@ -1,0 +1,16 @@
+// The thread's own side of worker-road.ts: one analyzer without a cache, one answer for each request.
+import { parentPort, workerData } from 'node:worker_threads'
+import { createSqlAnalyzer } from './analyzer.ts'
+import type { WorkerAnswer, WorkerRequest } from './worker-road.ts'
+
+const analyzer = await createSqlAnalyzer({
+  cacheEntries: 0,
+  cacheBytesMax: 0,
+  syncBytesMax: Number.POSITIVE_INFINITY,
+  parseBytesMax: workerData.parseBytesMax,
+})
+
+parentPort?.on('message', ({ id, sql, reading }: WorkerRequest) => {
+  const answer: WorkerAnswer = { id, analyses: analyzer.analyzeNow(sql, 0, sql.length, reading) }
+  parentPort?.postMessage(answer)
+})
