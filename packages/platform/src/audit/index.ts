@@ -3,6 +3,7 @@
  * names ClickHouse.
  */
 export { AuditError, type AuditErrorCode } from './errors.ts'
+export { type EngineAddress, takeEngineAddress } from './engine-address.ts'
 export { isTransient } from './failures.ts'
 export type { AuditLog } from './log.ts'
 export type { Column, Table } from './rowbinary.ts'
@@ -14,3 +15,4 @@ export {
   type QueryParams,
 } from './store.ts'
 export { type Engine, type EngineOptions, startEngine } from '../clickhouse-engine/start.ts'
+export { migrate, type MigrateOptions, type RetainedTable } from './migrate.ts'
