@@ -72,6 +72,7 @@ export type Postgres = {
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     sql: string,
     params?: unknown[],
+    database?: string,
   ): Promise<pg.QueryResult<Row>>
   /** Fast shutdown and start on the same port and data. */
   restart(): Promise<void>
@@ -153,7 +154,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Star
     logFile,
     pid: () => child?.pid ?? 0,
     log: () => readFileSync(logFile, 'utf8'),
-    query: (sql, params) => queryOnce(value, sql, params),
+    query: (sql, params, database) => queryOnce(value, sql, params, database),
     restart: async () => {
       await end('SIGINT')
       await launch()
@@ -175,9 +176,10 @@ async function queryOnce<Row extends pg.QueryResultRow>(
   server: Postgres,
   sql: string,
   params?: unknown[],
+  database = server.database,
 ): Promise<pg.QueryResult<Row>> {
   const ssl = server.tls ? { ca: server.tls.caPem, servername: 'localhost' } : false
-  const { port, user, password, database } = server
+  const { port, user, password } = server
   const client = new pg.Client({ host, port, user, password, database, ssl })
   await client.connect()
   try {

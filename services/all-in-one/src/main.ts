@@ -1,0 +1,181 @@
+/**
+ * `npm start`: the demo on this machine. `npm start -- --config FILE`: a real configuration, and no demo part.
+ * `--validate` says what is wrong with that file and ends. The first Ctrl-C drains, the second ends everything at once.
+ */
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { ConfigError, loadConfig } from '@portcullis/config'
+import type { Started } from '@portcullis/kernel'
+import { hasPsql } from '@portcullis/testkit/postgres-binaries'
+import { startConfigured, startDemo } from './start.ts'
+import { logToFiles, logToStdout, type SupervisorLog } from './supervisor-log.ts'
+import { welcome } from './welcome.ts'
+
+const usage = `npm start                          the demo: everything on this machine, data under .portcullis
+npm start -- --data DIR            the same with its data elsewhere (or PORTCULLIS_DATA=DIR)
+npm start -- --postgres-port PORT  default 15432; 0 for any free one
+npm start -- --api-port PORT       default 8080; 0 for any free one
+npm start -- --config FILE         a configuration of your own, no demo part
+npm start -- --config FILE --validate   every mistake in it, with its line`
+
+/** An interrupt from a terminal reaches npm, the bootstrap and us, and each passes it on: one press counts once. */
+const samePressMs = 500
+
+process.exitCode = await main()
+process.exit()
+
+async function main(): Promise<number> {
+  const args = readArgs()
+  if (typeof args === 'string') {
+    console.error(args)
+    return 2
+  }
+  if (args.help) {
+    console.log(usage)
+    return 0
+  }
+  try {
+    if (args.config !== undefined && args.validate) {
+      loadConfig(args.config)
+      console.log(`${args.config}: valid`)
+      return 0
+    }
+    const stopAsked = whenAskedToStop()
+    return args.config === undefined
+      ? await runDemo({ ...args, stopAsked })
+      : await runConfigured(args.config, stopAsked)
+  } catch (error) {
+    const isConfig = error instanceof ConfigError
+    console.error(isConfig ? error.problems.join('\n') : `portcullis: ${messageOf(error)}`)
+    return isConfig ? 2 : 1
+  }
+}
+
+async function runDemo(options: {
+  data: string
+  postgresPort: number
+  apiPort: number
+  stopAsked: Promise<void>
+}): Promise<number> {
+  const folder = resolve(options.data)
+  const log = lazyFileLog(folder)
+  console.log(`portcullis: starting the demo, data in ${folder}`)
+  const progress = (what: string) => console.log(`  up: ${what}`)
+  const { postgresPort, apiPort, stopAsked } = options
+  const starting = startDemo({ folder, postgresPort, apiPort, log, progress })
+  const demo = await stopWhenAsked(starting, stopAsked)
+  if (!demo) return 0
+  const token = await demo.value.mint('agent:demo', { groups: ['agents'], ttlSec: 12 * 3600 })
+  console.log(welcome(demo.value, token, { hasPsql: hasPsql(), folder }).text)
+  await stopAsked
+  return await stopCleanly(demo, log)
+}
+
+async function runConfigured(configFile: string, stopAsked: Promise<void>): Promise<number> {
+  const log = logToStdout()
+  const running = await stopWhenAsked(
+    startConfigured(configFile, { log, progress: () => undefined }),
+    stopAsked,
+  )
+  if (!running) return 0
+  log.info({ configFile: resolve(configFile) }, 'ready')
+  await stopAsked
+  return await stopCleanly(running, log)
+}
+
+/** Ctrl-C while things start: they are let come up and are then stopped, so that nothing is left half-made. */
+async function stopWhenAsked<T>(
+  starting: Promise<Started<T>>,
+  stopAsked: Promise<void>,
+): Promise<Started<T> | undefined> {
+  let asked = false
+  void stopAsked.then(() => {
+    asked = true
+  })
+  const started = await starting
+  if (!asked) return started
+  await started.stop()
+  return undefined
+}
+
+async function stopCleanly(running: Started<unknown>, log: SupervisorLog): Promise<number> {
+  console.error('portcullis: draining and stopping (Ctrl-C again to end at once)')
+  const startMs = performance.now()
+  await running.stop()
+  log.info({ tookMs: Math.round(performance.now() - startMs) }, 'stopped')
+  log.close()
+  console.error(`portcullis: stopped after ${((performance.now() - startMs) / 1000).toFixed(1)} s`)
+  return 0
+}
+
+/** Resolves at the first request to stop. A second one ends the process, and with it every child. */
+function whenAskedToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    let firstMs: number | undefined
+    const ask = () => {
+      const nowMs = performance.now()
+      if (firstMs !== undefined && nowMs - firstMs > samePressMs) process.exit(130)
+      firstMs ??= nowMs
+      resolve()
+    }
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask)
+    if (process.connected) process.once('disconnect', ask)
+  })
+}
+
+function readArgs() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        config: { type: 'string' },
+        validate: { type: 'boolean', default: false },
+        data: {
+          type: 'string',
+          default: process.env.PORTCULLIS_DATA ?? join(import.meta.dirname, '../../../.portcullis'),
+        },
+        'postgres-port': { type: 'string', default: '15432' },
+        'api-port': { type: 'string', default: '8080' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+    if (values.validate && values.config === undefined) throw new Error('--validate needs --config FILE')
+    return {
+      config: values.config,
+      validate: values.validate,
+      help: values.help,
+      data: values.data,
+      postgresPort: portOf('--postgres-port', values['postgres-port']),
+      apiPort: portOf('--api-port', values['api-port']),
+    }
+  } catch (error) {
+    return `portcullis: ${messageOf(error)}\n\n${usage}`
+  }
+}
+
+function portOf(option: string, text: string): number {
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    throw new Error(`${option} ${text}: must be a port, 0 to 65535`)
+  return port
+}
+
+/** The folder must not be touched before it is held by us, so the files are opened at the first line. */
+function lazyFileLog(folder: string): SupervisorLog {
+  let log: SupervisorLog | undefined
+  const get = () => {
+    log ??= logToFiles(join(folder, 'log'), (text) => console.error(text))
+    return log
+  }
+  return {
+    debug: (fields, message) => get().debug(fields, message),
+    info: (fields, message) => get().info(fields, message),
+    warn: (fields, message) => get().warn(fields, message),
+    error: (fields, message) => get().error(fields, message),
+    line: (service, text) => get().line(service, text),
+    close: () => log?.close(),
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,133 @@
+/** Which services a configuration needs, and how they are started and stopped in order. */
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Config } from '@portcullis/config'
+import type { Started } from '@portcullis/kernel'
+import { startEngine } from '@portcullis/platform/audit'
+import { keepRunning, type Part, type Running } from './keep-running.ts'
+import { type ServiceSpec, startServiceProcess } from './service-process.ts'
+import type { SupervisorLog } from './supervisor-log.ts'
+
+export type Context = {
+  readonly log: SupervisorLog
+  /** Told as each part comes up. */
+  progress(what: string): void
+  /** Parts of a supervisor that was killed may still be ending: try again for so long. */
+  readonly retryMs: number
+}
+
+/** Parts in the order in which they were started. `stop` ends them in the order that loses nothing. */
+export type Services = { pids(): Record<string, number> }
+
+const servicesDir = join(import.meta.dirname, '../..')
+
+/** From first to last to be stopped: who takes commands, who works on events, who answers, and what all of them use. */
+const stopOrder = ['proxy', 'analyzer', 'projector', 'alerts', 'query-api', 'engine']
+
+/** Starts the engine where the trail is embedded, then all services at once. */
+export async function startServices(
+  config: Config,
+  configFile: string,
+  secrets: Readonly<Record<string, string>>,
+  context: Context,
+): Promise<Started<Services>> {
+  const parts = new Map<string, Started<() => Running>>()
+  const stop = async () => {
+    const order = [...parts.keys()].sort((a, b) => stopOrder.indexOf(a) - stopOrder.indexOf(b))
+    for (const name of order) {
+      context.log.info({ part: name }, `stopping ${name}`)
+      await parts.get(name)?.stop()
+      parts.delete(name)
+    }
+  }
+  try {
+    const env = { ...secrets }
+    if (config.audit.url.startsWith('embedded:')) {
+      const engine = await startPart(
+        enginePart(config.audit.url.slice('embedded:'.length), context.log),
+        context,
+      )
+      parts.set('engine', engine)
+      env.PORTCULLIS_ENGINE_URL = engine.value().url
+      env.PORTCULLIS_ENGINE_PASSWORD = engine.value().password
+    }
+    const specs = serviceSpecs(config, configFile, env)
+    const starting = specs.map(async (spec) => {
+      const part = {
+        name: spec.name,
+        start: (signal: AbortSignal) => startServiceProcess(spec, context.log, signal),
+      }
+      parts.set(spec.name, await startPart(part, context))
+    })
+    const failed = (await Promise.allSettled(starting)).find(({ status }) => status === 'rejected')
+    if (failed?.status === 'rejected') throw failed.reason
+    return { value: { pids: () => pidsOf(parts) }, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Starts and keeps one part, and says so. */
+export async function startPart<T extends Running>(
+  part: Part<T>,
+  { log, progress, retryMs }: Context,
+): Promise<Started<() => T>> {
+  const startMs = performance.now()
+  const started = await retry(() => keepRunning(part, { log }), retryMs)
+  const tookMs = Math.round(performance.now() - startMs)
+  log.info({ part: part.name, pid: started.value().pid, tookMs }, `${part.name} is up`)
+  progress(`${part.name} (${tookMs} ms)`)
+  return started
+}
+
+/** What still holds a port or a folder may be about to let it go. */
+export async function retry<T>(start: () => Promise<T>, retryMs: number): Promise<T> {
+  const deadline = performance.now() + retryMs
+  for (;;) {
+    try {
+      return await start()
+    } catch (error) {
+      if (performance.now() >= deadline) throw error
+      await delay(500)
+    }
+  }
+}
+
+/** The same address and secret when it starts again, so that services find it. */
+function enginePart(dir: string, log: SupervisorLog) {
+  let known: { port: number; password: string } | undefined
+  return {
+    name: 'engine',
+    start: async () => {
+      const engine = await startEngine({ dir, log, ...known })
+      known = { port: engine.value.port, password: engine.value.password }
+      return engine
+    },
+  }
+}
+
+function serviceSpecs(config: Config, configFile: string, env: Record<string, string>): ServiceSpec[] {
+  const spec = (name: string, script: string, health: string, stopSecMax: number): ServiceSpec => ({
+    name,
+    script: join(servicesDir, script),
+    configFile,
+    env,
+    health,
+    stopMsMax: stopSecMax * 1000,
+  })
+  const { slack, pagerduty, webhook } = config.alerts
+  return [
+    spec('projector', 'query-api/src/projector/main.ts', config.projector.health, 20),
+    spec('query-api', 'query-api/src/main.ts', config.api.listen, 10),
+    spec('analyzer', 'analyzer/src/main.ts', config.analyzer.health, 20),
+    ...(slack || pagerduty || webhook
+      ? [spec('alerts', 'alerts/src/main.ts', config.alerts.health, 20)]
+      : []),
+    spec('proxy', 'proxy/src/main.ts', config.proxy.health, config.proxy.drainSecMax + 15),
+  ]
+}
+
+function pidsOf(parts: ReadonlyMap<string, Started<() => Running>>): Record<string, number> {
+  return Object.fromEntries([...parts].map(([name, part]) => [name, part.value().pid]))
+}

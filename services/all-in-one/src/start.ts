@@ -1,0 +1,162 @@
+/**
+ * Everything on one machine: the demo with its parts, or a real configuration with none of them. Holds the data folder,
+ * starts what is needed in order, and stops it in the order that loses nothing.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Config, loadConfig, parseConfig } from '@portcullis/config'
+import type { Started } from '@portcullis/kernel'
+import { holdFolder } from './data-folder.ts'
+import { demoConfig, demoSecrets } from './demo-config.ts'
+import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
+import { demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
+import { shopDatabase, shopRoles } from './demo-shop.ts'
+import { assertPortsFree, freePorts } from './ports.ts'
+import { type Context, retry, startPart, startServices } from './services.ts'
+import type { SupervisorLog } from './supervisor-log.ts'
+
+export type DemoOptions = {
+  readonly folder: string
+  /** 0 for any. */
+  readonly postgresPort: number
+  readonly apiPort: number
+  readonly log: SupervisorLog
+  progress(what: string): void
+}
+
+export type Demo = {
+  /** HOST:PORT that clients connect to. */
+  readonly postgresDoor: string
+  readonly target: string
+  readonly database: string
+  readonly apiUrl: string
+  /** Of an admin. */
+  readonly apiToken: string
+  readonly configFile: string
+  mint: DemoIdp['mint']
+  pids(): Record<string, number>
+}
+
+/** How long the parts of a killed supervisor may take to end. */
+const afterCrashMs = 30_000
+
+/** Rejects with an Error whose message says what to do; by then everything that had started is stopped. */
+export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
+  const { folder, log, progress } = options
+  const held = holdFolder(folder)
+  const stops: (() => Promise<void>)[] = [async () => held.release()]
+  const stop = stopper(stops)
+  try {
+    const context: Context = { log, progress, retryMs: held.afterCrash ? afterCrashMs : 0 }
+    const [anyDoor, anyApi, ...healthPorts] = await freePorts(6)
+    const door = `127.0.0.1:${options.postgresPort || anyDoor}`
+    const api = `127.0.0.1:${options.apiPort || anyApi}`
+    await assertPortsFree(
+      [
+        {
+          address: door,
+          what: 'the Postgres door',
+          howToChange: 'Choose another: npm start -- --postgres-port PORT',
+        },
+        { address: api, what: 'the API', howToChange: 'Choose another: npm start -- --api-port PORT' },
+      ],
+      context.retryMs,
+    )
+    const idp = await retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs)
+    stops.push(() => idp.stop())
+    progress('demo identity provider')
+
+    const passwords = newDemoPasswords()
+    const order = { dataDir: demoPostgresDir(folder), passwords }
+    let port = 0
+    const postgres = await startPart(
+      {
+        name: 'demo-postgres',
+        start: async (signal) => {
+          const started = await startDemoPostgres({ ...order, port }, log, signal)
+          port = started.value.port
+          return started
+        },
+      },
+      context,
+    )
+    stops.push(() => postgres.stop())
+
+    const [proxy, analyzer, alerts, projector] = healthPorts.map((free) => `127.0.0.1:${free}`)
+    const text = demoConfig({
+      issuer: idp.value.issuer,
+      audience: idp.value.audience,
+      postgresDoor: door,
+      api,
+      shop: { port, database: shopDatabase, ...shopRoles },
+      health: {
+        proxy: proxy ?? '',
+        analyzer: analyzer ?? '',
+        alerts: alerts ?? '',
+        projector: projector ?? '',
+      },
+    })
+    const configFile = join(folder, 'demo.yaml')
+    writeFileSync(configFile, text, { mode: 0o600 })
+    const apiToken = randomBytes(24).toString('base64url')
+    const secrets = {
+      [demoSecrets.agent]: passwords.agent,
+      [demoSecrets.report]: passwords.report,
+      [demoSecrets.api]: apiToken,
+    }
+    const services = await startServices(parseConfig(text, configFile), configFile, secrets, context)
+    stops.push(() => services.stop())
+    const value: Demo = {
+      postgresDoor: door,
+      target: 'shop',
+      database: shopDatabase,
+      apiUrl: `http://${api}`,
+      apiToken,
+      configFile,
+      mint: idp.value.mint,
+      pids: () => ({
+        ...services.value.pids(),
+        'demo-postgres': postgres.value().pid,
+        'demo-idp': idp.value.pid,
+      }),
+    }
+    return { value, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Runs the services of a real configuration on this machine. Throws what `loadConfig` throws. */
+export async function startConfigured(
+  configFile: string,
+  options: Pick<DemoOptions, 'log' | 'progress'>,
+): Promise<Started<{ config: Config }>> {
+  const config = loadConfig(configFile)
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  const held = holdFolder(config.dataDir)
+  const stops: (() => Promise<void>)[] = [async () => held.release()]
+  const stop = stopper(stops)
+  try {
+    const retryMs = held.afterCrash ? afterCrashMs : 0
+    const services = await startServices(config, configFile, {}, { ...options, retryMs })
+    stops.push(() => services.stop())
+    return { value: { config }, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Last started, first stopped; a second call waits for the same end. */
+function stopper(stops: (() => Promise<void>)[]): () => Promise<void> {
+  let ending: Promise<void> | undefined
+  const run = async () => {
+    for (const stop of stops.splice(0).reverse()) await stop()
+  }
+  return () => {
+    ending ??= run()
+    return ending
+  }
+}

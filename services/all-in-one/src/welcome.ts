@@ -1,0 +1,50 @@
+/** What a person reads once everything is up: lines to paste, each with all that it needs. */
+import { dirname, join } from 'node:path'
+import type { Demo } from './start.ts'
+
+export type Welcome = {
+  readonly psql: string
+  readonly node: string
+  readonly curl: string
+  readonly watch: string
+  readonly text: string
+}
+
+export function welcome(demo: Demo, token: string, facts: { hasPsql: boolean; folder: string }): Welcome {
+  const url = `postgres://${demo.target}:${token}@${demo.postgresDoor}/${demo.database}`
+  const query = 'select id, name, price_cents from products order by id limit 5'
+  const psql = `psql "${url}" -c "${query}"`
+  // The absolute path lets the line be pasted in any folder.
+  const pg = join(dirname(import.meta.dirname), '../../node_modules/pg')
+  const script = `const c=new(require("${pg}").Client)("${url}");c.connect().then(()=>c.query("${query}")).then(r=>console.table(r.rows)).finally(()=>c.end())`
+  const node = `node -e '${script}'`
+  const curl = `curl -s -H "Authorization: Bearer ${demo.apiToken}" "${demo.apiUrl}/v1/commands?limit=5"`
+  const watch = `curl -sN -H "Authorization: Bearer ${demo.apiToken}" "${demo.apiUrl}/v1/events"`
+  const first = facts.hasPsql
+    ? ['1. Run a command through the gate:', psql, '', '   the same without psql:', node]
+    : [
+        '1. Run a command through the gate (psql is not installed here):',
+        node,
+        '',
+        '   the same with psql:',
+        psql,
+      ]
+  const text = `
+Portcullis is up. You are agent:demo, the gate stands before a PostgreSQL named "${demo.target}".
+
+${first.join('\n')}
+
+2. See it in the trail:
+${curl}
+
+3. Watch what happens as it happens:
+${watch}
+
+API            ${demo.apiUrl}/v1   (described at ${demo.apiUrl}/openapi.json)
+Postgres door  ${demo.postgresDoor}   user = target, password = token
+Configuration  ${demo.configFile}
+Data and logs  ${facts.folder}
+Ctrl-C drains and stops everything; the next npm start finds it all again.
+`
+  return { psql, node, curl, watch, text }
+}
