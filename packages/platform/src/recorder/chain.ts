@@ -6,7 +6,7 @@ import type { CommandEvent, SessionEvent } from '@portcullis/kernel'
 import { type Codecs, linkHash } from '../codec.ts'
 import type { Draft } from './fold.ts'
 
-export const firstHash: Uint8Array = new Uint8Array(32)
+export const firstHash: Buffer = Buffer.alloc(32)
 
 export type LinkedEvent =
   | { readonly kind: 'session'; readonly event: SessionEvent }
@@ -15,9 +15,9 @@ export type LinkedEvent =
 /** Fills in the draft's place in the chain and returns the event's bytes with the hash that the next one carries. */
 export function linkDraft(
   draft: Draft,
-  prevHash: Uint8Array,
+  prevHash: Buffer,
   codecs: Pick<Codecs, 'session' | 'command'>,
-): { value: Buffer; hash: Uint8Array } {
+): { value: Buffer; hash: Buffer } {
   if (draft.kind === 'session') {
     const event = { ...draft.event, link: { ...draft.event.link, prevHash } }
     const hash = linkHash(prevHash, codecs.session, event)

@@ -14,7 +14,7 @@ export interface Position {
   /** Sequence number of the next event. */
   readonly seqNext: number
   /** Hash of the last event. */
-  readonly prevHash: Uint8Array
+  readonly prevHash: Buffer
 }
 
 export interface PositionFile {
@@ -78,7 +78,7 @@ function readSlot(bytes: Buffer, at: number): { turn: number; position: Position
       segment: bytes.readDoubleLE(at + 8),
       offset: bytes.readDoubleLE(at + 16),
       seqNext: bytes.readDoubleLE(at + 24),
-      prevHash: new Uint8Array(bytes.subarray(at + 32, at + 64)),
+      prevHash: Buffer.from(bytes.subarray(at + 32, at + 64)),
     },
   }
 }

@@ -1,0 +1,34 @@
+/**
+ * A token bucket that many processes draw from: it holds at most one second's worth (at least one token), so any span of
+ * T seconds lets through at most rate x T and one second's worth more. Pure; refuses clocks.
+ */
+export interface Tokens {
+  tokens: number
+  atMs: number
+}
+
+export interface Draw {
+  /** Whole tokens taken; 0 where there is none. */
+  readonly taken: number
+  /** Until one is there, where none was. */
+  readonly waitMs: number
+}
+
+/** Changes `bucket`. Takes an eighth of what is there and at least one, so that others find some too. */
+export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number): Draw {
+  if (!(ratePerSecond > 0)) return { taken: 0, waitMs: 60_000 }
+  const capacity = Math.max(1, ratePerSecond)
+  // A clock that was set back must not take away what has been earned.
+  const elapsedMs = Math.max(0, nowMs - bucket.atMs)
+  bucket.tokens = Math.min(capacity, bucket.tokens + (elapsedMs / 1000) * ratePerSecond)
+  bucket.atMs = nowMs
+  if (bucket.tokens < 1)
+    return { taken: 0, waitMs: Math.max(1, Math.ceil(((1 - bucket.tokens) / ratePerSecond) * 1000)) }
+  const taken = Math.max(1, Math.floor(bucket.tokens / 8))
+  bucket.tokens -= taken
+  return { taken, waitMs: 0 }
+}
+
+export function fullBucket(ratePerSecond: number, nowMs: number): Tokens {
+  return { tokens: Math.max(1, ratePerSecond), atMs: nowMs }
+}
