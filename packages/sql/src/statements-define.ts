@@ -91,7 +91,15 @@ export const definitionStatements: Statements = {
   CreateFdwStmt: power('CREATE FOREIGN DATA WRAPPER'),
   CreateForeignServerStmt: power('CREATE SERVER', [], named('server', 'servername')),
   CreateForeignTableStmt: power('CREATE FOREIGN TABLE', [], named('server', 'servername')),
-  CreateFunctionStmt: define('CREATE FUNCTION', createFunction),
+  CreateFunctionStmt: {
+    verb: (statement) => (statement.is_procedure === true ? 'CREATE PROCEDURE' : 'CREATE FUNCTION'),
+    visit(walk, statement) {
+      walk.add('define')
+      walk.literalsMatter = true
+      createFunction(walk, statement)
+      walk.tree(statement.parameters)
+    },
+  },
   CreateOpClassStmt: power('CREATE OPERATOR CLASS'),
   CreateOpFamilyStmt: power('CREATE OPERATOR FAMILY'),
   CreatePLangStmt: power('CREATE LANGUAGE'),
@@ -167,7 +175,15 @@ export const definitionStatements: Statements = {
     }
   }),
   ReplicaIdentityStmt: define('ALTER TABLE'),
-  RuleStmt: define('CREATE RULE'),
+  RuleStmt: {
+    verb: 'CREATE RULE',
+    visit(walk, statement) {
+      walk.add('define')
+      walk.literalsMatter = true
+      walk.table(statement.relation, 'define')
+      later(walk, () => walk.fields(statement, ['relation']))
+    },
+  },
   SecLabelStmt: power('SECURITY LABEL', ['grant'], renamed),
   ViewStmt: {
     verb: 'CREATE VIEW',
@@ -251,12 +267,21 @@ function createFunction(walk: Walk, statement: TreeNode): void {
   const [schema, name] = qualified(statement.funcname)
   walk.object(statement.is_procedure === true ? 'procedure' : 'function', schema, name, 'define')
   functionOptions(walk, statement.options)
+  later(walk, () => walk.tree(statement.sql_body))
   const language = optionText(statement.options, 'language').toLowerCase()
   if (language !== '' && language !== 'sql' && language !== 'plpgsql') walk.privileged = true
   for (const item of list(statement.options)) {
     const option = only(item, 'DefElem')
     if (option?.defname === 'as' && bodyIsPrivileged(names(option.arg).join(' '))) walk.privileged = true
   }
+}
+
+/** What is stored now and run another time, by whoever calls it. */
+function later(walk: Walk, body: () => void): void {
+  const before = walk.planned
+  walk.planned = true
+  walk.withTables('read', body)
+  walk.planned = before
 }
 
 function alterFunction(walk: Walk, statement: TreeNode): void {

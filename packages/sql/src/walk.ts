@@ -38,7 +38,7 @@ export class Walk {
   privileged = false
   setsParsing = false
   literalsMatter = false
-  /** The statement is planned and not run (EXPLAIN): only what planning itself can run keeps its effect. */
+  /** Planned or stored, not run (EXPLAIN, a rule): only what planning itself can run keeps its effect. */
   planned = false
   /** The next query is what an INSERT inserts. */
   inserting = false

@@ -1,0 +1,26 @@
+-- What the corpus runs against. Made as a superuser in a database of its own.
+create table t (id int primary key, a text, b int, c timestamptz default now());
+create table s (id int primary key, t_id int references t, note text);
+create table users (id int primary key, name text, password text);
+create table part (id int, d date) partition by range (d);
+create table part_1 partition of part for values from ('2026-01-01') to ('2027-01-01');
+create schema app;
+create table app.orders (id int primary key, user_id int, total numeric, placed date);
+create sequence app.seq;
+create sequence seq;
+create view v as select id, a from t;
+create materialized view mv as select id from t;
+create type mood as enum ('sad', 'ok');
+create domain posint as int check (value > 0);
+create type pair as (x int, y int);
+create function app.touch(i int) returns int language sql volatile as 'insert into app.orders values (i); select i';
+create function harmless_looking() returns int language plpgsql volatile as 'begin delete from t; return 1; end';
+create function lower(t) returns text language sql volatile as $$ delete from s; select 'x' $$;
+create function trig() returns trigger language plpgsql as 'begin return new; end';
+create procedure app.purge() language sql as 'delete from app.orders';
+create function app.plus(int, int) returns int language sql volatile as 'insert into app.orders values ($1); select $1 + $2';
+create operator app.@+@ (leftarg = int, rightarg = int, function = app.plus);
+create role bob;
+create role alice login;
+insert into t values (1, 'one', 1), (2, 'two', 2);
+insert into s values (1, 1, 'n');
