@@ -38,4 +38,8 @@ export interface KafkaOptions {
   }
   /** Copies of each new topic. Default: the broker's own default. */
   readonly replicationFactor?: number
+  /** More settings for each new topic, such as `min.insync.replicas`. */
+  readonly topicConfig?: Readonly<Record<string, string>>
+  /** A consumer that had no answer from a broker for so long is made anew. Default 8 000. */
+  readonly stallMs?: number
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Topic, TopicPartition } from '@portcullis/kernel'
 import type { Database } from 'lmdb'
 import { fate, type ProcessIdentity, thisProcess } from './alive.ts'
-import { assign, partitionName } from './assign.ts'
+import { assign, partitionName } from '../assign.ts'
 import { type Bell, openBell } from './bell.ts'
 import { openStore } from './store.ts'
 

@@ -25,13 +25,14 @@ import {
   batchRecordsMaxDefault,
   checkRecord,
   publishTimeoutMsDefault,
+  recordBytesMax,
   sessionTimeoutMsDefault,
 } from '../limits.ts'
 import type { BusOptions } from '../options.ts'
 import { startCleaner } from './cleaner.ts'
 import { startConsumer } from './consumer.ts'
 import { openGroups } from './groups.ts'
-import { createPublisher, type Publisher } from './publisher.ts'
+import { createPublisher, type Publisher } from '../publisher.ts'
 import { makePrivateDir } from './store.ts'
 import { startTail } from './tail.ts'
 import { openTopicLog, type TopicLog } from './topic-log.ts'
@@ -79,10 +80,11 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
     const log = await open(topic)
     const known = publishers.get(topic)
     if (known) return known
-    const created = createPublisher(log, {
+    const created = createPublisher({
       timeoutMs: options.publishTimeoutMs ?? publishTimeoutMsDefault,
       logger,
-      nowMs,
+      groupBytesMax: recordBytesMax,
+      write: (records) => log.append(records, nowMs()),
     })
     publishers.set(topic, created)
     return created

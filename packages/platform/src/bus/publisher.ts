@@ -1,16 +1,15 @@
 /**
- * Group commit: whatever was published while one transaction was being made durable goes into the next one. Order
- * within a topic is the order of the calls. It gives up, and says so, after `timeoutMs`.
+ * Group commit: whatever was published while one write was being made durable goes into the next one, one write at a
+ * time, in the order of the calls. It retries for `timeoutMs`, then gives up and says so.
  */
 import type { BusRecord } from '@portcullis/kernel'
-import { createBackoff } from '../backoff.ts'
-import { BusError } from '../errors.ts'
-import { recordBytes } from '../limits.ts'
-import type { BusLogger } from '../options.ts'
-import type { TopicLog } from './topic-log.ts'
+import { createBackoff } from './backoff.ts'
+import { BusError } from './errors.ts'
+import { recordBytes } from './limits.ts'
+import type { BusLogger } from './options.ts'
 
 export interface Publisher {
-  /** All of one topic, already checked. Resolves once durable. */
+  /** The records must have passed `checkRecord`. Resolves once all of them are durable. */
   publish(records: readonly BusRecord[]): Promise<void>
   /** Resolves once everything accepted is durable or given up. */
   drain(): Promise<void>
@@ -19,18 +18,21 @@ export interface Publisher {
 export interface PublisherOptions {
   readonly timeoutMs: number
   readonly logger: BusLogger
-  nowMs(): number
+  /** A write is closed when it is at least so large; one record alone may be larger. */
+  readonly groupBytesMax: number
+  /**
+   * All of it durable, in order, or a rejection; a repeat after a rejection may write records twice. BusErrors are
+   * final and are not tried again.
+   */
+  write(records: readonly BusRecord[]): Promise<void>
 }
 
-export function createPublisher(
-  log: Pick<TopicLog, 'topic' | 'append'>,
-  options: PublisherOptions,
-): Publisher {
+export function createPublisher(options: PublisherOptions): Publisher {
   const waiting: Call[] = []
   let flushing: Promise<void> | undefined
 
   async function flush(): Promise<void> {
-    while (waiting.length > 0) await writeGroup(takeGroup(waiting))
+    while (waiting.length > 0) await writeGroup(takeGroup(waiting, options.groupBytesMax))
     flushing = undefined
   }
 
@@ -40,14 +42,21 @@ export function createPublisher(
     const giveUpAtMs = performance.now() + options.timeoutMs
     for (;;) {
       try {
-        await log.append(records, options.nowMs())
+        await options.write(records)
         for (const { call, records: written } of group) call.written(written.length)
         return
       } catch (cause) {
-        options.logger.error({ topic: log.topic, err: cause }, 'the bus could not write; trying again')
+        if (cause instanceof BusError) {
+          // One caller's bad record must not fail the others that happened to share its write.
+          if (group.length > 1) for (const part of group) await writeGroup([part])
+          else for (const { call } of group) call.failed(cause)
+          return
+        }
+        const places = [...new Set(records.map(({ topic }) => topic))]
+        options.logger.error({ topics: places, records: records.length, err: cause }, 'publishing failed')
         if (performance.now() > giveUpAtMs) {
           const seconds = Math.round(options.timeoutMs / 1000)
-          const why = `${log.topic}: could not be written for ${seconds} s (is the disk full?)`
+          const why = `${places.join(', ')}: the bus took nothing for ${seconds} s`
           for (const { call } of group) call.failed(new BusError('unavailable', why, { cause }))
           return
         }
@@ -95,8 +104,8 @@ interface Part {
   readonly records: readonly BusRecord[]
 }
 
-/** Bounded, because the transaction's callback runs on the event loop. A call larger than that spans several groups. */
-function takeGroup(waiting: Call[]): Part[] {
+/** Bounded, because a write is made up on the event loop. A call larger than that spans several groups. */
+function takeGroup(waiting: Call[], groupBytesMax: number): Part[] {
   const group: Part[] = []
   let records = 0
   let bytes = 0
@@ -122,6 +131,5 @@ function takeGroup(waiting: Call[]): Part[] {
 }
 
 const groupRecordsMax = 2_000
-const groupBytesMax = 4 * 1024 * 1024
 const retryMsFirst = 20
 const retryMsLast = 1_000
