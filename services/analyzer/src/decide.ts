@@ -1,0 +1,197 @@
+/**
+ * From findings to a verdict: the ladder. Pure; knows no detector's inside, only features and severities.
+ *
+ *   warning      a finding: people are alerted, nothing is enforced
+ *   error        throttle to the 95th percentile of the identity's own minutes
+ *   two independent features, or sustained pressure against a throttle of ours      block
+ *
+ * Where the ladder asks to hold for a person (a new country, a very large result), it throttles until approvals exist:
+ * evidence of one feature alone never blocks. A standing verdict is extended under its own id, and only when less than
+ * half its time is left: a lifting by hand names the id, so it holds for the extensions too. The fold does not read
+ * liftings (they come on another topic, and its result must be a function of this partition alone): it goes on as if
+ * the verdict stood, issues no twin of it, and may still block on new evidence of another feature.
+ */
+import { createHash } from 'node:crypto'
+import {
+  type CommandEvent,
+  type Departure,
+  type FindingEvent,
+  identityKey,
+  type Severity,
+  type VerdictEvent,
+} from '@portcullis/kernel'
+import { type AnalyzerSettings, dayUs, hourUs, minuteUs } from './settings.ts'
+
+/** What is remembered of an identity between its commands. Plain JSON, bounded by the number of features. */
+export interface Memory {
+  evidence: Evidence[]
+  throttle: VerdictEvent | null
+  block: VerdictEvent | null
+  /** Verdicts issued within the last day and when: each makes the next of its kind hold twice as long. */
+  issued: (readonly ['throttle' | 'block', number])[]
+}
+
+interface Evidence {
+  feature: string
+  findingId: string
+  severity: Severity
+  explanation: string
+  /** Event time of the latest departure of this feature. */
+  at: number
+}
+
+/** A departure and the name of the detector that made it. */
+export interface Judged {
+  readonly detector: string
+  readonly departure: Departure
+}
+
+export interface DecideContext {
+  readonly settings: AnalyzerSettings
+  readonly event: CommandEvent
+  /** Latest event time of this identity, this event included. */
+  readonly nowUs: number
+  readonly usualPerMinute: number
+}
+
+export function emptyMemory(): Memory {
+  return { evidence: [], throttle: null, block: null, issued: [] }
+}
+
+/** Changes `memory`. */
+export function decide(
+  memory: Memory,
+  judged: readonly Judged[],
+  context: DecideContext,
+): { findings: FindingEvent[]; verdict: VerdictEvent | undefined } {
+  const { nowUs } = context
+  memory.evidence = memory.evidence.filter(({ feature, at }) => at > nowUs - evidenceUs(feature))
+  memory.issued = memory.issued.filter(([, at]) => at > nowUs - dayUs)
+  if (memory.throttle && memory.throttle.until <= nowUs) memory.throttle = null
+  if (memory.block && memory.block.until <= nowUs) memory.block = null
+  if (judged.length === 0) return { findings: [], verdict: undefined }
+  const findings = judged.map((one) => note(memory, one, context)).filter((finding) => finding !== undefined)
+  return { findings, verdict: ladder(memory, context) }
+}
+
+/** Ids are deterministic in what caused them, so that a replay publishes the same ones. */
+export function deterministicId(prefix: string, ...parts: readonly string[]): string {
+  return `${prefix}_${createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 24)}`
+}
+
+const severities: readonly Severity[] = ['info', 'warning', 'error', 'critical']
+const issuedMax = 16
+const lifeUsMax = dayUs
+
+/** How long a departure counts as evidence. Where and with what power it was used stays telling longer than how fast. */
+function evidenceUs(feature: string): number {
+  return feature === 'region' || feature === 'privileged-use' ? hourUs : 15 * minuteUs
+}
+
+/** One incident, one finding: a departure of a feature that still stands as evidence is news only where it is graver. */
+function note(
+  memory: Memory,
+  { detector, departure }: Judged,
+  context: DecideContext,
+): FindingEvent | undefined {
+  const { event } = context
+  const known = memory.evidence.find(({ feature }) => feature === departure.feature)
+  if (known && rank(departure.severity) <= rank(known.severity)) {
+    known.at = Math.max(known.at, event.startedAt)
+    return undefined
+  }
+  const findingId = deterministicId('f', event.eventId, detector, departure.feature)
+  const { feature, severity, explanation } = departure
+  const evidence = { feature, findingId, severity, explanation, at: event.startedAt }
+  memory.evidence = [...memory.evidence.filter((other) => other.feature !== feature), evidence]
+  const { identity, sessionId, target } = event
+  return { findingId, at: event.startedAt, identity, sessionId, target, detector, ...departure }
+}
+
+function ladder(memory: Memory, context: DecideContext): VerdictEvent | undefined {
+  const telling = memory.evidence.filter(({ severity }) => rank(severity) >= rank('warning'))
+  const pressed = telling.some(({ feature }) => feature === 'pressure')
+  const features = independent(telling)
+  const standing = memory.throttle !== null || memory.block !== null
+  if (features.length >= 2) return enforce(memory, 'block', 'independent_features', telling, context)
+  if (pressed && (standing || features.length > 0))
+    return enforce(memory, 'block', 'sustained_pressure', telling, context)
+  const severe = telling.find((one) => rank(one.severity) >= rank('error') && one.feature !== 'pressure')
+  if (!severe || memory.block) return undefined
+  return enforce(memory, 'throttle', severe.feature.replaceAll('-', '_'), telling, context)
+}
+
+/** A total follows from a rate or from one large command: it only counts where it stands alone. */
+function independent(telling: readonly Evidence[]): string[] {
+  const features = telling.map(({ feature }) => feature).filter((feature) => feature !== 'pressure')
+  const others = features.filter((feature) => feature !== 'volume-total')
+  return others.length > 0 ? others : features
+}
+
+function enforce(
+  memory: Memory,
+  action: 'throttle' | 'block',
+  reason: string,
+  telling: readonly Evidence[],
+  context: DecideContext,
+): VerdictEvent | undefined {
+  const before = memory[action]
+  const verdict = before
+    ? extended(before, context)
+    : fresh(action, reason, telling, 2 ** memory.issued.filter(([kind]) => kind === action).length, context)
+  if (!verdict || verdict.until <= context.nowUs) return undefined
+  if (!before) memory.issued = [...memory.issued, [action, verdict.issuedAt] as const].slice(-issuedMax)
+  memory[action] = verdict
+  return verdict
+}
+
+/** The same verdict, to last as long again from now; undefined while more than half of its time is left. */
+function extended(
+  verdict: VerdictEvent,
+  { settings, event, nowUs }: DecideContext,
+): VerdictEvent | undefined {
+  const spanUs = (verdict.action === 'block' ? settings.blockMs : settings.throttleMs) * 1000
+  if (verdict.until - nowUs > spanUs / 2) return undefined
+  const until = Math.min(event.startedAt + spanUs, verdict.issuedAt + lifeUsMax)
+  return until > verdict.until ? { ...verdict, until } : undefined
+}
+
+function fresh(
+  action: 'throttle' | 'block',
+  reason: string,
+  telling: readonly Evidence[],
+  times: number,
+  { settings, event, usualPerMinute }: DecideContext,
+): VerdictEvent {
+  const { identity } = event
+  const spanUs = (action === 'block' ? settings.blockMs : settings.throttleMs) * 1000 * times
+  const ratePerMinute = action === 'throttle' ? Math.max(1, Math.round(usualPerMinute)) : 0
+  const why = telling.map(({ explanation }) => explanation).join('; ')
+  return {
+    verdictId: deterministicId('v', identityKey(identity), action, event.eventId),
+    state: 'active',
+    action,
+    subject: {
+      kind: settings.subject,
+      issuer: identity.issuer,
+      id: identity.subject,
+      instance: settings.subject === 'instance' ? identity.instance : '',
+    },
+    target: '',
+    issuedAt: event.startedAt,
+    until: event.startedAt + Math.min(spanUs, lifeUsMax),
+    ratePerMinute,
+    cancelRunning: action === 'block' && settings.cancelRunning,
+    reason,
+    explanation:
+      action === 'throttle' ? `throttled to ${ratePerMinute} commands/min: ${why}` : `blocked: ${why}`,
+    findings: telling.map(({ findingId }) => findingId),
+    causeCommandId: event.commandId,
+    causeReceivedAt: event.startedAt,
+    issuedBy: 'analyzer',
+  }
+}
+
+function rank(severity: Severity): number {
+  return severities.indexOf(severity)
+}
