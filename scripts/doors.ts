@@ -72,7 +72,7 @@ export const doors: readonly Door[] = [
     why: 'tests and testkit import packages by name, and no service',
   },
   {
-    of: /^(?:load-tests|schemas|scripts)\//,
+    of: /^(?:deploy|load-tests|schemas|scripts)\//,
     packages: 'any',
     npm: true,
     within: 'package',
