@@ -202,19 +202,10 @@ function countersOf(metrics: Metrics) {
 function report(log: Log, sink: string, event: ChannelEvent): void {
   const { dedupKey, action, severity } = event.alert
   const about = { sink, dedupKey, action, severity }
-  switch (event.kind) {
-    case 'delivered':
-      return log.info(about, 'alert delivered')
-    case 'suppressed':
-      return log.debug(about, 'alert over budget; the summary stands for it')
-    case 'retried':
-      return log.warn(
-        { ...about, why: event.why, waitMs: Math.round(event.waitMs) },
-        'alert not delivered yet',
-      )
-    case 'failed':
-      return log.error({ ...about, why: event.why }, 'alert never delivered')
-  }
+  if (event.kind === 'delivered') log.info(about, 'alert delivered')
+  else if (event.kind === 'suppressed') log.debug(about, 'alert over budget; the summary stands for it')
+  else if (event.kind === 'failed') log.error({ ...about, why: event.why }, 'alert never delivered')
+  else log.warn({ ...about, why: event.why, waitMs: Math.round(event.waitMs) }, 'alert not delivered yet')
 }
 
 function eventOf(verdict: HandVerdict): VerdictEvent {

@@ -1,0 +1,172 @@
+/**
+ * The REST API as one Fastify instance: routes, sign-in, errors and the OpenAPI document. It is handed everything that
+ * reads or writes, listens nowhere by itself, and answers every error as a problem (RFC 9457).
+ */
+import { randomUUID } from 'node:crypto'
+import swagger from '@fastify/swagger'
+import type { Clock } from '@portcullis/kernel'
+import type { ControlLog } from '@portcullis/platform/control'
+import type { Log, Metrics } from '@portcullis/platform/service'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { Authenticator } from './auth.ts'
+import { addEndpoint, type Register } from './endpoint.ts'
+import type { Books } from './live/books.ts'
+import type { Feed } from './live/feed.ts'
+import { ApiError, apiErrorOf, problemOf } from './problems.ts'
+import { commandRoutes } from './routes/commands.ts'
+import { controlEventRoutes } from './routes/control-events.ts'
+import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
+import { findingRoutes } from './routes/findings.ts'
+import { identityRoutes } from './routes/identities.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { verdictRoutes } from './routes/verdicts.ts'
+import type { Trail } from './trail.ts'
+import { createVerdicts } from './verdicts.ts'
+
+export interface AppParts {
+  readonly auth: Authenticator
+  readonly trail: Trail
+  readonly control: ControlLog
+  readonly books: Books
+  readonly feed: Feed
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Why it cannot do its work now, empty where it can. */
+  readonly problems: () => readonly string[]
+  readonly streams?: Pick<EventStreamOptions, 'bufferedBytesMax' | 'heartbeatMs' | 'streamsMax'>
+}
+
+export async function createApp(parts: AppParts): Promise<FastifyInstance> {
+  const { auth, trail, control, books, feed, clock, log } = parts
+  const app = fastify({
+    bodyLimit: 65_536,
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 4_096 },
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    forceCloseConnections: true,
+    genReqId: ({ headers }) => requestIdOf(headers['x-request-id']),
+    // A path that cannot be decoded never reaches a route.
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, log),
+  })
+  // Inputs are parsed by zod in each endpoint; the schemas given to Fastify only describe.
+  app.setValidatorCompiler(() => (value) => ({ value }))
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  answerErrors(app, log)
+  measure(app, parts.metrics)
+  await app.register(swagger, { openapi: openapi() })
+
+  const stopping = new AbortController()
+  app.addHook('preClose', async () => stopping.abort())
+  const verdicts = createVerdicts({ control, books, clock })
+  await app.register(async (v1) => {
+    const register: Register = (endpoint) => addEndpoint(v1, auth, endpoint)
+    whoamiRoute(register)
+    sessionRoutes(register, trail)
+    commandRoutes(register, trail)
+    identityRoutes(register, { trail, books, verdicts, nowUs: clock.nowUs })
+    findingRoutes(register, trail)
+    verdictRoutes(register, trail, verdicts)
+    controlEventRoutes(register, trail)
+    eventRoutes(register, { feed, nowUs: clock.nowUs, stopping: stopping.signal, ...parts.streams })
+  })
+  openRoutes(app, parts)
+  await app.ready()
+  return app
+}
+
+function whoamiRoute(register: Register): void {
+  register({
+    method: 'GET',
+    url: '/v1/whoami',
+    tag: 'sign-in',
+    summary: 'Who you are here, and as what',
+    role: 'viewer',
+    answer: {
+      status: 200,
+      schema: z.object({
+        issuer: z.string(),
+        subject: z.string(),
+        roles: z.array(z.string()),
+        role: z.string(),
+      }),
+    },
+    handle: async ({ caller: { actor, role } }) => ({ ...actor, role }),
+  })
+}
+
+/** For those who watch over the service: no sign-in, and nothing about anyone. */
+function openRoutes(app: FastifyInstance, { metrics, problems }: AppParts): void {
+  const schema = { hide: true }
+  app.get('/healthz', { schema }, async (_, reply) => reply.type('text/plain').send('ok\n'))
+  app.get('/readyz', { schema }, async (_, reply) => {
+    const why = problems()
+    return reply
+      .code(why.length === 0 ? 200 : 503)
+      .type('text/plain')
+      .send(`${why.join('\n') || 'ready'}\n`)
+  })
+  app.get('/metrics', { schema }, async (_, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
+  app.get('/v1/openapi.json', { schema }, async () => app.swagger())
+}
+
+function answerErrors(app: FastifyInstance, log: Log): void {
+  app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply, log))
+  app.setNotFoundHandler(() => {
+    throw new ApiError('not_found', 'No such path or method; see /v1/openapi.json.')
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    })
+  })
+}
+
+function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
+  const error = apiErrorOf(thrown)
+  if (error.code === 'internal') log.error({ err: error.cause, requestId: request.id }, 'a request failed')
+  const problem = problemOf(error, request.id)
+  if (error.retryAfterSec !== undefined) reply.header('retry-after', String(error.retryAfterSec))
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="portcullis"')
+  reply.code(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))
+}
+
+function measure(app: FastifyInstance, metrics: Metrics): void {
+  const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+  const seconds = metrics.histogram('portcullis_api_request_seconds', 'Time to answer', buckets, [
+    'method',
+    'route',
+    'status',
+  ])
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    const labels = { method: request.method, route, status: String(reply.statusCode) }
+    seconds.observe(labels, reply.elapsedTime / 1000)
+  })
+}
+
+function openapi() {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Portcullis',
+      version: '1',
+      description:
+        'The audit trail, behaviour and control of the gate between agents and the systems they work on.',
+    },
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+    },
+  } as const
+}
+
+/** A caller's own id is kept where it is harmless, so that its log and ours can be laid side by side. */
+function requestIdOf(given: string | string[] | undefined): string {
+  return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : randomUUID()
+}

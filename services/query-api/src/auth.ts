@@ -1,0 +1,139 @@
+/**
+ * Who calls the API and as what: a static token (for machines) or an OIDC token whose groups map to a role. It keeps
+ * only hashes of static tokens, compares all of them in constant time, and after some failures refuses an address for a
+ * while before it looks at anything. A refusal never says which part was wrong.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Clock, ControlEvent } from '@portcullis/kernel'
+import { ApiError } from './problems.ts'
+
+export type Role = 'viewer' | 'responder' | 'admin'
+const rank: Record<Role, number> = { viewer: 1, responder: 2, admin: 3 }
+
+export interface Caller {
+  readonly actor: ControlEvent['actor']
+  readonly role: Role
+  /** When the token ends, microseconds since 1970 UTC; undefined for static tokens. */
+  readonly expiresAtUs: number | undefined
+}
+
+export interface AuthOptions {
+  readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
+  /** Role by group. */
+  readonly roles: Readonly<Record<string, Role>>
+  /** Proves an OIDC token; rejects where it proves nobody. */
+  readonly prove: (token: string) => Promise<{
+    readonly identity: {
+      readonly issuer: string
+      readonly subject: string
+      readonly groups: readonly string[]
+    }
+    readonly expiresAtUs: number
+  }>
+  readonly clock: Clock
+  /** Told of each refusal, for the log; never the token. */
+  readonly onRefused: (address: string, why: string) => void
+  /** Failures an address may have at once, and how many come back each minute. Default 10. */
+  readonly failuresPerMinute?: number
+}
+
+export interface Authenticator {
+  /** @throws ApiError unauthenticated, forbidden, too_many_attempts */
+  authenticate(authorization: string | undefined, address: string): Promise<Caller>
+}
+
+export function createAuthenticator(options: AuthOptions): Authenticator {
+  const { clock, onRefused } = options
+  const known = options.tokens.map(({ name, role, token }) => {
+    if (token.length < tokenCharsMin)
+      throw new Error(`api.tokens.${name}: a token must have at least ${tokenCharsMin} characters`)
+    return { name, role, hash: sha256(token) }
+  })
+  const failures = createFailureBudget(options.failuresPerMinute ?? 10, clock)
+
+  function byStaticToken(token: string): Caller | undefined {
+    const hash = sha256(token)
+    // Every one is compared, so that the time tells nothing of which comes close.
+    const [match] = known.filter((one) => timingSafeEqual(one.hash, hash))
+    if (!match) return undefined
+    const { name, role } = match
+    return { actor: { issuer: 'portcullis', subject: name, roles: [role] }, role, expiresAtUs: undefined }
+  }
+
+  async function byOidc(token: string): Promise<Caller> {
+    const { identity, expiresAtUs } = await options.prove(token)
+    const roles = [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
+    const role = roles.sort((a, b) => rank[b] - rank[a])[0]
+    if (!role)
+      throw new ApiError('forbidden', 'You are known, but none of your groups has a role here (api.roles).')
+    return { actor: { issuer: identity.issuer, subject: identity.subject, roles }, role, expiresAtUs }
+  }
+
+  function refuse(address: string, why: string): ApiError {
+    failures.spend(address)
+    onRefused(address, why)
+    return new ApiError('unauthenticated', 'The token is missing, malformed, expired or not known here.')
+  }
+
+  return {
+    async authenticate(authorization, address) {
+      const waitMs = failures.waitMs(address)
+      if (waitMs > 0)
+        throw new ApiError('too_many_attempts', 'Wait, and check the token.', {
+          retryAfterSec: Math.ceil(waitMs / 1000),
+        })
+      const token = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1]
+      if (token === undefined)
+        throw refuse(address, authorization === undefined ? 'no token' : 'not a bearer token')
+      const caller = byStaticToken(token)
+      if (caller) return caller
+      try {
+        return await byOidc(token)
+      } catch (error) {
+        if (error instanceof ApiError) throw error
+        throw refuse(address, error instanceof Error ? error.message : String(error))
+      }
+    },
+  }
+}
+
+/** @throws ApiError forbidden */
+export function requireRole(caller: Caller, role: Role): void {
+  if (rank[caller.role] < rank[role])
+    throw new ApiError('forbidden', `This needs the role ${role}; you are ${caller.role}.`)
+}
+
+const tokenCharsMin = 16
+const addressesMax = 10_000
+
+/** A token bucket of failures for each address; the longest idle are forgotten where there are too many. */
+function createFailureBudget(perMinute: number, clock: Clock) {
+  const buckets = new Map<string, { left: number; atMs: number }>()
+  const current = (address: string): number => {
+    const bucket = buckets.get(address)
+    if (!bucket) return perMinute
+    return Math.min(perMinute, bucket.left + ((clock.monotonicMs() - bucket.atMs) * perMinute) / 60_000)
+  }
+  return {
+    waitMs: (address: string): number => {
+      const left = current(address)
+      return left >= 1 ? 0 : ((1 - left) * 60_000) / perMinute
+    },
+    spend(address: string): void {
+      const left = current(address) - 1
+      buckets.delete(address)
+      buckets.set(address, { left, atMs: clock.monotonicMs() })
+      const [oldest] = buckets.keys()
+      if (buckets.size > addressesMax && oldest !== undefined) buckets.delete(oldest)
+    },
+  }
+}
+
+function ownValue<V>(record: Readonly<Record<string, V>>, key: string): V[] {
+  const value = Object.hasOwn(record, key) ? record[key] : undefined
+  return value === undefined ? [] : [value]
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

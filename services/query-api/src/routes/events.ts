@@ -1,0 +1,127 @@
+/**
+ * Live events as server-sent events (WHATWG HTML, 9.2). Who reads too slowly is told so and cut off, and can come back
+ * with Last-Event-ID; who lost some is told that too. A stream ends with its token.
+ */
+import type { FastifyReply } from 'fastify'
+import { z } from 'zod'
+import type { Register } from '../endpoint.ts'
+import { repeated, shortText } from '../input.ts'
+import { type Feed, type LiveEvent, type LiveType, liveTypes } from '../live/feed.ts'
+import { ApiError } from '../problems.ts'
+
+export interface EventStreamOptions {
+  readonly feed: Feed
+  readonly nowUs: () => number
+  /** Bytes that may wait for a reader before it is cut off; default 1 MiB. */
+  readonly bufferedBytesMax?: number
+  /** Between two signs of life; default 15 000. */
+  readonly heartbeatMs?: number
+  /** Streams at once; default 200. */
+  readonly streamsMax?: number
+  /** Ends all streams when the service stops. */
+  readonly stopping: AbortSignal
+}
+
+const query = z.strictObject({
+  type: repeated(z.enum(liveTypes)).optional().describe('Only these; all by default.'),
+  identity: shortText.optional().describe('Only of this identity key.'),
+})
+
+export function eventRoutes(register: Register, options: EventStreamOptions): void {
+  const { feed, nowUs, streamsMax = 200, heartbeatMs = 15_000 } = options
+  register({
+    method: 'GET',
+    url: '/v1/events',
+    tag: 'live',
+    summary: 'Live commands, findings, verdicts and control changes',
+    description:
+      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
+    role: 'viewer',
+    query,
+    answer: { status: 200, schema: z.string(), mediaType: 'text/event-stream' },
+    async handle({ query: { type, identity }, caller, request, reply }) {
+      if (feed.subscribers >= streamsMax)
+        throw new ApiError('overloaded', 'Too many live streams are open.', { retryAfterSec: 10 })
+      const lastId = request.headers['last-event-id']
+      const stream = openStream(reply, options)
+      const filter = { types: new Set<LiveType>(type ?? liveTypes), identity }
+      const early: LiveEvent[] = []
+      let opened = false
+      const { resumed, stop } = feed.subscribe(
+        filter,
+        typeof lastId === 'string' ? lastId : undefined,
+        (event) => {
+          if (opened) stream.send(event.type, event.data(), event.id)
+          else early.push(event)
+        },
+      )
+      stream.onClosed(stop)
+      if (!resumed)
+        stream.send('gap', '{"detail":"Some events may be missing here; the audit trail has them."}')
+      for (const event of early) stream.send(event.type, event.data(), event.id)
+      opened = true
+      stream.every(heartbeatMs, () => stream.comment('alive'))
+      if (caller.expiresAtUs !== undefined)
+        stream.after((caller.expiresAtUs - nowUs()) / 1000, () =>
+          stream.end('expired', '{"detail":"Your token has ended; connect again with a new one."}'),
+        )
+    },
+  })
+}
+
+function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stopping }: EventStreamOptions) {
+  reply.hijack()
+  const { raw } = reply
+  const timers: NodeJS.Timeout[] = []
+  let over = false
+  raw.writeHead(200, {
+    ...Object.fromEntries(Object.entries(reply.getHeaders()).filter(([name]) => name !== 'content-length')),
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  })
+  raw.write('retry: 2000\n\n')
+
+  function frame(event: string, data: string, id?: string): string {
+    return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`
+  }
+  function end(event: string, data: string): void {
+    if (over) return
+    over = true
+    raw.end(frame(event, data))
+    // It may never read that last word.
+    timers.push(setTimeout(() => raw.destroy(), 5_000))
+  }
+  const onStop = () => end('stopping', '{"detail":"This replica is stopping; connect again."}')
+  stopping.addEventListener('abort', onStop, { once: true })
+  raw.once('close', () => {
+    over = true
+    stopping.removeEventListener('abort', onStop)
+    for (const timer of timers) clearTimeout(timer)
+  })
+  if (stopping.aborted) onStop()
+
+  return {
+    send(event: string, data: string, id?: string): void {
+      if (over) return
+      raw.write(frame(event, data, id))
+      if (raw.writableLength > bufferedBytesMax)
+        end('overflow', '{"detail":"You read too slowly; connect again, with a filter or Last-Event-ID."}')
+    },
+    comment(text: string): void {
+      if (!over) raw.write(`: ${text}\n\n`)
+    },
+    end,
+    onClosed(act: () => void): void {
+      if (raw.closed) act()
+      else raw.once('close', act)
+    },
+    every(ms: number, act: () => void): void {
+      if (!over) timers.push(setInterval(act, ms))
+    },
+    after(ms: number, act: () => void): void {
+      // Beyond this a timer would fire at once; nobody holds a stream for 24 days.
+      if (!over) timers.push(setTimeout(act, Math.min(Math.max(ms, 0), 2_147_483_647)))
+    },
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Reads the audit trail for the API. Every query is made of constant text and parameters, has a LIMIT and a time limit,
+ * and only so many run at once; input never becomes part of a statement. Lists go back through time in growing windows,
+ * so that the latest rows are found without reading all of history.
+ */
+import type { AuditStore, QueryParams } from '@portcullis/platform/audit'
+import { type Column, nest } from './columns.ts'
+import type { Position } from './cursor.ts'
+import { ApiError } from './problems.ts'
+
+/** A condition: constant SQL and its parameters. Names of parameters are unique within a query. */
+export interface Clause {
+  readonly sql: string
+  readonly params?: QueryParams
+}
+
+export interface Listing {
+  /** A public table. */
+  readonly table: 'commands' | 'sessions' | 'findings' | 'verdicts' | 'control_events'
+  readonly columns: readonly Column[]
+  /** Further outer expressions by field, over the columns named in `reads`. */
+  readonly computed?: Readonly<Record<string, { readonly sql: string; readonly reads: readonly string[] }>>
+  /** Column of the time that the list is sorted by, latest first, and the id that breaks ties. */
+  readonly timeColumn: string
+  readonly idColumn: string
+}
+
+export interface PageRequest {
+  readonly where: readonly Clause[]
+  readonly fromUs: number | undefined
+  readonly toUs: number | undefined
+  readonly after: Position | undefined
+  readonly limit: number
+}
+
+export type Row = Record<string, unknown>
+export interface Found {
+  readonly row: Row
+  readonly position: Position
+}
+
+export interface Trail {
+  /** Up to `limit + 1` rows, latest first: the extra one says that there is more. */
+  page(listing: Listing, request: PageRequest): Promise<Found[]>
+  one(listing: Listing, id: string): Promise<Row | undefined>
+  /** For a constant statement with its own LIMIT. */
+  rows(sql: string, params: QueryParams): Promise<Row[]>
+}
+
+export interface TrailOptions {
+  readonly store: Pick<AuditStore, 'query'>
+  readonly nowUs: () => number
+  /** Over all queries of one request; default 10 000. */
+  readonly timeoutMs?: number
+  /** Queries that run at once; as many again may wait eightfold. Default 8. */
+  readonly concurrency?: number
+}
+
+export function createTrail({ store, nowUs, timeoutMs = 10_000, concurrency = 8 }: TrailOptions): Trail {
+  const gate = createGate(concurrency)
+
+  async function query(sql: string, params: QueryParams, signal: AbortSignal): Promise<Row[]> {
+    const leave = await gate.enter(signal)
+    try {
+      return await store.query<Row>(sql, params, {
+        signal,
+        settings: {
+          max_execution_time: Math.ceil(timeoutMs / 1000),
+          output_format_json_quote_64bit_integers: 1,
+        },
+      })
+    } finally {
+      leave()
+    }
+  }
+
+  return {
+    async page(listing, request) {
+      const signal = AbortSignal.timeout(timeoutMs)
+      const wanted = request.limit + 1
+      const found: Found[] = []
+      for (const window of windows(request, nowUs())) {
+        const { sql, params } = pageQuery(listing, request, window, wanted - found.length)
+        for (const row of await query(sql, params, signal)) found.push(foundOf(row))
+        if (found.length >= wanted) break
+      }
+      return found
+    },
+    async one(listing, id) {
+      const sql = `${selectOuter(listing)} FROM (SELECT ${innerColumns(listing)} FROM ${listing.table} WHERE ${listing.idColumn} = {id:String} ORDER BY ${listing.timeColumn} DESC LIMIT 1)`
+      const [row] = await query(sql, { id }, AbortSignal.timeout(timeoutMs))
+      return row && foundOf(row).row
+    },
+    rows: (sql, params) => query(sql, params, AbortSignal.timeout(timeoutMs)),
+  }
+}
+
+interface Window {
+  readonly startUs: number
+  readonly endUs: number
+}
+
+const hourUs = 3_600_000_000
+/** Clocks of proxies may be ahead of ours. */
+const aheadUs = 24 * hourUs
+
+/** From the newest backwards, each eight times as long as the one before; together exactly the range asked for. */
+export function* windows(
+  { fromUs = 0, toUs, after }: Pick<PageRequest, 'fromUs' | 'toUs' | 'after'>,
+  nowUs: number,
+): Generator<Window> {
+  // Rows of the cursor's own microsecond may still follow, so the window reaches one further.
+  let endUs = Math.min(toUs ?? Number.MAX_SAFE_INTEGER, after ? after.us + 1 : Number.MAX_SAFE_INTEGER)
+  if (endUs === Number.MAX_SAFE_INTEGER) endUs = nowUs + aheadUs
+  for (let lengthUs = 25 * hourUs; endUs > fromUs; lengthUs *= 8) {
+    // Beyond a year and a half of it, one look at all the rest is cheaper than more small ones.
+    const startUs = lengthUs > 10_000 * hourUs ? fromUs : Math.max(fromUs, endUs - lengthUs)
+    yield { startUs, endUs }
+    endUs = startUs
+  }
+}
+
+function pageQuery(listing: Listing, { where, after }: PageRequest, window: Window, limit: number) {
+  const { table, timeColumn, idColumn } = listing
+  const clauses: Clause[] = [
+    {
+      sql: `${timeColumn} >= ${micros('startUs')} AND ${timeColumn} < ${micros('endUs')}`,
+      params: { startUs: window.startUs, endUs: window.endUs },
+    },
+    ...where,
+  ]
+  if (after)
+    clauses.push({
+      sql: `(${timeColumn}, ${idColumn}) < (${micros('afterUs')}, {afterId:String})`,
+      params: { afterUs: after.us, afterId: after.id },
+    })
+  const sql = `${selectOuter(listing)} FROM (SELECT ${innerColumns(listing)} FROM ${table} WHERE ${clauses
+    .map((clause) => `(${clause.sql})`)
+    .join(
+      ' AND ',
+    )} ORDER BY ${timeColumn} DESC, ${idColumn} DESC LIMIT {limit:UInt32}) ORDER BY \`_us\` DESC, \`_id\` DESC`
+  return { sql, params: { ...Object.assign({}, ...clauses.map(({ params }) => params ?? {})), limit } }
+}
+
+export function micros(param: string): string {
+  return `fromUnixTimestamp64Micro({${param}:Int64}, 'UTC')`
+}
+
+function innerColumns({ columns, computed = {}, timeColumn, idColumn }: Listing): string {
+  const names = new Set([
+    ...columns.map(({ column }) => column),
+    ...Object.values(computed).flatMap(({ reads }) => reads),
+    timeColumn,
+    idColumn,
+  ])
+  return [...names].map((name) => `\`${name}\``).join(', ')
+}
+
+function selectOuter({ columns, computed = {}, timeColumn, idColumn }: Listing): string {
+  const expressions = [
+    ...columns.map(({ field, column, kind }) => `${expression(column, kind)} AS \`${field}\``),
+    ...Object.entries(computed).map(([field, { sql }]) => `${sql} AS \`${field}\``),
+    `toUnixTimestamp64Micro(\`${timeColumn}\`) AS \`_us\``,
+    `\`${idColumn}\` AS \`_id\``,
+  ]
+  return `SELECT ${expressions.join(', ')}`
+}
+
+function expression(column: string, kind: Column['kind']): string {
+  if (kind === 'hex') return `lower(hex(\`${column}\`))`
+  if (kind === 'optionalText') return `nullIf(toString(\`${column}\`), '')`
+  return `\`${column}\``
+}
+
+function foundOf({ _us, _id, ...row }: Row): Found {
+  return { row: nest(row), position: { us: Number(_us), id: String(_id) } }
+}
+
+/** Lets `limit` in at once; more wait their turn, and beyond eight times as many are sent away. */
+function createGate(limit: number) {
+  let inside = 0
+  const queue: (() => void)[] = []
+  const leave = () => {
+    const next = queue.shift()
+    // The place is handed on, so that nobody slips in between.
+    if (next) next()
+    else inside -= 1
+  }
+  return {
+    async enter(signal: AbortSignal): Promise<() => void> {
+      if (inside < limit) inside += 1
+      else if (queue.length < limit * 8) await new Promise<void>((resolve) => queue.push(resolve))
+      else
+        throw new ApiError('overloaded', 'Too many queries wait already; try again shortly.', {
+          retryAfterSec: 2,
+        })
+      if (!signal.aborted) return leave
+      leave()
+      throw new ApiError('trail_unavailable', 'The audit trail is too busy; try again shortly.', {
+        retryAfterSec: 5,
+      })
+    },
+  }
+}
