@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createGather } from './gather.ts'
+
+function recorder(options: { waitMs: number; hurryAt: number; itemsMax: number; failFirst?: boolean }) {
+  const writes: number[][] = []
+  let running = 0
+  let failNext = options.failFirst ?? false
+  const gather = createGather<number>({
+    ...options,
+    async write(items) {
+      assert.equal(++running, 1, 'one write at a time')
+      await sleep(5)
+      running--
+      if (failNext) {
+        failNext = false
+        throw new Error('away')
+      }
+      writes.push([...items])
+    },
+  })
+  return { gather, writes }
+}
+
+test('items of several callers become one write, and each caller is answered after it', async () => {
+  const { gather, writes } = recorder({ waitMs: 20, hurryAt: 100, itemsMax: 1000 })
+  await Promise.all([gather.add([1]), gather.add([2, 3])])
+  assert.deepEqual(writes, [[1, 2, 3]])
+})
+
+test('a lone item waits no longer than its time, a backlog not at all', async () => {
+  const { gather, writes } = recorder({ waitMs: 60_000, hurryAt: 3, itemsMax: 4 })
+  await Promise.all([gather.add([1, 2]), gather.add([3, 4]), gather.add([5, 6, 7, 8, 9])])
+  assert.deepEqual(writes, [
+    [1, 2, 3, 4],
+    [5, 6, 7, 8, 9],
+  ])
+})
+
+test('a failed write is told to all of its callers, and the next one goes on', async () => {
+  const { gather, writes } = recorder({ waitMs: 1, hurryAt: 100, itemsMax: 1000, failFirst: true })
+  const answers = await Promise.allSettled([gather.add([1]), gather.add([2])])
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  await gather.add([1, 2])
+  assert.deepEqual(writes, [[1, 2]])
+})
+
+test('close writes what waits, at once', async () => {
+  const { gather, writes } = recorder({ waitMs: 60_000, hurryAt: 100, itemsMax: 1000 })
+  const added = gather.add([1])
+  await gather.close()
+  await added
+  assert.deepEqual(writes, [[1]])
+})

@@ -1,0 +1,170 @@
+/**
+ * From one record of the bus to the rows it stands for, or the reason why it stands for none. Pure but for the fold of
+ * the control log, which it is handed: whether a change by hand was accepted is for the log's order to say, not for the
+ * event. It never throws; what it cannot read becomes a dead letter.
+ */
+import {
+  checkChange,
+  type ControlEvent,
+  type ControlFold,
+  evolveControl,
+  initialControl,
+  type Received,
+  topics,
+} from '@portcullis/kernel'
+import type { Table } from '@portcullis/platform/audit'
+import type { Codec, Codecs } from '@portcullis/platform/codec'
+import {
+  commandPhasesLog,
+  commandsLog,
+  controlEventsLog,
+  type DeadLetter,
+  findingsLog,
+  handVerdict,
+  type LiftRow,
+  recordingsLog,
+  sessionPhasesLog,
+  sessionsLog,
+  type Source,
+  verdictLiftsLog,
+  verdictsLog,
+} from './tables.ts'
+
+/** Rows of one table; what kind of rows is known where it was made. */
+export interface Write {
+  readonly table: Table<Source>
+  readonly row: Source
+}
+
+export type Outcome =
+  | { readonly kind: 'rows'; readonly writes: readonly Write[] }
+  /** Nothing is missing without it: a tombstone, or a repetition. */
+  | { readonly kind: 'skip' }
+  | { readonly kind: 'dead'; readonly letter: DeadLetter }
+
+export type Project = (record: Received) => Outcome
+
+export function createProject(codecs: Codecs, control: ControlView): Project {
+  return (record) => {
+    // Compaction's tombstone: it takes away a key of the bus, and nothing of the trail.
+    if (record.value === null) return { kind: 'skip' }
+    try {
+      return rowsOf({ ...record, value: record.value }, codecs, control)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      return { kind: 'dead', letter: { record, reason } }
+    }
+  }
+}
+
+type Full = Received & { readonly value: Uint8Array }
+
+function rowsOf(record: Full, codecs: Codecs, control: ControlView): Outcome {
+  switch (record.topic) {
+    case topics.commands: {
+      const row = read(record, codecs.command)
+      const latest = write(commandsLog, row)
+      return rows(row.event.phase === 'finished' ? [latest] : [latest, write(commandPhasesLog, row)])
+    }
+    case topics.sessions: {
+      const row = read(record, codecs.session)
+      const latest = write(sessionsLog, row)
+      return rows(row.event.phase === 'opened' ? [latest, write(sessionPhasesLog, row)] : [latest])
+    }
+    case topics.recordings:
+      return rows([write(recordingsLog, read(record, codecs.recording))])
+    case topics.findings:
+      return rows([write(findingsLog, read(record, codecs.finding))])
+    case topics.verdicts:
+      return rows([write(verdictsLog, read(record, codecs.verdict))])
+    case topics.control:
+      return controlRows(record, codecs, control)
+    default:
+      throw new Error(`no table is for topic ${record.topic}`)
+  }
+}
+
+function controlRows(record: Full, codecs: Codecs, control: ControlView): Outcome {
+  const row = read(record, codecs.control)
+  const decided = control.decide(record.offset, row.event)
+  if (decided.kind === 'repeated') return { kind: 'skip' }
+  const { accepted, rejection, verdict, lifted } = decided
+  const writes = [write(controlEventsLog, { ...row, accepted, rejection })]
+  if (verdict) writes.push(write(verdictsLog, { ...row, event: verdict }))
+  if (lifted) writes.push(write(verdictLiftsLog, { ...row, ...lifted }))
+  return rows(writes)
+}
+
+type Decided =
+  | { readonly kind: 'repeated' }
+  | {
+      readonly kind: 'decided'
+      readonly accepted: boolean
+      readonly rejection: string
+      readonly verdict?: ReturnType<typeof handVerdict>
+      readonly lifted?: Pick<LiftRow, 'verdictId' | 'lifting'>
+    }
+
+export interface ControlView {
+  /** What the fold makes of this event. The same offset again gives the same answer until `forget`. */
+  decide(offset: number, event: ControlEvent): Decided
+  /** Everything before this offset is written: it need not be remembered any more. */
+  forget(beforeOffset: number): void
+}
+
+/** Must be fed the control log from offset 0. */
+export function createControlView(): ControlView {
+  const fold = initialControl()
+  // A batch whose write failed comes again, after the fold has moved past it.
+  const unwritten = new Map<number, Decided>()
+  return {
+    decide(offset, event) {
+      const known = unwritten.get(offset)
+      if (known) return known
+      const decided = decide(fold, offset, event)
+      unwritten.set(offset, decided)
+      return decided
+    },
+    forget(beforeOffset) {
+      for (const offset of unwritten.keys()) if (offset < beforeOffset) unwritten.delete(offset)
+    },
+  }
+}
+
+function decide(fold: ControlFold, offset: number, event: ControlEvent): Decided {
+  const { accepted, rejection } = evolveControl(fold, { event, offset })
+  if (rejection?.code === 'duplicate') return { kind: 'repeated' }
+  const decided = { kind: 'decided', accepted, rejection: rejection?.code ?? '' } as const
+  if (!accepted) return decided
+  const change = checkChange(event.type, event.payload)
+  if ('code' in change) return decided
+  switch (change.type) {
+    case 'verdict.issued': {
+      const held = fold.verdicts.get(change.verdict.verdictId)
+      return held ? { ...decided, verdict: handVerdict(held) } : decided
+    }
+    case 'verdict.lifted': {
+      const lifting = fold.lifted.get(change.verdictId)
+      return lifting ? { ...decided, lifted: { verdictId: change.verdictId, lifting } } : decided
+    }
+  }
+}
+
+function read<Event>(record: Full, codec: Codec<Event>) {
+  const event = codec.decode(record.value)
+  return { event, record, schema: schemaOf(record.value) }
+}
+
+/** Bytes 2 to 9 of single-object encoding, little-endian. */
+function schemaOf(value: Uint8Array): string {
+  return Buffer.from(value.subarray(2, 10)).reverse().toString('hex')
+}
+
+function write<Row extends Source>(table: Table<Row>, row: Row): Write {
+  // The pair is sound together: a row is only ever handed to the table it came with.
+  return { table: table as Table<Source>, row }
+}
+
+function rows(writes: readonly Write[]): Outcome {
+  return { kind: 'rows', writes }
+}
