@@ -13,7 +13,7 @@ export function createClient(url: string, options: BusOptions): Kafka {
     clientId: options.clientId ?? 'portcullis',
     brokers,
     connectionTimeout: 3_000,
-    requestTimeout: 15_000,
+    requestTimeout: 10_000,
     // What outlasts this is retried by us, with a new producer or consumer: kafkajs keeps state that goes stale.
     retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 },
     logLevel: logLevel.INFO,
@@ -51,7 +51,8 @@ export function parseUrl(url: string): { brokers: string[]; ssl: boolean | undef
 /** kafkajs calls errors what is everyday life to it (a rebalance, a broker that restarts): ours report what matters. */
 function forward({ namespace, level, log }: LogEntry, logger: BusLogger): void {
   const { message, timestamp: _, ...fields } = log
-  const write = level <= logLevel.WARN ? 'warn' : 'debug'
+  const isMeant = message.startsWith('Limiting retries for the idempotent producer')
+  const write = level <= logLevel.WARN && !isMeant ? 'warn' : 'debug'
   logger[write]({ ...fields, from: `kafkajs ${namespace}`.trim() }, message)
 }
 

@@ -54,7 +54,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
       const life = await startLife()
       const end = await life.over
       if (end.joined) backoff.reset()
-      await disconnect(life.consumer)
+      await disconnect(life)
       if (stopping.signal.aborted) break
       health.set(false)
       logger.warn({ group: groupId, why: end.why }, 'making the Kafka consumer anew')
@@ -83,6 +83,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
       // A crash ends this life; the next one is ours to start.
       retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     })
+    const committer = options.commits ? createCommitter(consumer, options) : undefined
     const { GROUP_JOIN, REBALANCING, CRASH, REQUEST } = consumer.events
     consumer.on(REQUEST, () => {
       pulse.beat()
@@ -104,12 +105,12 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: concurrency,
-        eachBatch: (payload) => handOut(payload, pulse),
+        eachBatch: (payload) => handOut(payload, pulse, committer),
       })
     } catch (error) {
       end(error instanceof Error ? error.message : String(error))
     }
-    return { consumer, over: over.promise.finally(() => pulse.stop()) }
+    return { consumer, committer, over: over.promise.finally(() => pulse.stop()) }
   }
 
   /** Runs inside kafkajs's join, before the first fetch: seeks must be in place when it returns. */
@@ -170,8 +171,12 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   }
 
   /** kafkajs's eachBatch. Throws what a heartbeat throws (a rebalance): kafkajs then joins again. */
-  async function handOut(payload: EachBatchPayload, pulse: Pulse): Promise<void> {
-    const { batch, heartbeat, isRunning, isStale, resolveOffset, commitOffsetsIfNecessary } = payload
+  async function handOut(
+    payload: EachBatchPayload,
+    pulse: Pulse,
+    committer: Committer | undefined,
+  ): Promise<void> {
+    const { batch, heartbeat, isRunning, isStale, resolveOffset } = payload
     const place: TopicPartition = { topic: batch.topic as Topic, partition: batch.partition }
     const name = partitionName(place)
     const mine = held.get(name)
@@ -191,15 +196,14 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
         mine.position = next
         resolveOffset(last.offset)
         options.onHandled?.(place, next)
-        if (options.commits)
-          await commitOffsetsIfNecessary({
-            topics: [
-              { topic: place.topic, partitions: [{ partition: place.partition, offset: String(next) }] },
-            ],
-          })
+        committer?.add(place, next)
         beating.check()
         await heartbeat()
       }
+    } catch (error) {
+      // kafkajs joins again now, and another member may go on from what is committed.
+      await committer?.flush()
+      throw error
     } finally {
       beating.stop()
       pulse.working(-1)
@@ -240,12 +244,19 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     }
   }
 
-  async function disconnect(consumer: Consumer): Promise<void> {
-    const done = consumer
-      .disconnect()
-      .catch((error) => logger.debug({ group: groupId, err: error }, 'disconnect failed'))
+  /** Lets the batches in hand end, commits, leaves the group; not for longer than `disconnectMs` where brokers are silent. */
+  async function disconnect({ consumer, committer }: Life): Promise<void> {
     const patience = new AbortController()
-    await Promise.race([done, sleep(disconnectMs, patience.signal)])
+    const leave = async () => {
+      try {
+        await Promise.allSettled(inHand.values())
+        await committer?.flush()
+        await consumer.disconnect()
+      } catch (error) {
+        logger.debug({ group: groupId, err: error }, 'the consumer could not be disconnected')
+      }
+    }
+    await Promise.race([leave(), sleep(disconnectMs, patience.signal)])
     patience.abort()
   }
 
@@ -262,6 +273,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
 
 interface Life {
   readonly consumer: Consumer
+  readonly committer: Committer | undefined
   readonly over: Promise<{ why: string; joined: boolean }>
 }
 
@@ -271,6 +283,40 @@ interface Held {
   position: number | undefined
   ready: Promise<void>
   readonly lost: AbortController
+}
+
+interface Committer {
+  add(partition: TopicPartition, next: number): void
+  /** Resolves once nothing is left to commit, or the broker refused. */
+  flush(): Promise<void>
+}
+
+/** One commit at a time, of the latest offsets, beside the fetches: waiting for each would add its time to every record. */
+function createCommitter(consumer: Consumer, { logger, groupId }: GroupConsumerOptions): Committer {
+  const pending = new Map<string, TopicPartition & { offset: string }>()
+  let running: Promise<void> | undefined
+  async function run(): Promise<void> {
+    while (pending.size > 0) {
+      const offsets = [...pending.values()]
+      pending.clear()
+      try {
+        await consumer.commitOffsets(offsets)
+      } catch (error) {
+        // The group has moved on, or the broker is gone: whoever resumes gets these records again.
+        logger.debug({ group: groupId, err: error }, 'offsets could not be committed')
+      }
+    }
+    running = undefined
+  }
+  return {
+    add({ topic, partition }, next) {
+      pending.set(partitionName({ topic, partition }), { topic, partition, offset: String(next) })
+      running ??= run()
+    },
+    async flush() {
+      await running
+    },
+  }
 }
 
 interface Pulse {

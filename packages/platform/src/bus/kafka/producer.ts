@@ -22,8 +22,9 @@ export function createWriter(kafka: Kafka, logger: BusLogger): Writer {
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
-      // kafkajs warns below a high count; giving up early is meant, since we go on with a new producer.
-      retry: { retries: 4, initialRetryTime: 50, maxRetryTime: 500 },
+      // Long enough for a broker to restart, under the same sequence numbers, so that the broker drops what it has. Not
+      // for ever: a producer that was given up must have stopped trying, or it would write old records after new ones.
+      retry: { retries: 12, initialRetryTime: 50, maxRetryTime: 1_000 },
     })
     await producer.connect()
     return producer
