@@ -50,6 +50,8 @@ export interface Unit {
   readonly attributes?: Readonly<Record<string, string>>
   /** Goes on with a command that was recorded earlier (Execute after Parse): decided again, not recorded again. */
   readonly adopts?: Command
+  /** What the protocol itself cannot let pass (too long a text, a step that would blind the gate): recorded and refused. */
+  readonly objection?: Extract<Reason, 'statement_too_large' | 'unsupported'>
 }
 
 /** A command that was recorded; its meter is counted down in place on the way back. */
@@ -71,8 +73,8 @@ export interface Meter {
 
 /** The protocol's side of `Session.pass`: input is pulled unit by unit, output is queued and sent once it stands recorded. */
 export interface Road {
-  /** The next unit that needs a decision, after queueing whatever comes before it and needs none; undefined when the input is used up. */
-  next(): Unit | undefined
+  /** The next unit that needs a decision, after queueing whatever comes before it and needs none; undefined when the input is used up; a promise where reading it takes long. */
+  next(): Unit | Promise<Unit> | undefined
   /** Decided and about to be recorded: queue its bytes. */
   allowed(unit: Unit, commands: readonly Command[]): void
   /** Refused as a whole: queue what takes its place. Outcomes are recorded by the gate. */

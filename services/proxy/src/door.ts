@@ -1,0 +1,205 @@
+/**
+ * Login: token -> identity -> may this identity reach this target? -> session, recorded before anything is sent to the
+ * target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
+ */
+import {
+  type Caps,
+  type Clock,
+  type Door,
+  type Identity,
+  identityKey,
+  type LoginRequest,
+  type Budgets,
+  type Recorder,
+  type Refusal,
+  type SessionRecord,
+  type TargetAccess,
+  verdictKeys,
+} from '@portcullis/kernel'
+import type { Gate } from './gate.ts'
+import { decision, refusal, refusalByVerdict } from './refusals.ts'
+import { type LiveSession, openSession } from './session.ts'
+import type { TargetBook } from './targets.ts'
+import type { VerdictTable } from './verdicts.ts'
+
+/** Who a token proves. The identity package's Proof fits. */
+export interface Proven {
+  readonly identity: Identity
+  readonly expiresAtUs: number
+}
+
+export interface DoorDeps {
+  /** Rejects with an error whose `code` and `message` say why the token proves nobody. */
+  readonly verify: (token: string) => Promise<Proven>
+  readonly targets: TargetBook
+  readonly gate: Gate
+  readonly recorder: Recorder
+  readonly budgets: Budgets
+  readonly verdicts: VerdictTable
+  readonly clock: Clock
+  readonly ids: () => string
+  readonly policyVersion: string
+  readonly mode: 'enforce' | 'observe'
+  readonly controlFresh: () => boolean
+  readonly log: { warn(fields: object, message: string): void }
+  /** Counts logins by their result. */
+  readonly onLogin: (result: string) => void
+}
+
+/** The sessions of this process. */
+export interface Sessions {
+  readonly door: Door
+  readonly live: ReadonlySet<LiveSession>
+  /** From now on logins are refused and sessions end as they fall idle. */
+  drain(): void
+}
+
+export function createSessions(deps: DoorDeps): Sessions {
+  const { recorder, clock, ids, policyVersion, verdicts } = deps
+  const live = new Set<LiveSession>()
+  let draining: Refusal | undefined
+
+  async function login(request: LoginRequest): Promise<LiveSession | Refusal> {
+    const sessionId = ids()
+    const denied = (why: string, proven: Proven | undefined, seen?: Refusal) =>
+      deny(request, sessionId, why, proven, seen)
+    if (draining) return denied('the proxy is stopping', undefined, draining)
+
+    let proven: Proven
+    try {
+      proven = await deps.verify(request.token)
+    } catch (error) {
+      const { code = 'error', message } = error as Error & { code?: string }
+      return denied(`${code}: ${message}`, undefined)
+    }
+    const { identity } = proven
+    const access = deps.targets.authorise(identity, request)
+    if (!access.allowed) return denied(access.why, proven)
+    if (!deps.controlFresh())
+      return denied(
+        'the control state is stale',
+        proven,
+        refusal('control_stale', { id: ids(), policyVersion }),
+      )
+    const verdict = verdicts.find(
+      verdictKeys({ identity, sessionId, target: request.target }),
+      request.target,
+    )
+    if (verdict?.action === 'kill' && deps.mode === 'enforce') {
+      return denied(
+        `verdict ${verdict.verdictId}`,
+        proven,
+        refusalByVerdict(verdict, ids(), policyVersion, clock.nowUs(), 0),
+      )
+    }
+    const budget = deps.budgets.open(
+      request.target,
+      identityKey(identity),
+      deps.mode === 'observe' ? withoutSessions(access.caps) : access.caps,
+    )
+    if (!budget) {
+      return denied(
+        'the cap on sessions is reached',
+        proven,
+        refusal('cap_sessions', { id: ids(), policyVersion, rule: 'sessions' }),
+      )
+    }
+
+    const record = sessionRecord(request, sessionId, proven, access.access.database)
+    const allow = decision({ id: sessionId, action: 'allow', policyVersion })
+    try {
+      recorder.session(record, 'opened', allow, '')
+      await recorder.commit()
+    } catch (error) {
+      budget.close()
+      deps.log.warn({ err: error, target: request.target }, 'login refused: it cannot be recorded')
+      deps.onLogin('recording_unavailable')
+      return refusal('recording_unavailable', { id: ids(), policyVersion })
+    }
+    deps.onLogin('opened')
+    const session = openSession(
+      { record, identity, access: access.access, caps: access.caps, budget, allow },
+      deps,
+      (closed) => live.delete(closed),
+    )
+    live.add(session)
+    if (draining) session.drain(draining)
+    return session
+  }
+
+  /** What the client may hear is `seen`, or else that it is not authorised. */
+  async function deny(
+    request: LoginRequest,
+    sessionId: string,
+    why: string,
+    proven: Proven | undefined,
+    seen?: Refusal,
+  ): Promise<Refusal> {
+    const refused = seen ?? refusal('not_authorised', { id: ids(), policyVersion })
+    const { address } = request.connection.origin
+    deps.log.warn(
+      {
+        decision: refused.decision.id,
+        why,
+        target: request.target,
+        subject: proven?.identity.subject,
+        address,
+      },
+      'login refused',
+    )
+    deps.onLogin(refused.reason)
+    try {
+      recorder.session(
+        sessionRecord(request, sessionId, proven, request.database),
+        'refused',
+        refused.decision,
+        why,
+      )
+      await recorder.commit()
+    } catch (error) {
+      // The login is refused either way; the log above has it.
+      deps.log.warn({ err: error, decision: refused.decision.id }, 'the refusal cannot be recorded')
+    }
+    return refused
+  }
+
+  function sessionRecord(
+    request: LoginRequest,
+    sessionId: string,
+    proven: Proven | undefined,
+    database: string,
+  ): SessionRecord {
+    const { connection, target, role, protocol, client, tls } = request
+    return {
+      sessionId,
+      identity: proven?.identity ?? null,
+      target,
+      role,
+      database,
+      protocol,
+      origin: connection.origin,
+      client,
+      tls,
+      tokenExpiresAt: proven?.expiresAtUs ?? null,
+      startedAt: clock.nowUs(),
+    }
+  }
+
+  return {
+    door: { login },
+    live,
+    drain() {
+      draining ??= refusal('draining', { id: ids(), policyVersion })
+      for (const session of [...live]) session.drain(draining)
+    },
+  }
+}
+
+function withoutSessions({ sessions: _, ...caps }: Caps): Caps {
+  return caps
+}
+
+/** What `TargetBook.authorise` answers. */
+export type Authorised =
+  | { readonly allowed: true; readonly access: TargetAccess; readonly caps: Caps }
+  | { readonly allowed: false; readonly why: string }

@@ -1,0 +1,279 @@
+/**
+ * The gate: decide -> record -> forward or refuse. `pass` is the only function in the product that lets a command
+ * through, and it reads like that sentence. It refuses to know any protocol, and to forward what is not recorded.
+ */
+import {
+  type Caps,
+  type Clock,
+  type Command,
+  type CommandResult,
+  type Decision,
+  type Reason,
+  type Recorder,
+  type Refusal,
+  type Road,
+  type SessionBudget,
+  SessionEnded,
+  type Unit,
+} from '@portcullis/kernel'
+import type { IdSource } from './ids.ts'
+import { type CommandMeter, createMeter, type Pool } from './meter.ts'
+import { decision, refusal, refusalByVerdict } from './refusals.ts'
+import type { VerdictTable } from './verdicts.ts'
+
+export interface GateDeps {
+  readonly recorder: Recorder
+  readonly verdicts: VerdictTable
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly settings: GateSettings
+  /** False once the folded control state is older than allowed. */
+  readonly controlFresh: () => boolean
+}
+
+export interface GateSettings {
+  readonly policyVersion: string
+  readonly mode: 'enforce' | 'observe'
+  readonly throttleDelayMsMax: number
+  readonly sessionMsMax: number
+}
+
+/** What the gate needs to know of a session; the session module owns it. */
+export interface Gated {
+  readonly id: string
+  readonly target: string
+  readonly verdictKeys: readonly string[]
+  readonly caps: Caps
+  readonly budget: SessionBudget
+  readonly pool: Pool
+  readonly openedMs: number
+  readonly allow: Decision
+  /** Commands recorded so far; the next one's number is one more. */
+  commands: number
+  /** Set once the session must not go on. */
+  ended: Refusal | undefined
+  /** Resolves after the time, or earlier when a verdict or the session's end may change the answer. */
+  sleep(ms: number): Promise<void>
+}
+
+/** A command with what the gate keeps of it. */
+export interface GatedCommand extends Command {
+  readonly meter: CommandMeter
+}
+
+type Ruling =
+  | { readonly kind: 'allow'; readonly decision: Decision }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal }
+  | { readonly kind: 'wait'; readonly reason: Reason; readonly waitMs: number }
+
+export interface Gate {
+  pass(session: Gated, road: Road): undefined | Promise<void>
+  /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
+  refuse(reason: Exclude<Reason, `verdict_${string}`>, detail?: string): Refusal
+}
+
+export function createGate(deps: GateDeps): Gate {
+  const { recorder, verdicts, clock, ids, settings } = deps
+  const { policyVersion } = settings
+  const refuse = (
+    reason: Exclude<Reason, `verdict_${string}`>,
+    parts: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number } = {},
+  ) => refusal(reason, { id: ids(), policyVersion, ...parts })
+
+  function pass(session: Gated, road: Road): undefined | Promise<void> {
+    for (let unit = road.next(); unit; unit = road.next()) {
+      const ruling = unit instanceof Promise ? undefined : decide(session, unit, 0)
+      if (unit instanceof Promise || !ruling || ruling.kind === 'wait')
+        return passLater(session, road, unit, ruling)
+      record(session, road, unit, ruling)
+    }
+    return forward(session, road)
+  }
+
+  /** The same for a unit that takes long to read or must wait: what came before it goes at once, what comes after it waits with it. */
+  async function passLater(
+    session: Gated,
+    road: Road,
+    coming: Unit | Promise<Unit>,
+    first: Ruling | undefined,
+  ): Promise<void> {
+    await forward(session, road)
+    const unit = await coming
+    const sinceMs = clock.monotonicMs()
+    let ruling = first ?? decide(session, unit, 0)
+    while (ruling.kind === 'wait') {
+      road.waiting?.(unit, ruling.reason, ruling.waitMs)
+      await session.sleep(ruling.waitMs)
+      ruling = decide(session, unit, clock.monotonicMs() - sinceMs)
+    }
+    record(session, road, unit, ruling)
+    await pass(session, road)
+  }
+
+  function decide(session: Gated, unit: Unit, waitedMs: number): Ruling {
+    if (session.ended) throw new SessionEnded(session.ended)
+    const delayUs = Math.round(waitedMs * 1000)
+    const harmless = unit.analyses.every((analysis) => analysis.undoes)
+    if (!recorder.available) return { kind: 'refuse', refusal: refuse('recording_unavailable', { delayUs }) }
+    if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
+      throw new SessionEnded(refuse('session_expired'))
+    if (unit.objection) return { kind: 'refuse', refusal: refuse(unit.objection, { delayUs }) }
+    const against = harmless ? undefined : objection(session, unit, waitedMs, delayUs)
+    if (against && settings.mode === 'observe') return { kind: 'allow', decision: observed(against) }
+    if (against) return against
+    return {
+      kind: 'allow',
+      decision:
+        waitedMs > 0
+          ? { ...session.allow, action: 'throttle', reason: 'verdict_throttle', delayUs }
+          : session.allow,
+    }
+  }
+
+  /** Why not, strictest first: control state, verdicts, caps. */
+  function objection(
+    session: Gated,
+    unit: Unit,
+    waitedMs: number,
+    delayUs: number,
+  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+    if (!deps.controlFresh()) return { kind: 'refuse', refusal: refuse('control_stale', { delayUs }) }
+    const verdict = verdicts.find(session.verdictKeys, session.target)
+    const byVerdict = () =>
+      refusalByVerdict(verdict as NonNullable<typeof verdict>, ids(), policyVersion, clock.nowUs(), delayUs)
+    if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
+    if (unit.adopts) return undefined
+    if (verdict) {
+      const waitMs = session.budget.takeThrottled(verdict.verdictId, verdict.ratePerMinute)
+      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax)
+        return { kind: 'refuse', refusal: { ...byVerdict(), retryAfterMs: waitMs } }
+      if (waitMs > 0) return { kind: 'wait', reason: 'verdict_throttle', waitMs }
+    }
+    return overCap(session, unit, waitedMs, delayUs)
+  }
+
+  function overCap(
+    session: Gated,
+    unit: Unit,
+    waitedMs: number,
+    delayUs: number,
+  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+    const { caps, budget, pool } = session
+    if (caps.commandsPerSecond !== undefined) {
+      const waitMs = budget.takeCommand()
+      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax) {
+        return {
+          kind: 'refuse',
+          refusal: refuse('cap_commands', { rule: 'commandsPerSecond', retryAfterMs: waitMs, delayUs }),
+        }
+      }
+      if (waitMs > 0) return { kind: 'wait', reason: 'cap_commands', waitMs }
+    }
+    if (!unit.analyses.some((analysis) => analysis.returnsRows)) return undefined
+    for (const kind of ['rows', 'bytes'] as const) {
+      const rule = kind === 'rows' ? 'rowsPerWindow' : 'bytesPerWindow'
+      if (caps[rule] === undefined) continue
+      const taken = pool.take(kind, 1)
+      pool.giveBack(kind, taken)
+      if (taken === 0)
+        return {
+          kind: 'refuse',
+          refusal: refuse(`cap_${kind}_window`, { rule, retryAfterMs: budget.windowFreesInMs(), delayUs }),
+        }
+    }
+    return undefined
+  }
+
+  function record(session: Gated, road: Road, unit: Unit, ruling: Exclude<Ruling, { kind: 'wait' }>): void {
+    if (ruling.kind === 'allow') {
+      road.allowed(
+        unit,
+        unit.adopts
+          ? [unit.adopts]
+          : unit.analyses.map((_, index) => intend(session, unit, index, ruling.decision)),
+      )
+      return
+    }
+    const at = clock.nowUs()
+    const blamed = unit.analyses.findIndex((analysis) => !analysis.undoes)
+    unit.analyses.forEach((_, index) => {
+      const { number } = unit.adopts ?? intend(session, unit, index, ruling.refusal.decision)
+      const result = nothingPassed(index === Math.max(0, blamed) ? 'refused' : 'skipped')
+      recorder.outcome(session.id, number, at, result, unit.adopts && ruling.refusal.decision)
+    })
+    road.refused(unit, ruling.refusal)
+  }
+
+  function intend(session: Gated, unit: Unit, index: number, decided: Decision): GatedCommand {
+    const analysis = unit.analyses[index] as Unit['analyses'][number]
+    const number = ++session.commands
+    recorder.intent({
+      sessionId: session.id,
+      number,
+      analysis,
+      decision: decided,
+      startedAt: unit.receivedAt,
+      attributes: unit.attributes ?? {},
+    })
+    const meter = createMeter(
+      settings.mode === 'observe' ? { windowMs: session.caps.windowMs } : session.caps,
+      session.pool,
+      (reason) =>
+        refuse(reason, {
+          rule: reason.replace(
+            /^cap_(rows|bytes)_(.)(.*)$/,
+            (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
+          ),
+          ...(reason.endsWith('_window') && { retryAfterMs: session.budget.windowFreesInMs() }),
+        }),
+    )
+    return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter }
+  }
+
+  /** Nothing leaves before the record is durable. */
+  function forward(session: Gated, road: Road): undefined | Promise<void> {
+    try {
+      const durable = recorder.commit()
+      if (!durable) return void road.send()
+      return durable.then(
+        () => {
+          if (session.ended) throw new SessionEnded(session.ended)
+          road.send()
+        },
+        (cause) => unrecorded(cause),
+      )
+    } catch (cause) {
+      return unrecorded(cause)
+    }
+  }
+
+  /** What was to be forwarded stands nowhere: the session cannot go on as if it did. */
+  function unrecorded(cause: unknown): never {
+    throw cause instanceof SessionEnded ? cause : new SessionEnded(refuse('recording_unavailable'), { cause })
+  }
+
+  function observed(against: Exclude<Ruling, { kind: 'allow' }>): Decision {
+    if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
+    return decision({ id: ids(), action: 'throttle', reason: against.reason, policyVersion, enforced: false })
+  }
+
+  return { pass, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }
+}
+
+/** The result of a command of which nothing reached the target. */
+export function nothingPassed(
+  outcome: CommandResult['outcome'],
+  stage: CommandResult['stage'] = 'run',
+): CommandResult {
+  return {
+    outcome,
+    stage,
+    errorCode: '',
+    tag: '',
+    rowsIn: 0,
+    rowsOut: 0,
+    rowsAffected: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  }
+}

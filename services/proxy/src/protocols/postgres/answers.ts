@@ -1,0 +1,357 @@
+/**
+ * Server -> client: original chunks are forwarded; only headers are read, in place. What is read whole is small: tags,
+ * errors, settings, ReadyForQuery.
+ *
+ *   D d                    counted, and metered where a cap stands; nothing is made for a row
+ *   C I s V                a command is done
+ *   E                      its SQLSTATE; in the extended protocol the server now skips to Sync
+ *   E for a failing message of ours: the refusal goes in its place
+ *   S N E                  the real user's name and the target's host are replaced
+ *   Z                      the transaction's status; a batch is over
+ *
+ * A cut falls between rows: what came before is forwarded, the rest is swallowed up to ReadyForQuery.
+ */
+import type { Refusal } from '@portcullis/kernel'
+import { refusalMessage } from './deny.ts'
+import { type Frame, type FrameRules, Frames } from './frames.ts'
+import type { Expected, Ledger, Running } from './ledger.ts'
+import type { Output } from './output.ts'
+import type { Requests } from './requests.ts'
+import type { Scrub } from './scrub.ts'
+import { backend, headerBytes, type TransactionStatus } from './wire.ts'
+
+export interface AnswersDeps {
+  readonly ledger: Ledger
+  readonly requests: Requests
+  readonly output: Output
+  readonly scrub: Scrub
+  /** The client asked to cancel what runs. */
+  readonly cancelAsked: () => boolean
+  /** Sends a CancelRequest; resolves once it has arrived. */
+  readonly cancelUpstream: () => Promise<void>
+  /** A cut has waited for its cancel: whatever was put off can go on. */
+  readonly settled: () => void
+  readonly setting: (name: string, value: string) => void
+  /** A batch is over. */
+  readonly ready: () => void
+}
+
+/** The server said what cannot be read; the session ends. */
+export class ServerViolation extends Error {}
+
+interface Cut {
+  readonly refusal: Refusal
+  readonly run: Running
+  /** The CancelRequest has arrived. */
+  arrived: boolean
+  /** How the server ended the command, once it has. */
+  ended: 'failed' | 'completed' | undefined
+  /** ReadyForQuery of a cut that has not been settled yet. */
+  heldReady: { status: TransactionStatus; bytes: Buffer } | undefined
+  told: boolean
+}
+
+const readWhole: ReadonlySet<number> = new Set([
+  backend.commandComplete,
+  backend.error,
+  backend.notice,
+  backend.parameterStatus,
+  backend.readyForQuery,
+])
+const inspectedBytesMax = 16_777_216
+
+export class Answers {
+  status: TransactionStatus
+  readonly #deps: AnswersDeps
+  readonly #frames = new Frames(rules)
+  #cut: Cut | undefined
+  /** The rest of the streamed message is swallowed. */
+  #dropRest = false
+
+  constructor(deps: AnswersDeps, status: TransactionStatus) {
+    this.#deps = deps
+    this.status = status
+  }
+
+  /** Something of the gate's own may be put between. */
+  get atBoundary(): boolean {
+    return this.#frames.atBoundary && !this.#cut
+  }
+
+  /** The client has got only part of a message. */
+  get midMessage(): boolean {
+    return !this.#frames.atBoundary && !this.#dropRest
+  }
+
+  /** Reads a chunk; what the client gets of it stands in the output afterwards. */
+  feed(chunk: Buffer): void {
+    this.#frames.feed(chunk)
+    for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
+      if (frame.type === 0) {
+        if (!this.#dropRest) this.#deps.output.add(frame.buffer, frame.start, frame.end)
+        continue
+      }
+      this.#dropRest = false
+      if (frame.type === backend.dataRow || frame.type === backend.copyData) this.#row(frame)
+      else this.#other(frame)
+    }
+  }
+
+  /** Stops the running command between rows. Nothing happens where none runs. */
+  cut(refusal: Refusal): void {
+    const run = this.#deps.ledger.running
+    if (run && !run.done && !this.#cut) this.#startCut(run, refusal)
+  }
+
+  #row(frame: Frame): void {
+    const { ledger } = this.#deps
+    const bytes = frame.end - frame.start + frame.rest
+    const run = ledger.running
+    if (run && !this.#cut) {
+      const { meter } = run.command
+      if (meter.rowsLeft < 1 || meter.bytesLeft < bytes) {
+        const refusal = meter.refill(bytes)
+        if (refusal) this.#startCut(run, refusal)
+      }
+    }
+    if (this.#cut) {
+      this.#dropRest = true
+      return
+    }
+    if (run) {
+      run.command.meter.rowsLeft--
+      run.command.meter.bytesLeft -= bytes
+      run.rowsOut++
+      run.bytesOut += bytes
+    }
+    this.#deps.output.add(frame.buffer, frame.start, frame.end)
+  }
+
+  #other(frame: Frame): void {
+    const { ledger, requests, output } = this.#deps
+    const { type, buffer, start, end } = frame
+    const head = ledger.head
+    const pass = () => {
+      if (
+        this.#cut &&
+        type !== backend.notification &&
+        type !== backend.parameterStatus &&
+        type !== backend.notice
+      ) {
+        this.#dropRest = true
+        return
+      }
+      const run = ledger.running
+      if (run) run.bytesOut += end - start + frame.rest
+      output.add(buffer, start, end)
+    }
+    switch (type) {
+      case backend.commandComplete:
+        return this.#complete(head, buffer.toString('utf8', start + headerBytes, end - 1), pass)
+      case backend.emptyQuery:
+        return this.#complete(head, '', pass)
+      case backend.portalSuspended:
+        return this.#complete(head, 'SUSPENDED', pass)
+      case backend.functionResult:
+        return this.#complete(head, 'FUNCTION', pass)
+      case backend.error:
+        return this.#error(head, buffer.subarray(start, end))
+      case backend.readyForQuery:
+        return this.#ready(
+          String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus,
+          buffer.subarray(start, end),
+        )
+      case backend.parseComplete:
+      case backend.bindComplete:
+      case backend.closeComplete:
+        pass()
+        return this.#answered(head)
+      case backend.rowDescription:
+      case backend.noData:
+        pass()
+        if (head?.kind === 'describe') ledger.shift()
+        return
+      case backend.parameterStatus:
+        return this.#parameterStatus(frame)
+      case backend.notice:
+        return output.add(this.#deps.scrub.fields(buffer.subarray(start, end)))
+      case backend.copyInResponse:
+        pass()
+        requests.copyIn = ledger.running
+        if (head?.kind === 'execute') ledger.forgetSyncsOfCopy()
+        return
+      case backend.copyBothResponse:
+        throw new ServerViolation('the server began to replicate')
+      default:
+        return pass()
+    }
+  }
+
+  #answered(head: Expected | undefined): void {
+    if (!head) return
+    this.#deps.requests.statements.confirm(head)
+    this.#deps.ledger.shift()
+  }
+
+  #complete(head: Expected | undefined, tag: string, pass: () => void): void {
+    const { ledger } = this.#deps
+    const run = ledger.running
+    if (run) run.tag = tag
+    pass()
+    if (this.#cut?.run === run) this.#cutEnded('completed')
+    if (head?.kind === 'execute') {
+      ledger.shift()
+      if (run) ledger.finish(run, 'ok')
+    } else if (head?.kind === 'query' && run) {
+      // The last one ends with ReadyForQuery: a text that the gate read as one statement may complete more than once.
+      if (head.at < head.runs.length - 1) {
+        ledger.finish(run, 'ok')
+        head.at++
+      }
+    }
+  }
+
+  #error(head: Expected | undefined, bytes: Buffer): void {
+    const { ledger, requests, output, scrub } = this.#deps
+    const sqlstate = scrub.sqlstate(bytes)
+    if (head?.kind === 'poison') {
+      if (head.refusal) output.add(refusalMessage(head.refusal, 'ERROR'))
+      if (head.simple) return
+      ledger.shift()
+      return this.#batchFailed()
+    }
+    const run = ledger.running ?? (head && 'runs' in head ? head.runs[0] : undefined)
+    const cutting = this.#cut
+    if (run) this.#failed(run, sqlstate)
+    if (cutting && cutting.run === run) this.#cutEnded('failed')
+    else if (!cutting) {
+      const by = run?.by
+      output.add(by ? refusalMessage(by, 'ERROR') : scrub.fields(bytes))
+    }
+    requests.copyIn = undefined
+    if (head?.kind === 'query') {
+      head.failed = true
+      for (const later of head.runs.slice(head.at + 1)) ledger.finish(later, 'skipped')
+    } else if (head && head.kind !== 'function' && head.kind !== 'sync') {
+      this.#batchFailed()
+    }
+  }
+
+  #failed(run: Running, sqlstate: string): void {
+    const cancelled = sqlstate === '57014' && this.#deps.cancelAsked()
+    this.#deps.ledger.finish(run, cancelled ? 'cancelled' : 'error', sqlstate)
+  }
+
+  /** The server skips to Sync; so does everything that waits, and everything still to come. */
+  #batchFailed(): void {
+    const { ledger, requests } = this.#deps
+    ledger.skipToSync()
+    if (!ledger.hasSync) requests.skipToSync()
+    requests.statements.rebuild(ledger)
+  }
+
+  #parameterStatus({ buffer, start, end }: Frame): void {
+    const [name = '', value = ''] = buffer.toString('utf8', start + headerBytes, end - 1).split('\0')
+    this.#deps.setting(name, value)
+    this.#deps.output.add(this.#deps.scrub.setting(name, value) ?? buffer.subarray(start, end))
+  }
+
+  #ready(status: TransactionStatus, bytes: Buffer): void {
+    const cut = this.#cut
+    if (cut && !cut.arrived) {
+      cut.heldReady = { status, bytes: Buffer.from(bytes) }
+      cut.ended ??= 'completed'
+      return
+    }
+    this.#finishBatch(status, bytes)
+  }
+
+  #finishBatch(status: TransactionStatus, bytes: Buffer): void {
+    const { ledger, requests, output } = this.#deps
+    this.status = status
+    this.#closeEntries()
+    requests.statements.endTransaction(ledger)
+    const cut = this.#cut
+    this.#cut = undefined
+    if (cut && !cut.told && status === 'T') {
+      // The server had finished before the cancel came: make the transaction fail as the cut statement's error would.
+      requests.poison(true, cut.refusal, true)
+      return
+    }
+    if (cut && !cut.told)
+      output.add(
+        refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
+      )
+    output.add(bytes)
+    requests.cutting = false
+    this.#deps.ready()
+  }
+
+  /** Up to and with the Sync or the query that this ReadyForQuery answers. */
+  #closeEntries(): void {
+    const { ledger } = this.#deps
+    for (let { head } = ledger; head; { head } = ledger) {
+      ledger.shift()
+      if (head.kind === 'sync') {
+        for (const run of head.opened) ledger.finish(run, 'ok')
+        return
+      }
+      if (head.kind === 'query' || head.kind === 'function') {
+        const failed = head.kind === 'query' && head.failed
+        head.runs.forEach((run, index) => {
+          const reached = head.kind === 'function' || index === head.at
+          ledger.finish(run, failed || !reached ? 'skipped' : 'ok')
+        })
+        return
+      }
+      if (head.kind === 'poison' && head.simple) return
+      if ('runs' in head) for (const run of head.runs) ledger.finish(run, 'skipped')
+    }
+  }
+
+  #startCut(run: Running, refusal: Refusal): void {
+    const { requests, cancelUpstream } = this.#deps
+    run.by = refusal
+    requests.cutting = true
+    const cut: Cut = { refusal, run, arrived: false, ended: undefined, heldReady: undefined, told: false }
+    this.#cut = cut
+    void cancelUpstream().then(() => this.#cancelArrived(cut))
+  }
+
+  #cancelArrived(cut: Cut): void {
+    if (this.#cut !== cut) return
+    cut.arrived = true
+    if (cut.heldReady) this.#finishBatch(cut.heldReady.status, cut.heldReady.bytes)
+    else if (cut.ended) this.#settleExtended(cut)
+    this.#deps.settled()
+  }
+
+  #cutEnded(how: 'failed' | 'completed'): void {
+    const cut = this.#cut
+    if (!cut || cut.ended) return
+    cut.ended = how
+    if (cut.arrived) this.#settleExtended(cut)
+  }
+
+  /** Without a Sync on its way the client must hear of the cut now, and the server must be in error until Sync comes. */
+  #settleExtended(cut: Cut): void {
+    const { ledger, requests, output } = this.#deps
+    if (ledger.running === cut.run && ledger.head?.kind === 'query') return
+    if (ledger.hasSync) return
+    this.#cut = undefined
+    output.add(
+      refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
+    )
+    if (cut.ended === 'completed') requests.poison(false, cut.refusal, false)
+    requests.cutting = false
+  }
+}
+
+const rules: FrameRules = {
+  handling(type, length) {
+    if (!readWhole.has(type)) return 'stream'
+    if (length > inspectedBytesMax) throw new ServerViolation(`message type ${type} has length ${length}`)
+    return 'whole'
+  },
+  prefixReady: () => true,
+}

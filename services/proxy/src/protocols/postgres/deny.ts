@@ -1,0 +1,68 @@
+/** Refusals in the client's own language: a real ErrorResponse with SQLSTATE, DETAIL and HINT that an agent can act on. */
+import type { Reason, Refusal } from '@portcullis/kernel'
+import { type ErrorFields, errorResponse } from './wire.ts'
+
+/** SQLSTATE by reason; PostgreSQL manual, appendix A. */
+const sqlstates: Record<Reason, string> = {
+  not_authorised: '28000', // invalid_authorization_specification
+  verdict_throttle: '53400', // configuration_limit_exceeded
+  verdict_hold: '42501', // insufficient_privilege
+  verdict_block: '42501',
+  verdict_kill: '57P01', // admin_shutdown
+  cap_rows_statement: '54000', // program_limit_exceeded
+  cap_bytes_statement: '54000',
+  cap_rows_window: '53400',
+  cap_bytes_window: '53400',
+  cap_commands: '53400',
+  cap_sessions: '53300', // too_many_connections
+  statement_too_large: '54000',
+  recording_unavailable: '58030', // io_error
+  control_stale: '57P03', // cannot_connect_now
+  session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"
+  unsupported: '0A000', // feature_not_supported
+  draining: '57P01',
+}
+
+export function refusalMessage(refusal: Refusal, severity: 'ERROR' | 'FATAL', note = ''): Buffer {
+  return errorResponse(refusalFields(refusal, severity, note))
+}
+
+export function sqlstateOf(reason: Reason): string {
+  return sqlstates[reason]
+}
+
+/** DETAIL is `key=value` pairs for programs, HINT is a sentence for people. */
+function refusalFields(
+  { decision, reason, message, hint, retryAfterMs }: Refusal,
+  severity: string,
+  note: string,
+): ErrorFields {
+  const pairs = [
+    `reason=${reason}`,
+    `decision=${decision.id}`,
+    decision.verdictId && `verdict=${decision.verdictId}`,
+    decision.rule && `rule=${decision.rule}`,
+    decision.approvalId && `approval=${decision.approvalId}`,
+    retryAfterMs !== undefined && `retry_after_ms=${Math.ceil(retryAfterMs)}`,
+    note,
+  ]
+  return {
+    S: severity,
+    V: severity,
+    C: sqlstates[reason],
+    M: `portcullis: ${message}`,
+    D: pairs.filter(Boolean).join(' '),
+    ...(hint && { H: hint }),
+  }
+}
+
+/** For what happens before there is a decision: a broken start-up, a target that cannot be reached. */
+export function fatalMessage(sqlstate: string, text: string, hint = ''): Buffer {
+  return errorResponse({
+    S: 'FATAL',
+    V: 'FATAL',
+    C: sqlstate,
+    M: `portcullis: ${text}`,
+    ...(hint && { H: hint }),
+  })
+}

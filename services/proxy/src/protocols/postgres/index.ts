@@ -1,0 +1,159 @@
+/**
+ * The Postgres door.
+ *
+ *   client            listener   startup    door.login     upstream          relay
+ *     |-- TLS, StartupMessage ---->|            |             |                |
+ *     |<- ask for the token -------|            |             |                |
+ *     |-- PasswordMessage -------->|-- token -->|             |                |
+ *     |                            |   identity, session      |                |
+ *     |                            |   recorded; target ----->|-- SCRAM ... -> server
+ *     |<- AuthenticationOk, ParameterStatus*, our own cancel key, ReadyForQuery|
+ *     |-- Query / Parse / ... ----------------------------------------------->| units -> gate -> server
+ *     |<- rows, tags, errors; refusals as real ErrorResponses ----------------| <- server
+ *
+ * Refuses replication, tokens in clear from beyond loopback, and every message that would blind the gate.
+ */
+import type { SecureContext } from 'node:tls'
+import type { ClientConnection, Clock, Door, Protocol, Refusal, Session } from '@portcullis/kernel'
+import type { CancelKeys } from './cancel-keys.ts'
+import { fatalMessage, refusalMessage } from './deny.ts'
+import type { ReadText } from './read-text.ts'
+import { startRelay } from './relay.ts'
+import { createScrub } from './scrub.ts'
+import { type Login, readStartup } from './startup.ts'
+import { openUpstream, type Upstream, UpstreamError } from './upstream.ts'
+import { authentication, backend, int32, message, parameterStatus, readyForQuery } from './wire.ts'
+
+export interface PostgresDeps {
+  readonly tls: SecureContext | undefined
+  readonly tokenBytesMax: number
+  readonly statementBytesMax: number
+  readonly loginMsMax: number
+  readonly cancelKeys: CancelKeys
+  /** One for each session: it follows the session's settings. */
+  readonly readText: () => ReadText
+  readonly clock: Clock
+  readonly log: { warn(fields: object, message: string): void }
+}
+
+export function createPostgres(deps: PostgresDeps): Protocol {
+  return {
+    name: 'postgres',
+    async serve(connection, door) {
+      const { socket } = connection
+      let failure: Error | undefined
+      socket.on('error', (error) => {
+        failure = error
+      })
+      const late = setTimeout(() => socket.destroy(), deps.loginMsMax)
+      try {
+        const { tls, tokenBytesMax } = deps
+        const opening = await readStartup(socket, connection.head, {
+          tls,
+          tokenBytesMax,
+          loopback: connection.loopback,
+        })
+        if (opening.kind === 'login') await login(connection, opening, door, () => clearTimeout(late), deps)
+        else if (opening.kind === 'cancel')
+          await deps.cancelKeys.request(opening.processId, opening.secret, connection.origin.address)
+      } catch (error) {
+        deps.log.warn(
+          { err: error, address: connection.origin.address, failure: failure?.message },
+          'connection failed',
+        )
+      } finally {
+        clearTimeout(late)
+        socket.end()
+      }
+    },
+  }
+}
+
+async function login(
+  connection: ClientConnection,
+  opening: Login,
+  door: Door,
+  signedIn: () => void,
+  deps: PostgresDeps,
+): Promise<void> {
+  const { target, role, database, token, tls, socket: client } = opening
+  client.on('error', (error) => deps.log.warn({ why: error.message, target }, 'client connection failed'))
+  const result = await door.login({
+    connection,
+    protocol: 'postgres',
+    target,
+    role,
+    database,
+    token,
+    client: opening.parameters.application_name ?? '',
+    tls,
+  })
+  if (isRefusal(result)) return void client.end(refusalMessage(result, 'FATAL'))
+  let detail = 'failed'
+  try {
+    detail = await serveSession(opening, result, signedIn, deps)
+  } finally {
+    result.close(detail)
+  }
+}
+
+/** Resolves with why the session ended. */
+async function serveSession(
+  opening: Login,
+  session: Session,
+  signedIn: () => void,
+  deps: PostgresDeps,
+): Promise<string> {
+  const { socket: client, reader } = opening
+  let upstream: Upstream
+  try {
+    upstream = await openUpstream(session.target, opening.parameters)
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error
+    deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
+    client.end(fatalMessage(error.sqlstate, error.message))
+    return `target not reached: ${error.code}`
+  }
+  upstream.socket.on('error', (error) =>
+    deps.log.warn({ why: error.message, session: session.id }, 'target connection failed'),
+  )
+  reader.release()
+  const readText = deps.readText()
+  let cancel = () => {}
+  const key = deps.cancelKeys.issue(opening.minor, () => cancel())
+  try {
+    const scrub = createScrub(session.target)
+    client.write(
+      Buffer.concat([authentication(0), ...upstream.notices.map((notice) => scrub.fields(notice))]),
+    )
+    for (const [name, value] of upstream.parameters) {
+      readText.setting(name, value)
+      client.write(scrub.setting(name, value) ?? parameterStatus(name, value))
+    }
+    client.write(
+      Buffer.concat([
+        message(backend.backendKeyData, int32(key.processId), key.secret),
+        readyForQuery(upstream.status),
+      ]),
+    )
+    signedIn()
+    const relay = startRelay({
+      client,
+      upstream,
+      session,
+      readText,
+      clock: deps.clock,
+      statementBytesMax: deps.statementBytesMax,
+      log: deps.log,
+    })
+    cancel = relay.cancel
+    return await relay.over
+  } finally {
+    deps.cancelKeys.revoke(key.processId)
+    upstream.socket.destroy()
+  }
+}
+
+function isRefusal(result: Session | Refusal): result is Refusal {
+  return 'reason' in result
+}

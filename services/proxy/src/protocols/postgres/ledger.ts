@@ -1,0 +1,184 @@
+/**
+ * What the server still owes: one entry for each message that was forwarded, in order, so that every answer finds the
+ * command it belongs to. Pure bookkeeping: no sockets, no bytes.
+ *
+ * The server answers in the order of the requests. After an error in the extended protocol it skips to Sync, so every
+ * entry up to the next `sync` is owed nothing more.
+ */
+import type { Command, CommandResult, Refusal, Session } from '@portcullis/kernel'
+import type { StatementAnalysis } from '@portcullis/sql'
+
+/** A prepared statement as the gate knows it. */
+export interface Prepared {
+  readonly name: string
+  readonly analyses: readonly StatementAnalysis[]
+}
+
+/** A command on its way, counted in place. */
+export interface Running {
+  readonly command: Command
+  rowsIn: number
+  rowsOut: number
+  bytesIn: number
+  bytesOut: number
+  tag: string
+  /** Execute (or a simple Query) was forwarded; before that it is only prepared. */
+  executed: boolean
+  /** Set where the gate stopped it. */
+  by: Refusal | undefined
+  done: boolean
+}
+
+export type Expected =
+  | { readonly kind: 'query'; readonly runs: readonly Running[]; at: number; failed: boolean }
+  | { readonly kind: 'function'; readonly runs: readonly Running[] }
+  | { readonly kind: 'parse'; readonly prepared: Prepared; readonly runs: readonly Running[] }
+  | {
+      readonly kind: 'bind'
+      readonly portal: string
+      readonly prepared: Prepared | undefined
+      readonly runs: readonly Running[]
+    }
+  | { readonly kind: 'describe' }
+  | { readonly kind: 'close'; readonly statement: string | undefined }
+  | { readonly kind: 'execute'; readonly runs: readonly [Running] }
+  | { readonly kind: 'sync'; readonly opened: readonly Running[] }
+  /** A message of the gate's own that must fail; `refusal` is shown in its place, or nothing. */
+  | { readonly kind: 'poison'; readonly simple: boolean; readonly refusal: Refusal | undefined }
+  /** CopyDone or CopyFail passed: what was queued before it and after the Execute belongs to the copy. */
+  | { readonly kind: 'copyEnd' }
+
+export function createRunning(command: Command, executed: boolean): Running {
+  return {
+    command,
+    rowsIn: 0,
+    rowsOut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    tag: '',
+    executed,
+    by: undefined,
+    done: false,
+  }
+}
+
+export class Ledger {
+  readonly #session: Pick<Session, 'finish'>
+  #entries: Expected[] = []
+  #head = 0
+
+  constructor(session: Pick<Session, 'finish'>) {
+    this.#session = session
+  }
+
+  get idle(): boolean {
+    return this.head === undefined
+  }
+
+  get size(): number {
+    return this.#entries.length - this.#head
+  }
+
+  /** What the next answer belongs to. */
+  get head(): Expected | undefined {
+    while (this.#entries[this.#head]?.kind === 'copyEnd') this.#head++
+    return this.#entries[this.#head]
+  }
+
+  /** The command whose rows come now. */
+  get running(): Running | undefined {
+    const { head } = this
+    if (head?.kind === 'query') return head.runs[Math.min(head.at, head.runs.length - 1)]
+    return head?.kind === 'execute' || head?.kind === 'function' ? head.runs[0] : undefined
+  }
+
+  get hasSync(): boolean {
+    return this.#find((entry) => entry.kind === 'sync') >= 0
+  }
+
+  push(entry: Expected): void {
+    if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head)
+      this.#head = 0
+    }
+    this.#entries.push(entry)
+  }
+
+  shift(): void {
+    if (this.head) this.#head++
+    if (this.#head === this.#entries.length) {
+      this.#entries = []
+      this.#head = 0
+    }
+  }
+
+  /** Entries that are still owed an answer, oldest first. */
+  *pending(): Generator<Expected> {
+    for (let at = this.#head; at < this.#entries.length; at++) yield this.#entries[at] as Expected
+  }
+
+  /** After an error: everything up to the next Sync was skipped by the server. */
+  skipToSync(): void {
+    for (let { head } = this; head && head.kind !== 'sync'; { head } = this) {
+      if ('runs' in head) for (const run of head.runs) this.finish(run, 'skipped')
+      this.#head++
+    }
+  }
+
+  /** CopyInResponse: the server ignores Sync until the copy has ended, so these are owed nothing. */
+  forgetSyncsOfCopy(): void {
+    const end = this.#find((entry) => entry.kind === 'copyEnd')
+    const until = end < 0 ? this.#entries.length : end
+    this.#entries = this.#entries.filter(
+      (entry, at) => at <= this.#head || at >= until || entry.kind !== 'sync',
+    )
+  }
+
+  finish(run: Running, outcome: CommandResult['outcome'], sqlstate = ''): void {
+    if (run.done) return
+    run.done = true
+    const { rowsIn, rowsOut, bytesIn, bytesOut, tag } = run
+    this.#session.finish(
+      run.command,
+      {
+        outcome: run.by && outcome !== 'skipped' ? 'cut' : outcome,
+        stage: run.executed ? 'run' : 'prepare',
+        errorCode: sqlstate,
+        tag,
+        rowsIn,
+        rowsOut,
+        rowsAffected: affectedRows(tag),
+        bytesIn,
+        bytesOut,
+      },
+      run.by,
+    )
+  }
+
+  /** The connection is over: whatever is still owed an answer gets none. */
+  abandon(headOutcome: CommandResult['outcome'], by: Refusal | undefined): void {
+    const { running } = this
+    if (running) {
+      running.by ??= by
+      this.finish(running, headOutcome)
+    }
+    for (const entry of this.pending()) {
+      const runs = 'runs' in entry ? entry.runs : entry.kind === 'sync' ? entry.opened : []
+      for (const run of runs) this.finish(run, 'unknown')
+    }
+    this.#entries = []
+    this.#head = 0
+  }
+
+  #find(matches: (entry: Expected) => boolean): number {
+    for (let at = this.#head; at < this.#entries.length; at++)
+      if (matches(this.#entries[at] as Expected)) return at
+    return -1
+  }
+}
+
+/** `UPDATE 3` -> 3, `INSERT 0 5` -> 5; a SELECT's or FETCH's count is of rows returned, not changed. */
+function affectedRows(tag: string): number {
+  const match = /^(INSERT|UPDATE|DELETE|MERGE|COPY)\b.* (\d+)$/.exec(tag)
+  return match ? Number(match[2]) : 0
+}

@@ -1,0 +1,38 @@
+/** SQL text to what it does, as this session's server reads it at that moment. */
+import { encodingIsAsciiSafe, type Reading, type SqlAnalyzer, type StatementAnalysis } from '@portcullis/sql'
+
+export interface ReadText {
+  /** One analysis for each statement in `bytes[start, end)`; at least one. A promise for long texts; it never rejects. */
+  analyze(
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
+  /** The server reported a setting. */
+  setting(name: string, value: string): void
+  /** Statements were forwarded that may change how text is read: until the server has answered, only what reads the same either way is read. */
+  unsure(statements: readonly StatementAnalysis[]): void
+  /** The server has answered everything. */
+  sure(): void
+}
+
+export function createReadText(analyzer: SqlAnalyzer): ReadText {
+  let known: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
+  let unsure = false
+  return {
+    analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? strictest : known),
+    setting(name, value) {
+      if (name === 'client_encoding') known = { ...known, encodingAsciiSafe: encodingIsAsciiSafe(value) }
+      else if (name === 'standard_conforming_strings')
+        known = { ...known, standardConformingStrings: value === 'on' }
+    },
+    unsure(statements) {
+      unsure ||= statements.some((statement) => statement.setsParsing)
+    },
+    sure() {
+      unsure = false
+    },
+  }
+}
+
+const strictest: Reading = { standardConformingStrings: false, encodingAsciiSafe: false }

@@ -1,0 +1,247 @@
+/**
+ * One session after its start-up: two sockets, the gate between them. This is the only module that writes to both; what
+ * is written it gets from `requests` and `answers`, and it moves no byte that these did not hand it.
+ *
+ * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's.
+ */
+import type { Socket } from 'node:net'
+import { type Clock, type Refusal, type Session, SessionEnded } from '@portcullis/kernel'
+import { Answers, ServerViolation } from './answers.ts'
+import { fatalMessage, refusalMessage } from './deny.ts'
+import { FrameError } from './frames.ts'
+import { Ledger } from './ledger.ts'
+import { Output } from './output.ts'
+import type { ReadText } from './read-text.ts'
+import { ProtocolViolation, Requests } from './requests.ts'
+import { createScrub } from './scrub.ts'
+import type { Upstream } from './upstream.ts'
+import { backend, fieldsMessage } from './wire.ts'
+
+export interface RelayParts {
+  readonly client: Socket
+  readonly upstream: Upstream
+  readonly session: Session
+  readonly readText: ReadText
+  readonly clock: Clock
+  readonly statementBytesMax: number
+  readonly log: { warn(fields: object, message: string): void }
+}
+
+export interface Relay {
+  /** The client's CancelRequest has come. */
+  cancel(): void
+  /** Resolves with why, once both sides are closed. */
+  readonly over: Promise<string>
+}
+
+/** How long a side that does not read may hold up its own goodbye. */
+const goodbyeMsMax = 2000
+
+export function startRelay(parts: RelayParts): Relay {
+  const { client, upstream, session, readText, clock } = parts
+  const server = upstream.socket
+  const ledger = new Ledger(session)
+  const toClient = new Output()
+  const over = Promise.withResolvers<string>()
+  let passing = false
+  let cancelAsked = false
+  let draining: Refusal | undefined
+  let ended = false
+
+  const requests: Requests = new Requests({
+    ledger,
+    readText,
+    clock,
+    statementBytesMax: parts.statementBytesMax,
+    status: () => answers.status,
+    answer: (messages) => {
+      for (const message of messages) toClient.add(message)
+      flushToClient()
+    },
+    forward: (output) => {
+      if (!output.flush(server)) client.pause()
+    },
+    terminate: () => finish('the client said goodbye', 'skipped', undefined),
+    notice,
+  })
+  const answers: Answers = new Answers(
+    {
+      ledger,
+      requests,
+      output: toClient,
+      scrub: createScrub(session.target),
+      cancelAsked: () => cancelAsked,
+      cancelUpstream: () => upstream.cancel(),
+      settled: () => {
+        flushToClient()
+        goOn()
+      },
+      setting: (name, value) => readText.setting(name, value),
+      ready: () => {
+        if (!ledger.idle) return
+        cancelAsked = false
+        readText.sure()
+      },
+    },
+    upstream.status,
+  )
+
+  client.on('data', (chunk: Buffer) => guarded(() => fromClient(chunk)))
+  client.on('drain', () => server.resume())
+  client.on('close', () => finish('the client is gone', 'cancelled', undefined))
+  server.on('data', (chunk: Buffer) => guarded(() => fromServer(chunk)))
+  server.on('drain', () => {
+    if (!passing && !requests.blocked) client.resume()
+  })
+  server.on('close', () => lostServer())
+  session.onOrder({
+    kill: (refusal) => end(refusal, 'killed'),
+    cancelRunning: (refusal) => guarded(() => answers.cut(refusal)),
+    drain: (refusal) => {
+      draining = refusal
+      drainIfIdle()
+    },
+    running: () => {
+      const run = ledger.running
+      return run && !run.done ? { command: run.command, progress: run } : undefined
+    },
+  })
+  client.resume()
+  server.resume()
+
+  function fromClient(chunk: Buffer): void {
+    requests.feed(chunk)
+    pump()
+  }
+
+  /** Lets the gate take what it can of the input; while it waits nothing more is read from the client. */
+  function pump(): void {
+    const waiting = session.pass(requests)
+    if (waiting) {
+      passing = true
+      client.pause()
+      waiting.then(
+        () => {
+          passing = false
+          guarded(goOn)
+        },
+        (error) => fail(error),
+      )
+      return
+    }
+    if (requests.blocked) client.pause()
+  }
+
+  /** Something has changed that the client's input may have waited for. */
+  function goOn(): void {
+    if (ended || passing) return
+    if (requests.inputLeft) pump()
+    if (!passing && !requests.blocked && !server.writableNeedDrain) client.resume()
+  }
+
+  function fromServer(chunk: Buffer): void {
+    answers.feed(chunk)
+    flushToClient()
+    if (client.isPaused()) goOn()
+    if (draining) drainIfIdle()
+  }
+
+  function flushToClient(): void {
+    if (!toClient.flush(client)) server.pause()
+  }
+
+  function notice(reason: string, waitMs: number): void {
+    if (waitMs < 250 || !ledger.idle || !answers.atBoundary) return
+    const text = `portcullis: ${reason === 'cap_commands' ? 'commands come too fast' : 'throttled'}; this one waits ${Math.ceil(waitMs)} ms`
+    toClient.add(
+      fieldsMessage(backend.notice, { S: 'NOTICE', V: 'NOTICE', C: '00000', M: text, D: `reason=${reason}` }),
+    )
+    flushToClient()
+  }
+
+  function cancel(): void {
+    if (ended || requests.cancelling || !ledger.running) return
+    cancelAsked = true
+    requests.cancelling = true
+    void upstream.cancel().then(() => {
+      requests.cancelling = false
+      guarded(goOn)
+    })
+  }
+
+  function drainIfIdle(): void {
+    if (draining && requests.quiet && !passing && answers.status === 'I' && answers.atBoundary)
+      end(draining, 'the proxy is stopping')
+  }
+
+  function lostServer(): void {
+    if (ended) return
+    if (ledger.running)
+      client.write(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
+    finish('the target ended the connection', 'unknown', undefined)
+  }
+
+  function guarded(work: () => void): void {
+    if (ended) return
+    try {
+      work()
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  function fail(error: unknown): void {
+    if (ended) return
+    if (error instanceof SessionEnded) return end(error.refusal, error.message)
+    const theirs = error instanceof ProtocolViolation || error instanceof FrameError
+    const sqlstate = theirs ? '08P01' : 'XX000'
+    const text =
+      theirs || error instanceof ServerViolation
+        ? (error as Error).message
+        : 'internal error; the operators have been told'
+    parts.log.warn({ err: error, session: session.id }, 'session failed')
+    toClient.clear()
+    client.write(fatalMessage(sqlstate, text))
+    finish(`failed: ${text}`, 'unknown', undefined)
+  }
+
+  function end(refusal: Refusal, detail: string): void {
+    if (ended) return
+    if (answers.midMessage) finish(detail, 'cut', refusal)
+    else {
+      client.write(refusalMessage(refusal, 'FATAL'))
+      finish(detail, 'cut', refusal)
+    }
+  }
+
+  /** Cancel what runs, then close both sides. */
+  function finish(
+    detail: string,
+    runningOutcome: 'skipped' | 'cancelled' | 'cut' | 'unknown',
+    by: Refusal | undefined,
+  ): void {
+    if (ended) return
+    ended = true
+    const busy = ledger.running !== undefined && !server.destroyed
+    ledger.abandon(runningOutcome === 'skipped' ? 'unknown' : runningOutcome, by)
+    client.end()
+    const late = setTimeout(() => client.destroy(), goodbyeMsMax)
+    client.once('close', () => clearTimeout(late))
+    if (client.destroyed) clearTimeout(late)
+    const close = () => {
+      server.destroy()
+      over.resolve(detail)
+    }
+    if (busy) void upstream.cancel().then(close)
+    else if (runningOutcome === 'skipped') {
+      server.end(goodbye)
+      server.once('close', () => over.resolve(detail))
+      setTimeout(close, goodbyeMsMax).unref()
+    } else close()
+  }
+
+  return { cancel, over: over.promise }
+}
+
+/** Terminate. */
+const goodbye = Buffer.from([0x58, 0, 0, 0, 4])

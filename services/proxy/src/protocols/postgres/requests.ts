@@ -1,0 +1,482 @@
+/**
+ * Client -> server: messages into units for the gate, and into what is forwarded.
+ *
+ *   Q                      one unit: all its statements, or none
+ *   P / B                  a unit that opens a command (planning can run functions), unless this batch has opened it
+ *   E                      goes on with the command its portal opened; decided again, recorded once
+ *   D C H S d c f          forwarded; S ends the batch: what was opened and not executed was only prepared
+ *   refused, simple        answered here, or (inside a transaction) a message that must fail goes in its place
+ *   refused, extended      the same, and what follows is dropped up to Sync, as a server in error would
+ */
+import type { Clock, Command, Refusal, Road, Unit } from '@portcullis/kernel'
+import { refusalMessage } from './deny.ts'
+import { type Frame, type FrameRules, Frames } from './frames.ts'
+import { createRunning, type Ledger, type Prepared, type Running } from './ledger.ts'
+import { Output } from './output.ts'
+import {
+  callFunctionAnalysis,
+  poisonParse,
+  poisonQuery,
+  tooLargeAnalysis,
+  unknownStatementAnalysis,
+} from './own-messages.ts'
+import type { ReadText } from './read-text.ts'
+import { Statements } from './statements.ts'
+import { cstring, frontend, headerBytes, message, readyForQuery, type TransactionStatus } from './wire.ts'
+
+export interface RequestsDeps {
+  readonly ledger: Ledger
+  readonly readText: ReadText
+  readonly clock: Clock
+  readonly statementBytesMax: number
+  /** The transaction status of the last ReadyForQuery. */
+  readonly status: () => TransactionStatus
+  /** Answers the client from here; only called where the server owes nothing. */
+  readonly answer: (messages: readonly Buffer[]) => void
+  /** Queued output stands recorded: write it to the server. */
+  readonly forward: (output: Output) => void
+  /** The client says goodbye. */
+  readonly terminate: () => void
+  readonly notice: (reason: string, waitMs: number) => void
+}
+
+/** The client did what the protocol does not allow; the session ends. */
+export class ProtocolViolation extends Error {}
+
+const copyMessageBytesMax = 1_048_576
+const controlMessageBytesMax = 65_536
+const pipelineMessagesMax = 100_000
+
+export class Requests implements Road {
+  readonly statements = new Statements()
+  readonly #deps: RequestsDeps
+  readonly #frames: Frames
+  readonly #output = new Output()
+  /** For the client, from here: sent once what they answer stands recorded. */
+  #answers: Buffer[] = []
+  #receivedAt = 0
+  /** The frame behind the unit that the gate is deciding. */
+  #pending: { frame: Frame; allowed(runs: readonly Running[]): void; simple: boolean } | undefined
+  /** Dropping up to Sync: the server's own error, a refusal answered here, or a failing message sent in its place. */
+  #skipping: 'no' | 'local' | 'server' = 'no'
+  /** The rest of the streamed message is dropped. */
+  #dropRest = false
+  /** Messages of the extended protocol were forwarded since the last Sync. */
+  #batchOpen = false
+  /** Every command of this batch so far only reads. */
+  #batchReads = true
+  /** Nothing but a copy's data passes until this command is answered: it may be cut, and what follows must not run then. */
+  #holdFor: Running | undefined
+  /** The copy was cut: its data is dropped until the client ends it. */
+  #copyDropping = false
+  /** CopyInResponse was seen; the running command takes data. */
+  copyIn: Running | undefined
+  /** A cut is being settled: nothing new may start before. */
+  cutting = false
+  /** The client's CancelRequest is on its way to the server: it must not hit what would start now. */
+  cancelling = false
+
+  constructor(deps: RequestsDeps) {
+    this.#deps = deps
+    this.#frames = new Frames(rules(deps.statementBytesMax))
+  }
+
+  feed(chunk: Buffer): void {
+    this.#receivedAt = this.#deps.clock.nowUs()
+    this.#frames.feed(chunk)
+  }
+
+  /** Input is left that waits for the server: call `pass` again when something has changed. */
+  get blocked(): boolean {
+    return this.#frames.peek() !== undefined && (this.#frozen || this.#held())
+  }
+
+  /** Input has come that was not taken. */
+  get inputLeft(): boolean {
+    return this.#frames.peek() !== undefined
+  }
+
+  /** Nothing is under way. */
+  get quiet(): boolean {
+    return !this.#batchOpen && this.#skipping === 'no' && this.#deps.ledger.idle
+  }
+
+  /** The server is in error and skips to Sync; so do we. */
+  skipToSync(): void {
+    if (this.#skipping === 'no') this.#skipping = 'server'
+  }
+
+  /** A statement was cut but the server had finished it: make the server fail all the same. */
+  poison(simple: boolean, refusal: Refusal, shown: boolean): void {
+    const output = new Output()
+    output.add(simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id))
+    this.#deps.ledger.push({ kind: 'poison', simple, refusal: shown ? refusal : undefined })
+    if (!simple) this.#skipping = 'server'
+    this.#deps.forward(output)
+  }
+
+  next(): Unit | Promise<Unit> | undefined {
+    for (;;) {
+      if ((this.#frozen && this.#frames.atBoundary) || this.#held()) return undefined
+      const frame = this.#frames.next()
+      if (!frame) return undefined
+      if (frame.type === 0) {
+        this.#continued(frame.buffer, frame.start, frame.end)
+        continue
+      }
+      const unit = this.#take(frame)
+      if (unit) return unit
+    }
+  }
+
+  allowed(unit: Unit, commands: readonly Command[]): void {
+    const pending = this.#pending
+    if (!pending) return
+    this.#pending = undefined
+    const { frame, simple } = pending
+    const runs = unit.adopts ? [] : commands.map((command) => createRunning(command, simple))
+    for (const run of runs) {
+      run.bytesIn += frame.end - frame.start + frame.rest
+      if (run.command.analysis.effects.some((effect) => effect !== 'read')) this.#batchReads = false
+    }
+    this.#output.add(frame.buffer, frame.start, frame.end)
+    pending.allowed(runs)
+  }
+
+  refused(_unit: Unit, refusal: Refusal): void {
+    const pending = this.#pending
+    if (!pending) return
+    this.#pending = undefined
+    const { frame, simple } = pending
+    this.#dropRest = frame.rest > 0
+    const status = this.#deps.status()
+    const alone = this.#deps.ledger.idle && !this.#batchOpen
+    if (alone && (simple ? status !== 'T' : status === 'I')) {
+      const error = refusalMessage(refusal, 'ERROR')
+      this.#answers.push(error, ...(simple ? [readyForQuery(status)] : []))
+      if (!simple) this.#skipping = 'local'
+      return
+    }
+    this.#deps.ledger.push({ kind: 'poison', simple, refusal })
+    this.#output.add(simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id))
+    if (!simple) this.#skipping = 'server'
+  }
+
+  send(): void {
+    const answers = this.#answers
+    this.#answers = []
+    if (answers.length > 0) this.#deps.answer(answers)
+    this.#deps.forward(this.#output)
+  }
+
+  waiting(_unit: Unit, reason: string, waitMs: number): void {
+    this.#deps.notice(reason, waitMs)
+  }
+
+  get #frozen(): boolean {
+    return this.cutting || this.cancelling
+  }
+
+  #held(): boolean {
+    const run = this.#holdFor
+    if (!run) return false
+    if (run.done) {
+      this.#holdFor = undefined
+      return false
+    }
+    const type = this.#frames.peek()
+    const ofCopy =
+      type === 0 || type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail
+    // A batch that only reads has nothing to commit: its Sync may pass.
+    const ends = type === frontend.terminate || (type === frontend.sync && this.#batchReads)
+    return type !== undefined && !ofCopy && !ends
+  }
+
+  #continued(buffer: Buffer, start: number, end: number): void {
+    if (this.#dropRest) return
+    this.#output.add(buffer, start, end)
+  }
+
+  #take(frame: Frame): Unit | Promise<Unit> | undefined {
+    const { type } = frame
+    this.#dropRest = false
+    if (this.#skipping !== 'no' && type !== frontend.sync && type !== frontend.terminate) {
+      this.#dropRest = frame.rest > 0
+      return undefined
+    }
+    if (this.#deps.ledger.size > pipelineMessagesMax) {
+      throw new ProtocolViolation(`over ${pipelineMessagesMax} messages are waiting for an answer`)
+    }
+    switch (type) {
+      case frontend.query:
+        return this.#query(frame)
+      case frontend.parse:
+        return this.#parse(frame)
+      case frontend.bind:
+        return this.#bind(frame)
+      case frontend.execute:
+        return this.#execute(frame)
+      case frontend.describe:
+        return this.#passOn(frame, () => this.#deps.ledger.push({ kind: 'describe' }))
+      case frontend.close:
+        return this.#passOn(frame, () => this.#close(frame))
+      case frontend.flush:
+        return this.#passOn(frame)
+      case frontend.sync:
+        return this.#sync(frame)
+      case frontend.functionCall:
+        return this.#functionCall(frame)
+      case frontend.copyData:
+        return this.#copyData(frame)
+      case frontend.copyDone:
+      case frontend.copyFail:
+        return this.#copyEnd(frame)
+      case frontend.terminate:
+        this.#deps.terminate()
+        return undefined
+      default:
+        throw new ProtocolViolation(`message type ${type} is out of place`)
+    }
+  }
+
+  #unit(
+    frame: Frame,
+    simple: boolean,
+    parts: Omit<Unit, 'receivedAt'>,
+    allowed: (runs: readonly Running[]) => void,
+  ): Unit {
+    this.#pending = { frame, simple, allowed }
+    return { receivedAt: this.#receivedAt, ...parts }
+  }
+
+  #query(frame: Frame): Unit | Promise<Unit> {
+    if (frame.rest > 0) return this.#tooLarge(frame, true)
+    const { readText } = this.#deps
+    return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (analyses) =>
+      this.#unit(frame, true, { analyses }, (runs) => {
+        readText.unsure(analyses)
+        this.#deps.ledger.push({ kind: 'query', runs, at: 0, failed: false })
+        if (runs.some(mayBeCut)) this.#holdFor = runs.at(-1)
+        for (const { command } of runs) this.#noteDeallocate(command)
+      }),
+    )
+  }
+
+  #parse(frame: Frame): Unit | Promise<Unit> {
+    if (frame.rest > 0) return this.#tooLarge(frame, false)
+    const { buffer, end } = frame
+    const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
+    const textEnd = endOfString(buffer, nameEnd + 1, end)
+    const name = buffer.toString('utf8', frame.start + headerBytes, nameEnd)
+    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (analyses) => {
+      const prepared: Prepared = { name, analyses }
+      return this.#unit(frame, false, { analyses }, (runs) => {
+        this.#batchOpen = true
+        this.statements.prepare(prepared)
+        if (runs[0]) this.statements.open(prepared, runs[0])
+        this.#deps.ledger.push({ kind: 'parse', prepared, runs })
+      })
+    })
+  }
+
+  #bind(frame: Frame): Unit | undefined {
+    const { buffer, end } = frame
+    const portalEnd = endOfString(buffer, frame.start + headerBytes, end)
+    const nameEnd = endOfString(buffer, portalEnd + 1, end)
+    const portal = buffer.toString('utf8', frame.start + headerBytes, portalEnd)
+    const name = buffer.toString('utf8', portalEnd + 1, nameEnd)
+    const prepared = this.statements.prepared(name)
+    const push = (runs: readonly Running[], run: Running | undefined) => {
+      this.#batchOpen = true
+      this.statements.bind(portal, { prepared, run })
+      this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
+    }
+    const opened = prepared && this.statements.opened(prepared)
+    if (opened) {
+      opened.bytesIn += end - frame.start + frame.rest
+      return this.#passOn(frame, () => push([opened], opened))
+    }
+    const analyses = prepared?.analyses ?? [unknownStatementAnalysis(name)]
+    return this.#unit(frame, false, { analyses }, (runs) => {
+      if (prepared && runs[0]) this.statements.open(prepared, runs[0])
+      push(runs, runs[0])
+    })
+  }
+
+  #execute(frame: Frame): Unit {
+    const start = frame.start + headerBytes
+    const name = frame.buffer.toString('utf8', start, endOfString(frame.buffer, start, frame.end))
+    const portal = this.statements.portal(name)
+    const opened = portal?.run && !portal.run.executed && !portal.run.done ? portal.run : undefined
+    const execute = (run: Running) => {
+      this.#batchOpen = true
+      run.executed = true
+      this.#deps.ledger.push({ kind: 'execute', runs: [run] })
+      this.#noteDeallocate(run.command)
+      if (portal?.prepared) this.#deps.readText.unsure(portal.prepared.analyses)
+      if (mayBeCut(run)) this.#holdAndFlush(run)
+    }
+    if (opened) {
+      const { command } = opened
+      return this.#unit(frame, false, { analyses: [command.analysis], adopts: command }, () =>
+        execute(opened),
+      )
+    }
+    const analyses = portal?.prepared?.analyses ?? [unknownStatementAnalysis(name)]
+    return this.#unit(frame, false, { analyses: analyses.slice(0, 1) }, ([run]) => run && execute(run))
+  }
+
+  /** Withholds what follows until this command is answered; the server must then answer without waiting for Sync. */
+  #holdAndFlush(run: Running): void {
+    this.#holdFor = run
+    this.#output.add(message(frontend.flush))
+  }
+
+  #functionCall(frame: Frame): Unit {
+    if (frame.end - frame.start < headerBytes + 4)
+      throw new ProtocolViolation('a function call without its function')
+    const parts =
+      frame.rest > 0
+        ? tooLarge(frame)
+        : { analyses: [callFunctionAnalysis(frame.buffer.readUInt32BE(frame.start + headerBytes))] }
+    return this.#unit(frame, true, parts, (runs) => this.#deps.ledger.push({ kind: 'function', runs }))
+  }
+
+  #tooLarge(frame: Frame, simple: boolean): Unit {
+    return this.#unit(frame, simple, tooLarge(frame), () => {
+      throw new ProtocolViolation('a statement that is too long was let through')
+    })
+  }
+
+  #passOn(frame: Frame, queued?: () => void): undefined {
+    this.#output.add(frame.buffer, frame.start, frame.end)
+    if (frame.type !== frontend.flush && frame.type !== frontend.sync) this.#batchOpen = true
+    queued?.()
+    return undefined
+  }
+
+  #close(frame: Frame): void {
+    const start = frame.start + headerBytes
+    const name = frame.buffer.toString('utf8', start + 1, endOfString(frame.buffer, start + 1, frame.end))
+    const isStatement = frame.buffer[start] === 0x53
+    if (isStatement) this.statements.forget(name)
+    this.#deps.ledger.push({ kind: 'close', statement: isStatement ? name : undefined })
+  }
+
+  #sync(frame: Frame): undefined {
+    if (this.#skipping === 'local') {
+      this.#skipping = 'no'
+      this.#answers.push(readyForQuery('I'))
+      return undefined
+    }
+    this.#skipping = 'no'
+    this.#output.add(frame.buffer, frame.start, frame.end)
+    // While data is copied in, the server ignores Sync.
+    if (this.copyIn && !this.copyIn.done) return undefined
+    this.#batchOpen = false
+    this.#batchReads = true
+    this.#deps.ledger.push({ kind: 'sync', opened: this.statements.closeBatch() })
+    return undefined
+  }
+
+  #copyData(frame: Frame): undefined {
+    const run = this.copyIn
+    const bytes = frame.end - frame.start + frame.rest
+    if (this.#copyDropping) {
+      this.#dropRest = frame.rest > 0
+      return undefined
+    }
+    if (run && !run.done) {
+      const refusal = run.command.meter.bytesLeft < bytes ? run.command.meter.refill(bytes) : undefined
+      if (refusal) return this.#cutCopy(frame, run, refusal)
+      run.command.meter.bytesLeft -= bytes
+      run.rowsIn++
+      run.bytesIn += bytes
+    }
+    this.#output.add(frame.buffer, frame.start, frame.end)
+    return undefined
+  }
+
+  #cutCopy(frame: Frame, run: Running, refusal: Refusal): undefined {
+    run.by = refusal
+    this.#copyDropping = true
+    this.#dropRest = frame.rest > 0
+    this.#output.add(message(frontend.copyFail, cstring(`PORTCULLIS REFUSED ${refusal.decision.id}`)))
+    this.#deps.ledger.push({ kind: 'copyEnd' })
+    this.copyIn = undefined
+    return undefined
+  }
+
+  #copyEnd(frame: Frame): undefined {
+    if (this.#copyDropping) {
+      this.#copyDropping = false
+      return undefined
+    }
+    this.copyIn = undefined
+    this.#output.add(frame.buffer, frame.start, frame.end)
+    this.#deps.ledger.push({ kind: 'copyEnd' })
+    // A held command's answer must come although its Sync is withheld.
+    if (this.#holdFor && this.#batchOpen) this.#output.add(message(frontend.flush))
+    return undefined
+  }
+
+  #noteDeallocate({ analysis }: Command): void {
+    if (analysis.verb === 'DISCARD') this.statements.deallocate(undefined)
+    if (analysis.verb !== 'DEALLOCATE') return
+    const [, name] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(analysis.text) ?? []
+    this.statements.deallocate(
+      name === undefined || name.toLowerCase() === 'all' ? undefined : name.toLowerCase(),
+    )
+  }
+}
+
+function rules(statementBytesMax: number): FrameRules {
+  return {
+    handling(type, length) {
+      switch (type) {
+        case frontend.copyData:
+          return 'stream'
+        case frontend.bind:
+          return 'prefix'
+        case frontend.query:
+        case frontend.parse:
+        case frontend.functionCall:
+          return length > statementBytesMax ? 'stream' : 'whole'
+        default:
+          if (length > (type === frontend.copyFail ? copyMessageBytesMax : controlMessageBytesMax)) {
+            throw new ProtocolViolation(`message type ${type} has length ${length}`)
+          }
+          return 'whole'
+      }
+    },
+    prefixReady(bytes, start, end) {
+      const portalEnd = bytes.subarray(start, end).indexOf(0)
+      return portalEnd >= 0 && bytes.subarray(start + portalEnd + 1, end).indexOf(0) >= 0
+    },
+  }
+}
+
+function whenRead<T, U>(value: T | Promise<T>, then: (value: T) => U): U | Promise<U> {
+  return value instanceof Promise ? value.then(then) : then(value)
+}
+
+function tooLarge(frame: Frame): Omit<Unit, 'receivedAt'> {
+  return {
+    analyses: [tooLargeAnalysis(frame.end - frame.start + frame.rest)],
+    objection: 'statement_too_large',
+  }
+}
+
+/** Whether a cap may have to stop it while others wait behind it. */
+function mayBeCut({ command }: Running): boolean {
+  return (
+    command.analysis.returnsRows &&
+    (command.meter.rowsLeft !== Infinity || command.meter.bytesLeft !== Infinity)
+  )
+}
+
+function endOfString(buffer: Buffer, start: number, end: number): number {
+  const at = buffer.indexOf(0, start)
+  if (at < 0 || at >= end) throw new ProtocolViolation('a string without its end')
+  return at
+}

@@ -1,0 +1,41 @@
+/** Keeps the real user, host and password of a target out of what the server says. Looks for them first: nearly always nothing is there. */
+import type { TargetAccess } from '@portcullis/kernel'
+import { backend, fieldsMessage, headerBytes, parameterStatus, readFields } from './wire.ts'
+
+export interface Scrub {
+  /** An ErrorResponse or NoticeResponse, whole; the same bytes where there is nothing to hide. */
+  fields(bytes: Buffer): Buffer
+  /** The SQLSTATE of an ErrorResponse. */
+  sqlstate(bytes: Buffer): string
+  /** A ParameterStatus in place of the server's, where its value must be hidden. */
+  setting(name: string, value: string): Buffer | undefined
+}
+
+export function createScrub({ name, host, port, credentials }: TargetAccess): Scrub {
+  const secrets: [string, string][] = [
+    [`"${credentials.user}"`, `"${name}"`],
+    [`${host}:${port}`, name],
+    [`"${host}"`, `"${name}"`],
+    [`(${host})`, `(${name})`],
+  ]
+  if (credentials.password.length >= 4) secrets.push([credentials.password, '***'])
+  const needles = secrets.map(([secret]) => Buffer.from(secret))
+  const clean = (text: string) =>
+    secrets.reduce((cleaned, [secret, shown]) => cleaned.replaceAll(secret, shown), text)
+
+  return {
+    fields(bytes) {
+      if (!needles.some((needle) => bytes.includes(needle))) return bytes
+      const fields = Object.entries(readFields(bytes.subarray(headerBytes))).map(([code, value]) => [
+        code,
+        clean(value),
+      ])
+      return fieldsMessage(bytes[0] ?? backend.error, Object.fromEntries(fields))
+    },
+    sqlstate: (bytes) => readFields(bytes.subarray(headerBytes)).C ?? '',
+    setting: (setting, value) =>
+      setting === 'session_authorization' && value === credentials.user
+        ? parameterStatus(setting, name)
+        : undefined,
+  }
+}

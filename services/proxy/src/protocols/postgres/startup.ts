@@ -1,0 +1,227 @@
+/**
+ * The client's half of the start-up: what comes before the first command.
+ *
+ *   client                                   gate
+ *   SSLRequest (8 bytes)            ->
+ *                                   <-       'S' then TLS, or 'N' where no certificate is configured
+ *   GSSENCRequest                   ->
+ *                                   <-       'N'
+ *   StartupMessage 3.0 or 3.2       ->
+ *     user = TARGET or TARGET+ROLE
+ *     database, options, ...
+ *                                   <-       NegotiateProtocolVersion, where a minor version or option is unknown
+ *                                   <-       AuthenticationCleartextPassword
+ *   PasswordMessage (the token)     ->
+ *   --- or, on a connection of its own ---
+ *   CancelRequest                   ->       no answer, closed
+ *
+ * Refuses a token outside TLS from anyone but a loopback peer, bytes sent together with SSLRequest (they would be
+ * taken for decrypted ones, CVE-2021-23222), and replication.
+ */
+import type { Socket } from 'node:net'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import { fatalMessage } from './deny.ts'
+import { ByteReader, StreamEnded } from './byte-reader.ts'
+import { authentication, backend, cstring, frontend, int32, message, startupCode } from './wire.ts'
+
+/** A start-up packet is small; PostgreSQL itself allows 10,000 bytes. */
+const startupBytesMax = 10_000
+const protocol30 = 196_608
+const protocol32 = 196_610
+
+export type Opening =
+  | { readonly kind: 'cancel'; readonly processId: number; readonly secret: Buffer }
+  /** Nothing more to do: the peer left, or was told why not. */
+  | { readonly kind: 'over' }
+  | Login
+
+export interface Login {
+  readonly kind: 'login'
+  readonly socket: Socket
+  readonly reader: ByteReader
+  /** Minor version spoken from here on: 0 or 2. */
+  readonly minor: 0 | 2
+  readonly target: string
+  readonly role: string
+  /** Empty for the target's default. */
+  readonly database: string
+  readonly token: string
+  /** What is passed on to the server: everything but user and database. */
+  readonly parameters: Readonly<Record<string, string>>
+  /** TLS version, empty for plain. */
+  readonly tls: string
+}
+
+export interface StartupOptions {
+  /** Undefined where the listener has no certificate. */
+  readonly tls: SecureContext | undefined
+  readonly loopback: boolean
+  readonly tokenBytesMax: number
+}
+
+export async function readStartup(
+  socket: Socket,
+  head: Uint8Array,
+  options: StartupOptions,
+): Promise<Opening> {
+  try {
+    return await negotiate(socket, new ByteReader(socket, head), options, '')
+  } catch (error) {
+    if (error instanceof StreamEnded) return { kind: 'over' }
+    throw error
+  }
+}
+
+/** PEM to what `StartupOptions.tls` wants; TLS 1.2 and later. */
+export function tlsContext(cert: string, key: string): SecureContext {
+  return createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+}
+
+async function negotiate(
+  socket: Socket,
+  reader: ByteReader,
+  options: StartupOptions,
+  tls: string,
+): Promise<Opening> {
+  for (let requests = 0; requests < 3; requests++) {
+    const packet = await readPacket(reader)
+    if (!packet) return refuse(socket, '08P01', 'invalid start-up packet')
+    const code = packet.readUInt32BE(0)
+    if (code === startupCode.cancel) {
+      return packet.length < 12
+        ? { kind: 'over' }
+        : { kind: 'cancel', processId: packet.readInt32BE(4), secret: packet.subarray(8) }
+    }
+    if (code === startupCode.gssenc || (code === startupCode.ssl && (!options.tls || tls))) {
+      socket.write('N')
+      continue
+    }
+    if (code !== startupCode.ssl || !options.tls)
+      return startup(socket, reader, options, tls, code, packet.subarray(4))
+    if (reader.buffered > 0) return refuse(socket, '08P01', 'data sent together with SSLRequest')
+    socket.write('S')
+    const secure = await acceptTls(reader.release(), options.tls)
+    return negotiate(secure, new ByteReader(secure), options, secure.getProtocol() ?? 'TLS')
+  }
+  return refuse(socket, '08P01', 'too many negotiation requests')
+}
+
+async function startup(
+  socket: Socket,
+  reader: ByteReader,
+  options: StartupOptions,
+  tls: string,
+  version: number,
+  body: Buffer,
+): Promise<Opening> {
+  if (version >>> 16 !== 3)
+    return refuse(
+      socket,
+      '0A000',
+      `protocol ${version >>> 16}.${version & 0xffff} is not supported; use 3.0 or 3.2`,
+    )
+  const sent = readParameters(body)
+  if (!sent) return refuse(socket, '08P01', 'invalid start-up packet')
+  const minor = version >= protocol32 ? 2 : 0
+  const unknown = Object.keys(sent).filter((key) => key.startsWith('_pq_.'))
+  if (version > protocol32 || (version !== protocol30 && version !== protocol32) || unknown.length > 0) {
+    socket.write(
+      message(backend.negotiateVersion, int32(minor), int32(unknown.length), ...unknown.map(cstring)),
+    )
+  }
+  const { user = '', database = '', options: rawOptions = '', ...rest } = sent
+  if (user === '')
+    return refuse(
+      socket,
+      '28000',
+      'no user name in the start-up packet',
+      'The user name is the target, or TARGET+ROLE.',
+    )
+  if (isTrue(sent.replication))
+    return refuse(socket, '0A000', 'replication is not supported through the gate')
+  if (!tls && !options.loopback) {
+    const hint = options.tls
+      ? 'Connect with sslmode=require or stricter.'
+      : 'The operators must configure proxy.tls.'
+    return refuse(socket, '28000', 'a token is taken only inside TLS', hint)
+  }
+  const { role: roleOption, remaining } = takeRole(rawOptions)
+  const plus = user.indexOf('+')
+  const target = plus < 0 ? user : user.slice(0, plus)
+
+  socket.write(authentication(3))
+  const token = await readPassword(reader, options.tokenBytesMax)
+  if (token === undefined) return refuse(socket, '08P01', 'the password message is missing or too long')
+  const passed = Object.entries(rest).filter(([key]) => !key.startsWith('_pq_.') && key !== 'replication')
+  return {
+    kind: 'login',
+    socket,
+    reader,
+    minor,
+    target,
+    role: roleOption || (plus < 0 ? '' : user.slice(plus + 1)),
+    database: database === user ? '' : database,
+    token,
+    parameters: { ...Object.fromEntries(passed), ...(remaining && { options: remaining }) },
+    tls,
+  }
+}
+
+/** The packet without its length, or undefined where the length is absurd. */
+async function readPacket(reader: ByteReader): Promise<Buffer | undefined> {
+  const length = (await reader.take(4)).readUInt32BE(0)
+  return length < 8 || length > startupBytesMax ? undefined : reader.take(length - 4)
+}
+
+async function readPassword(reader: ByteReader, bytesMax: number): Promise<string | undefined> {
+  const header = await reader.take(5)
+  const length = header.readUInt32BE(1) - 4
+  if (header[0] !== frontend.password || length < 1 || length > bytesMax + 1) return undefined
+  const body = await reader.take(length)
+  return body.toString('utf8', 0, body.indexOf(0))
+}
+
+function readParameters(body: Buffer): Record<string, string> | undefined {
+  if (body.at(-1) !== 0) return undefined
+  const words = body.toString('utf8', 0, body.length - 1).split('\0')
+  words.pop()
+  if (words.length % 2 !== 0) return undefined
+  const parameters: Record<string, string> = Object.create(null)
+  for (let at = 0; at < words.length; at += 2) {
+    const [key = '', value = ''] = words.slice(at, at + 2)
+    if (key === '' || key in parameters) return undefined
+    parameters[key] = value
+  }
+  return parameters
+}
+
+/** Takes `-c portcullis.role=ROLE` (or `--portcullis.role=ROLE`) out of libpq's `options`. */
+function takeRole(raw: string): { role: string; remaining: string } {
+  const setting = /(^|\s)(?:-c\s*|--)portcullis\.role=(\S*)/
+  const role = setting.exec(raw)?.[2] ?? ''
+  return { role, remaining: raw.replace(setting, '').trim() }
+}
+
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && !['false', 'off', 'no', '0', ''].includes(value.toLowerCase())
+}
+
+function acceptTls(socket: Socket, secureContext: SecureContext): Promise<TLSSocket> {
+  const secure = new TLSSocket(socket, { isServer: true, secureContext })
+  return new Promise((resolve, reject) => {
+    const failed = (cause?: Error) => {
+      secure.destroy()
+      reject(new StreamEnded('TLS was not agreed', { cause }))
+    }
+    secure.once('error', failed).once('close', failed)
+    secure.once('secure', () => {
+      secure.off('error', failed).off('close', failed)
+      resolve(secure)
+    })
+  })
+}
+
+function refuse(socket: Socket, sqlstate: string, text: string, hint = ''): Opening {
+  socket.end(fatalMessage(sqlstate, text, hint))
+  return { kind: 'over' }
+}

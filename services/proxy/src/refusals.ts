@@ -1,0 +1,104 @@
+/** What a refusal says, by reason: the one place with its words, whatever the protocol. */
+import type { Action, Decision, Reason, Refusal, Verdict } from '@portcullis/kernel'
+
+/** The decision's fields that vary; the rest is empty. */
+export type DecisionParts = Partial<Decision> & Pick<Decision, 'id' | 'action' | 'policyVersion'>
+
+export function decision(parts: DecisionParts): Decision {
+  return { reason: '', rule: '', verdictId: '', approvalId: '', enforced: true, delayUs: 0, ...parts }
+}
+
+/** By a verdict: its explanation is the message, so that an agent reads what an analyst reads. */
+export function refusalByVerdict(
+  verdict: Verdict,
+  id: string,
+  policyVersion: string,
+  nowUs: number,
+  delayUs: number,
+): Refusal {
+  const reason = `verdict_${verdict.action}` as const
+  return {
+    decision: decision({
+      id,
+      action: verdict.action,
+      reason,
+      verdictId: verdict.verdictId,
+      policyVersion,
+      delayUs,
+    }),
+    reason,
+    message: `${words[reason].message}${verdict.explanation ? `: ${verdict.explanation}` : ''}`,
+    hint: words[reason].hint,
+    retryAfterMs: Math.max(0, (verdict.until - nowUs) / 1000),
+  }
+}
+
+/** By anything else. `rule` names the cap or setting. */
+export function refusal(
+  reason: Exclude<Reason, `verdict_${string}`>,
+  parts: {
+    id: string
+    policyVersion: string
+    rule?: string
+    retryAfterMs?: number
+    detail?: string
+    delayUs?: number
+  },
+): Refusal {
+  const action: Action = reason.startsWith('cap_') ? 'cap' : 'block'
+  const { id, policyVersion, rule = '', retryAfterMs, detail = '', delayUs = 0 } = parts
+  return {
+    decision: decision({ id, action, reason, rule, policyVersion, delayUs }),
+    reason,
+    message: detail ? `${words[reason].message}: ${detail}` : words[reason].message,
+    hint: words[reason].hint,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  }
+}
+
+const words: Record<Reason, { message: string; hint: string }> = {
+  not_authorised: { message: 'not authorised', hint: '' },
+  verdict_throttle: { message: 'too many commands', hint: 'Slow down; retry after the time in DETAIL.' },
+  verdict_hold: {
+    message: 'held for a person',
+    hint: 'Ask the owners of this target to lift the verdict in DETAIL.',
+  },
+  verdict_block: {
+    message: 'blocked',
+    hint: 'Do not retry before the time in DETAIL; ask the owners of this target to lift the verdict.',
+  },
+  verdict_kill: {
+    message: 'session ended by a verdict',
+    hint: 'Ask the owners of this target to lift the verdict in DETAIL.',
+  },
+  cap_rows_statement: { message: 'result cut: too many rows for one statement', hint: 'Ask for fewer rows.' },
+  cap_bytes_statement: { message: 'cut: too many bytes for one statement', hint: 'Ask for less data.' },
+  cap_rows_window: {
+    message: 'too many rows in a while',
+    hint: 'Retry after the time in DETAIL, or ask for fewer rows.',
+  },
+  cap_bytes_window: {
+    message: 'too many bytes in a while',
+    hint: 'Retry after the time in DETAIL, or ask for less data.',
+  },
+  cap_commands: { message: 'too many commands a second', hint: 'Slow down; retry after the time in DETAIL.' },
+  cap_sessions: { message: 'too many open sessions', hint: 'Close sessions that are not in use.' },
+  statement_too_large: {
+    message: 'the statement text is too long',
+    hint: 'Send values as parameters or by COPY.',
+  },
+  recording_unavailable: {
+    message: 'commands cannot be recorded now',
+    hint: 'Retry later; the operators have been told.',
+  },
+  control_stale: {
+    message: 'the gate has lost its control plane',
+    hint: 'Retry later; the operators have been told.',
+  },
+  session_expired: {
+    message: 'the session has reached its greatest age',
+    hint: 'Connect anew with a fresh token.',
+  },
+  unsupported: { message: 'not supported through the gate', hint: '' },
+  draining: { message: 'the gate is shutting down', hint: 'Connect anew.' },
+}

@@ -1,0 +1,174 @@
+/**
+ * One session: what the gate, the verdict table and the recorder share about one connection. It holds no socket and
+ * knows no protocol; orders from outside reach the protocol through `SessionOrders`.
+ */
+import {
+  type Caps,
+  type Clock,
+  type Command,
+  type CommandResult,
+  type Decision,
+  type Identity,
+  type Recorder,
+  type Refusal,
+  type Session,
+  type SessionBudget,
+  type SessionOrders,
+  type SessionRecord,
+  type TargetAccess,
+  verdictKeys,
+} from '@portcullis/kernel'
+import type { Gate, Gated, GatedCommand } from './gate.ts'
+import { createPool } from './meter.ts'
+import { refusalByVerdict } from './refusals.ts'
+import type { VerdictTable } from './verdicts.ts'
+
+export interface SessionDeps {
+  readonly gate: Gate
+  readonly recorder: Recorder
+  readonly verdicts: VerdictTable
+  readonly clock: Clock
+  readonly ids: () => string
+  readonly policyVersion: string
+  readonly mode: 'enforce' | 'observe'
+}
+
+export interface SessionParts {
+  readonly record: SessionRecord
+  readonly identity: Identity
+  readonly access: TargetAccess
+  readonly caps: Caps
+  readonly budget: SessionBudget
+  readonly allow: Decision
+}
+
+/** A session as the worker keeps it. */
+export interface LiveSession extends Session {
+  /** Ends it at once: cancel, tell, close. */
+  kill(refusal: Refusal): void
+  /** Ends it as soon as it is idle. */
+  drain(refusal: Refusal): void
+  /** Writes `started` and `progress` events where they are due. Called every quarter of a second. */
+  tick(): void
+}
+
+const startedAfterUs = 500_000
+const progressEveryUs = 10_000_000
+const progressEveryBytes = 16 * 1024 * 1024
+
+export function openSession(
+  parts: SessionParts,
+  deps: SessionDeps,
+  onClosed: (session: LiveSession) => void,
+): LiveSession {
+  const { record, identity, access, budget } = parts
+  const { gate, recorder, verdicts, clock } = deps
+  const { sessionId: id } = record
+  const totals = { rowsOut: 0, bytesIn: 0, bytesOut: 0 }
+  const pool = createPool(budget)
+  const keys = verdictKeys({ identity, sessionId: id, target: record.target })
+  let orders: SessionOrders | undefined
+  let draining: Refusal | undefined
+  let wake: (() => void) | undefined
+  let reported: { number: number; at: number; bytes: number } | undefined
+  let closed = false
+
+  const gated: Gated = {
+    id,
+    target: record.target,
+    verdictKeys: keys,
+    caps: parts.caps,
+    budget,
+    pool,
+    openedMs: clock.monotonicMs(),
+    allow: parts.allow,
+    commands: 0,
+    ended: undefined,
+    sleep: (ms) =>
+      new Promise((resolve) => {
+        const done = () => {
+          clearTimeout(timer)
+          wake = undefined
+          resolve()
+        }
+        const timer = setTimeout(done, Math.min(ms, 1000))
+        wake = done
+      }),
+  }
+
+  const leave = verdicts.watch({ identity, sessionId: id, target: record.target, changed: verdictChanged })
+
+  function verdictChanged(): void {
+    wake?.()
+    const verdict = verdicts.find(keys, record.target)
+    if (!verdict || deps.mode === 'observe') return
+    const byVerdict = () => refusalByVerdict(verdict, deps.ids(), deps.policyVersion, clock.nowUs(), 0)
+    if (verdict.action === 'kill') session.kill(byVerdict())
+    else if (verdict.action === 'block' && verdict.cancelRunning) orders?.cancelRunning(byVerdict())
+  }
+
+  const session: LiveSession = {
+    id,
+    identity,
+    target: access,
+    pass: (road) => gate.pass(gated, road),
+    finish(command, result, by) {
+      ;(command as GatedCommand).meter.settle()
+      totals.rowsOut += result.rowsOut
+      totals.bytesIn += result.bytesIn
+      totals.bytesOut += result.bytesOut
+      recorder.outcome(id, command.number, clock.nowUs(), result, by?.decision)
+    },
+    onOrder(given) {
+      orders = given
+      if (gated.ended) given.kill(gated.ended)
+      else if (draining) given.drain(draining)
+    },
+    kill(refusal) {
+      gated.ended ??= refusal
+      wake?.()
+      orders?.kill(refusal)
+    },
+    drain(refusal) {
+      draining = refusal
+      orders?.drain(refusal)
+    },
+    tick() {
+      const running = orders?.running()
+      if (running) report(running)
+    },
+    close(detail) {
+      if (closed) return
+      closed = true
+      const ending = gated.ended
+      // Whoever still waits in `pass` must find that there is nobody left to forward for.
+      gated.ended ??= gate.refuse('draining')
+      wake?.()
+      leave()
+      pool.drain()
+      budget.close()
+      const decided = ending?.decision ?? parts.allow
+      recorder.sessionClosed(id, clock.nowUs(), decided, detail, { commands: gated.commands, ...totals })
+      onClosed(session)
+    },
+  }
+  return session
+
+  function report({
+    command,
+    progress,
+  }: {
+    command: Command
+    progress: Pick<CommandResult, 'rowsIn' | 'rowsOut' | 'bytesIn' | 'bytesOut'>
+  }): void {
+    const nowUs = clock.nowUs()
+    const bytes = progress.bytesIn + progress.bytesOut
+    const last = reported?.number === command.number ? reported : undefined
+    const due = last
+      ? nowUs - last.at >= progressEveryUs || bytes - last.bytes >= progressEveryBytes
+      : nowUs - command.startedAt >= startedAfterUs
+    if (!due) return
+    reported = { number: command.number, at: nowUs, bytes }
+    recorder.progress(id, command.number, nowUs, progress)
+  }
+}
