@@ -72,7 +72,7 @@ function install(reason) {
   const start = Date.now()
   console.error(`portcullis: installing (${reason}); once, about 1 GB, from a minute to a few`)
   const npm = npmCommand()
-  const args = ['ci', '--no-audit', '--no-fund', '--foreground-scripts=false']
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
   const result = spawnSync(npm[0], [...npm.slice(1), ...args], {
     cwd: root,
     stdio: ['ignore', 2, 2],

@@ -28,6 +28,10 @@ const checks: Check[] = [
     run: () => runTool(process.execPath, ['scripts/configuration-doc.ts', '--check']),
   },
   { name: 'doors: who imports whom', run: () => checkDoors(root, sourceFiles()).join('\n') },
+  {
+    name: 'the lockfile has every platform',
+    run: () => runTool(process.execPath, ['scripts/lock-platforms.mjs', '--check']),
+  },
   { name: 'nothing of this machine in the repository', run: () => machineTraces().join('\n') },
 ]
 
