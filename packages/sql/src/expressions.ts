@@ -130,8 +130,11 @@ function column(walk: Walk, fields: readonly Tree[]): void {
     }
     const whole = find(level, name)
     if (whole !== undefined) whole.columns.add('*')
-    else if (level !== undefined && level.outer === undefined && level.ranges.size === 1)
-      for (const range of level.ranges.values()) range?.columns.add(name)
+    else if (level !== undefined && level.outer === undefined) {
+      // One table under several names (a self-join, `excluded`) is still one.
+      const ranges = new Set(level.ranges.values())
+      if (ranges.size === 1) for (const range of ranges) range?.columns.add(name)
+    }
     return
   }
   find(walk.level, stringOf(fields.at(-2)))?.columns.add(name)

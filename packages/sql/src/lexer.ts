@@ -70,7 +70,7 @@ export class Lexer {
     }
     if (byte === slash && after === star) return this.#blockComment()
     if (byte === dollar) return this.#dollar(after)
-    this.end = start + 1
+    this.end = start + (byte === dot && after === dot ? 2 : 1)
     return Kind.other
   }
 
@@ -147,7 +147,6 @@ export class Lexer {
     let at = start + 1
     if (isDigit(after)) {
       while (at < limit && isDigit(bytes[at] as number)) at += 1
-      while (at < limit && isWordPart(bytes[at] as number) && bytes[at] !== dollar) at += 1
       this.end = at
       return Kind.param
     }

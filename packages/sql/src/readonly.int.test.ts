@@ -83,7 +83,7 @@ test('every function on the read-only list is one of this server, and none that 
     [],
   )
   const volatile = names.filter((name) => server.get(name) === true)
-  assert.ok(volatile.length < 25, `volatile functions are named one by one: ${volatile.join(' ')}`)
+  assert.ok(volatile.length < 40, `volatile functions are named one by one: ${volatile.join(' ')}`)
 })
 
 function analyze(text: string): readonly StatementAnalysis[] {

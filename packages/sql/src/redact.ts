@@ -110,7 +110,7 @@ function redactAround(tokens: readonly Seen[], index: number, statementFrom: num
     const first = tokens[statementFrom]?.word
     if (first === 'set' || first === 'alter') redactSetting(tokens, index + 1, out)
     let at = index + 1
-    while (/^[=:>]$|^to$|^is$|^like$|^in$|^\($|^<$|^!$|^~$/.test(tokens[at]?.word ?? ' ')) at += 1
+    while (/^[=:>]$|^to$|^like$|^in$|^\($|^<$|^!$|^~$/.test(tokens[at]?.word ?? ' ')) at += 1
     for (let value = tokens[at]; value !== undefined && isStringKind(value.kind); value = tokens[at]) {
       out.replace(value.start, value.end, replaced)
       at += tokens[at + 1]?.word === ',' ? 2 : 1
