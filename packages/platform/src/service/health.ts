@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Started } from '@portcullis/kernel'
+import type { Registry } from 'prom-client'
 import type { Metrics } from './metrics.ts'
 
 export interface HealthServer {
@@ -11,6 +12,8 @@ export interface HealthServer {
   ready(): void
   /** A reason why the process cannot do its work now, or undefined. */
   check(name: string, reason: () => string | undefined): void
+  /** Metrics of this process's children besides its own: /metrics answers with this registry. */
+  collect(aggregate: () => Promise<Registry>): void
 }
 
 export async function startHealth(
@@ -19,13 +22,16 @@ export async function startHealth(
 ): Promise<Started<HealthServer>> {
   const checks = new Map<string, () => string | undefined>()
   let started = false
+  let registryOf = async (): Promise<Registry> => metrics.registry
   const reasons = () => [...checks].flatMap(([name, reason]) => reason()?.replace(/^/, `${name}: `) ?? [])
   const server = createServer(async (request, response) => {
     const reply = (status: number, type: string, body: string) =>
       response.writeHead(status, { 'content-type': type }).end(body)
     if (request.url === '/healthz') return reply(200, 'text/plain', 'ok\n')
-    if (request.url === '/metrics')
-      return reply(200, metrics.registry.contentType, await metrics.registry.metrics())
+    if (request.url === '/metrics') {
+      const registry = await registryOf()
+      return reply(200, registry.contentType, await registry.metrics())
+    }
     if (request.url !== '/readyz') return reply(404, 'text/plain', 'not found\n')
     const why = started ? reasons() : ['starting']
     return reply(why.length === 0 ? 200 : 503, 'text/plain', `${why.join('\n') || 'ready'}\n`)
@@ -38,6 +44,9 @@ export async function startHealth(
         started = true
       },
       check: (name, reason) => void checks.set(name, reason),
+      collect: (aggregate) => {
+        registryOf = aggregate
+      },
     },
     stop: () => close(server),
   }

@@ -1,0 +1,105 @@
+/** Accepts connections, learns where they come from, and hands them to the protocol. Knows no protocol itself. */
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { ClientConnection, Origin, Started } from '@portcullis/kernel'
+import { judgeEntry } from './proxy-protocol.ts'
+
+export interface ListenerOptions {
+  readonly host: string
+  readonly port: number
+  /** Peers that must send a PROXY protocol header. */
+  readonly viaProxy: (address: string) => boolean
+  readonly originOf: (address: string) => Origin
+  readonly serve: (connection: ClientConnection) => Promise<void>
+  /** How long a peer may take over its PROXY header. */
+  readonly headerMsMax: number
+  readonly log: { warn(fields: object, message: string): void; debug(fields: object, message: string): void }
+}
+
+export interface Listener {
+  readonly host: string
+  readonly port: number
+  /** Takes no new connections from now on; those that stand go on. */
+  close(): Promise<void>
+}
+
+export async function startListener(options: ListenerOptions): Promise<Started<Listener>> {
+  const open = new Set<Socket>()
+  const server = createServer({
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    pauseOnConnect: true,
+  })
+  server.on('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    socket.on('error', (error) => options.log.debug({ why: error.message }, 'client connection failed'))
+    void accept(socket, options).catch((error) => {
+      options.log.warn({ err: error }, 'connection not served')
+      socket.destroy()
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    // Several processes share the port; the kernel spreads connections over them.
+    server.listen({ host: options.host, port: options.port, reusePort: true }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const { address, port } = server.address() as AddressInfo
+  const close = () =>
+    new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve()))
+  return {
+    value: { host: address, port, close },
+    async stop() {
+      const closed = close()
+      for (const socket of open) socket.destroy()
+      await closed
+    },
+  }
+}
+
+async function accept(socket: Socket, options: ListenerOptions): Promise<void> {
+  const peer = socket.remoteAddress
+  if (peer === undefined) return void socket.destroy()
+  const entry = options.viaProxy(peer)
+    ? await readEntry(socket, options.headerMsMax)
+    : { head: Buffer.alloc(0), address: undefined }
+  if (!entry) return void socket.destroy()
+  const { head, address } = entry
+  const origin = options.originOf(address ?? peer)
+  await options.serve({ socket, head, origin, loopback: !options.viaProxy(peer) && isLoopback(peer) })
+}
+
+/** The client's address by the balancer's header, and the bytes after it; undefined where the peer must go. */
+function readEntry(
+  socket: Socket,
+  headerMsMax: number,
+): Promise<{ head: Buffer; address: string | undefined } | undefined> {
+  const { promise, resolve } = Promise.withResolvers<
+    { head: Buffer; address: string | undefined } | undefined
+  >()
+  let held: Buffer = Buffer.alloc(0)
+  const late = setTimeout(() => done(undefined), headerMsMax)
+  const gone = () => done(undefined)
+  const onData = (chunk: Buffer) => {
+    held = Buffer.concat([held, chunk])
+    const entry = judgeEntry(held, { trusted: true, required: true })
+    if (entry.kind === 'refuse') done(undefined)
+    else if (entry.kind === 'proceed')
+      done({ head: held.subarray(entry.bytesUsed), address: entry.source?.address })
+  }
+  function done(result: { head: Buffer; address: string | undefined } | undefined): void {
+    clearTimeout(late)
+    socket.off('data', onData).off('close', gone)
+    socket.pause()
+    resolve(result)
+  }
+  socket.on('data', onData).once('close', gone)
+  return promise
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(::ffff:)?127\./.test(address)
+}

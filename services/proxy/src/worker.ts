@@ -1,0 +1,262 @@
+/**
+ * A worker: one process that serves clients. It has no connection to the bus, so nothing shares its event loop with
+ * the data path: events leave by the recorder's segments, verdicts come from the agent.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { createOriginResolver, createTokenVerifier } from '@portcullis/identity'
+import { type Started, systemClock } from '@portcullis/kernel'
+import { createBudgets } from '@portcullis/platform/budgets'
+import { createRecorder } from '@portcullis/platform/recorder'
+import { createLog, createMetrics, type Log, type Metrics } from '@portcullis/platform/service'
+import { createSqlAnalyzer } from '@portcullis/sql'
+import { followAgent } from './agent/client.ts'
+import { createSessions } from './door.ts'
+import { createGate } from './gate.ts'
+import { createIds } from './ids.ts'
+import type { ToSupervisor, ToWorker } from './ipc.ts'
+import { startListener } from './listener.ts'
+import { proxyPaths } from './paths.ts'
+import { createCancelKeys } from './protocols/postgres/cancel-keys.ts'
+import { createPostgres } from './protocols/postgres/index.ts'
+import { createReadText } from './protocols/postgres/read-text.ts'
+import { tlsContext } from './protocols/postgres/startup.ts'
+import { trustedPeer } from './proxy-protocol.ts'
+import { createTargetBook } from './targets.ts'
+import { createVerdictTable } from './verdicts.ts'
+import { version } from './version.ts'
+
+const tickMs = 250
+const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
+
+interface WorkerOptions {
+  readonly config: Config
+  readonly slot: number
+  /** Chosen by the supervisor where the configuration says port 0. */
+  readonly port: number
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly send: (message: ToSupervisor) => void
+}
+
+async function startWorker(options: WorkerOptions): Promise<Started<{ answer(message: ToWorker): void }>> {
+  const { config, slot, log, metrics, send } = options
+  const { proxy } = config
+  const clock = systemClock
+  const ids = createIds(clock)
+  const paths = proxyPaths(config)
+  const stops: (() => Promise<void>)[] = []
+  const started = <T>(part: Started<T>): T => {
+    stops.push(part.stop)
+    return part.value
+  }
+
+  const counters = {
+    logins: metrics.counter('portcullis_logins_total', 'Logins by their result', ['result']),
+    guesses: metrics.counter('portcullis_cancel_guesses_total', 'CancelRequests with a wrong secret'),
+    sessions: metrics.gauge('portcullis_sessions', 'Open sessions'),
+  }
+  const recorder = started(
+    createRecorder({
+      dir: paths.records,
+      durability: proxy.recorder.durability,
+      bytesMax: proxy.recorder.bytesMax,
+      onUnavailable: proxy.recorder.onUnavailable,
+      proxy: { name: proxy.name, version },
+      clock,
+    }),
+  )
+  const budgets = started(
+    createBudgets({
+      dir: paths.budgets,
+      share: proxy.shareOfCaps,
+      clock,
+      onFailure: (error) =>
+        log.error({ err: error }, 'the ledger of caps cannot be used: nothing is granted'),
+    }),
+  )
+  const targets = createTargetBook(config)
+  const verifier = createTokenVerifier({
+    issuers: config.identity.issuers.map(({ ca, jwksUri, ...issuer }) => ({
+      ...issuer,
+      ...(jwksUri && { jwksUri }),
+      ...(ca && { ca: readFileSync(ca, 'utf8') }),
+    })),
+    clock,
+    log,
+  })
+  void verifier.warmUp()
+  const origins = await createOriginResolver({
+    ...(config.geo.country && { countryDb: config.geo.country }),
+    ...(config.geo.asn && { asnDb: config.geo.asn }),
+    ...(config.geo.city && { cityDb: config.geo.city }),
+  })
+  const analyzer = await createSqlAnalyzer(analysisCache)
+  stops.push(() => analyzer.close())
+
+  const verdicts = createVerdictTable(clock)
+  const control = { freshAtUs: 0 }
+  started(
+    followAgent({
+      socketPath: paths.agentSocket,
+      onState: (state) => verdicts.replace(state.verdicts),
+      onFresh: (atUs) => {
+        control.freshAtUs = atUs
+      },
+    }),
+  )
+  const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
+
+  const settings = {
+    policyVersion: targets.version,
+    mode: proxy.mode,
+    throttleDelayMsMax: proxy.throttleDelayMsMax,
+    sessionMsMax: proxy.sessionSecMax * 1000,
+  }
+  const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
+  const sessions = createSessions({
+    verify: (token) => verifier.verify(token),
+    targets,
+    gate,
+    recorder,
+    budgets,
+    verdicts,
+    clock,
+    ids,
+    policyVersion: targets.version,
+    mode: proxy.mode,
+    controlFresh,
+    log,
+    onLogin: (result) => counters.logins.inc({ result }),
+  })
+
+  const asked = new Map<number, (right: boolean) => void>()
+  const cancelKeys = createCancelKeys({
+    slot,
+    clock,
+    onGuess: (address) => {
+      counters.guesses.inc()
+      log.warn({ address }, 'CancelRequest with a wrong secret')
+    },
+    handOn: (owner, processId, secret) => {
+      const id = asked.size === 0 ? 1 : Math.max(...asked.keys()) + 1
+      const answer = new Promise<boolean>((resolve) => asked.set(id, resolve))
+      send({ kind: 'cancel', id, slot: owner, processId, secret })
+      return answer.finally(() => asked.delete(id))
+    },
+  })
+  const postgres = createPostgres({
+    tls: proxy.tls && tlsContext(readFileSync(proxy.tls.cert, 'utf8'), resolveSecret(proxy.tls.key)),
+    tokenBytesMax: Math.max(...config.identity.issuers.map((issuer) => issuer.maxTokenBytes)),
+    statementBytesMax: proxy.statementBytesMax,
+    loginMsMax: proxy.loginSecMax * 1000,
+    cancelKeys,
+    readText: () => createReadText(analyzer),
+    clock,
+    log,
+  })
+  const listener = started(
+    await startListener({
+      host: hostOf(proxy.listen.postgres),
+      port: options.port,
+      viaProxy: trustedPeer(proxy.proxyProtocolFrom),
+      originOf: (address) => origins.resolve(address),
+      serve: (connection) => postgres.serve(connection, sessions.door),
+      headerMsMax: proxy.loginSecMax * 1000,
+      log,
+    }),
+  )
+  const ticking = setInterval(() => {
+    for (const session of sessions.live) session.tick()
+    counters.sessions.set(sessions.live.size)
+    send({
+      kind: 'health',
+      reasons: [
+        ...(recorder.available ? [] : ['recorder: commands cannot be recorded']),
+        ...(controlFresh() ? [] : ['control: the folded state is stale']),
+      ],
+    })
+  }, tickMs)
+  send({ kind: 'listening', host: listener.host, port: listener.port })
+
+  return {
+    value: {
+      answer(message) {
+        if (message.kind === 'cancelled') asked.get(message.id)?.(message.right)
+        else if (message.kind === 'cancel')
+          send({
+            kind: 'cancelled',
+            id: message.id,
+            right: cancelKeys.handedOn(message.processId, message.secret),
+          })
+        else
+          void metrics.registry
+            .getMetricsAsJSON()
+            .then((json) => send({ kind: 'metrics', id: message.id, metrics: json }))
+      },
+    },
+    async stop() {
+      await listener.close()
+      sessions.drain()
+      await whenNone(sessions.live, proxy.drainSecMax * 1000)
+      for (const session of [...sessions.live]) session.kill(gate.refuse('draining'))
+      await whenNone(sessions.live, 3000)
+      clearInterval(ticking)
+      for (const stop of stops.reverse()) await stop()
+    },
+  }
+}
+
+async function whenNone(live: ReadonlySet<unknown>, msMax: number): Promise<void> {
+  const until = systemClock.monotonicMs() + msMax
+  while (live.size > 0 && systemClock.monotonicMs() < until)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { config: { type: 'string' }, slot: { type: 'string' }, port: { type: 'string' } },
+  })
+  if (values.config === undefined || !process.send)
+    throw new Error('a worker is started by the proxy: node services/proxy/src/main.ts --config FILE')
+  const config = loadConfig(values.config)
+  const log = createLog({ service: 'proxy-worker', level: config.log.level }).child({
+    slot: Number(values.slot),
+  })
+  const metrics = createMetrics('proxy')
+  const send = (message: ToSupervisor) => {
+    if (process.connected) process.send?.(message)
+  }
+  const fatal = (error: unknown) => {
+    log.fatal({ err: error }, 'worker failed')
+    process.exit(1)
+  }
+  process.on('uncaughtException', fatal)
+  process.on('unhandledRejection', fatal)
+  const worker = await startWorker({
+    config,
+    slot: Number(values.slot),
+    port: Number(values.port),
+    log,
+    metrics,
+    send,
+  })
+  process.on('message', (message: ToWorker) => worker.value.answer(message))
+  let stopping = false
+  const stop = async () => {
+    if (stopping) return
+    stopping = true
+    await worker.stop()
+    process.exit(0)
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', () => undefined)
+  process.on('disconnect', stop)
+}
+
+await main()
