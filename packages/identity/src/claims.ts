@@ -14,7 +14,7 @@ import type { TrustedIssuer } from './issuer-config.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
-/** `tokenHash` stands in for a missing `jti`. Throws IdentityError claim_missing, claim_invalid or delegation. */
+/** `tokenHash` (of what is signed) stands in for a missing `jti`. Throws IdentityError claim_missing, claim_invalid or delegation. */
 export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenHash: () => string): Identity {
   const subject = name(claimAt(claims, issuer.subjectClaim), issuer.subjectClaim, 'claim_missing')
   const groups = groupsOf(claimAt(claims, issuer.groupsClaim), issuer.groupsClaim)

@@ -53,11 +53,11 @@ export function createIssuerKeys(
   deps: { clock: Clock; log: IdentityLog; fetchJson?: FetchJson },
 ): IssuerKeys {
   const { clock, log } = deps
-  const load = () => loadKeys(issuer, deps.fetchJson ?? fetchJson, log)
+  const load = () => loadKeys(issuer, deps.fetchJson ?? fetchJson, clock)
   let keys: KeySet | undefined
   let published = ''
   let fetchedMs = Number.NEGATIVE_INFINITY
-  let attemptedMs = Number.NEGATIVE_INFINITY
+  let failedMs = Number.NEGATIVE_INFINITY
   let askedForUnknownMs = Number.NEGATIVE_INFINITY
   let failures = 0
   let lastFailure: Error | undefined
@@ -65,20 +65,19 @@ export function createIssuerKeys(
 
   const ageSec = () => (clock.monotonicMs() - fetchedMs) / 1000
   const inBackoff = () =>
-    failures > 0 && clock.monotonicMs() - attemptedMs < Math.min(backoffMsMax, 500 * 2 ** failures)
+    failures > 0 && clock.monotonicMs() - failedMs < Math.min(backoffMsMax, 500 * 2 ** failures)
   const usable = () => (ageSec() < issuer.jwksCacheSec + issuer.jwksStaleSec ? keys : undefined)
 
   /** Never rejects: the outcome stands in `keys`, `failures` and `lastFailure`. One at a time. */
   function refresh(): Promise<void> {
     if (flight) return flight
-    attemptedMs = clock.monotonicMs()
     flight = load()
-      .then((set) => {
+      .then(({ set, ignored }) => {
         const text = JSON.stringify(set)
         if (text !== published) {
           keys = { find: createLocalJWKSet(set), keyIds: set.keys.map((key) => key.kid ?? '(no kid)') }
           published = text
-          log.info({ issuer: issuer.issuer, keyIds: keys.keyIds }, 'issuer keys loaded')
+          log.info({ issuer: issuer.issuer, keyIds: keys.keyIds, ignored }, 'issuer keys loaded')
         }
         fetchedMs = clock.monotonicMs()
         failures = 0
@@ -86,6 +85,7 @@ export function createIssuerKeys(
       })
       .catch((cause: unknown) => {
         failures += 1
+        failedMs = clock.monotonicMs()
         lastFailure = cause instanceof Error ? cause : new Error(String(cause))
         log.warn(
           {
@@ -138,24 +138,32 @@ export function createIssuerKeys(
   }
 }
 
-async function loadKeys(issuer: TrustedIssuer, get: FetchJson, log: IdentityLog): Promise<JSONWebKeySet> {
-  const options = {
-    timeoutMs: fetchTimeoutMs,
-    bytesMax: documentBytesMax,
-    ...(issuer.ca === undefined ? {} : { ca: issuer.ca }),
-  }
-  const jwksUri = issuer.jwksUri ?? (await discover(issuer, (url) => get(url, options)))
-  const document = await get(jwksUri, options)
+/** `ignored` says which published keys may not verify tokens, and why. One time limit over both documents. */
+async function loadKeys(
+  issuer: TrustedIssuer,
+  fetchOne: FetchJson,
+  clock: Clock,
+): Promise<{ set: JSONWebKeySet; ignored: string[] }> {
+  const startedMs = clock.monotonicMs()
+  const get = (url: string) =>
+    fetchOne(url, {
+      timeoutMs: Math.max(1, fetchTimeoutMs - Math.round(clock.monotonicMs() - startedMs)),
+      bytesMax: documentBytesMax,
+      ...(issuer.ca === undefined ? {} : { ca: issuer.ca }),
+    })
+  const jwksUri = issuer.jwksUri ?? (await discover(issuer, get))
+  const document = await get(jwksUri)
   if (!isRecord(document) || !Array.isArray(document.keys))
     throw new Error(`${jwksUri} answered with what is not a JSON Web Key Set`)
   if (document.keys.length > keysMax) throw new Error(`${jwksUri} answered with more than ${keysMax} keys`)
   const keys: JWK[] = []
+  const ignored: string[] = []
   for (const key of document.keys) {
     const why = unfit(key)
     if (why === undefined) keys.push(publicMembers(key))
-    else log.warn({ issuer: issuer.issuer, why }, 'issuer publishes a key that is not used')
+    else ignored.push(`${isRecord(key) && typeof key.kid === 'string' ? key.kid : '(no kid)'}: ${why}`)
   }
-  return { keys }
+  return { set: { keys }, ignored }
 }
 
 async function discover(issuer: TrustedIssuer, get: (url: string) => Promise<unknown>): Promise<string> {

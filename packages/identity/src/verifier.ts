@@ -24,7 +24,11 @@ export interface Proof {
   readonly identity: Identity
   /** The token's `exp`, microseconds since 1970 UTC. Clocks may differ by the leeway: it can lie in the past. */
   readonly expiresAtUs: number
-  /** `jti`, or the SHA-256 of the token (64 hex digits) where it has none. The same as `identity.instance`. */
+  /**
+   * `jti`, or where it has none the SHA-256 of what is signed (64 hex digits). Not of the signature: anyone can spell
+   * that in another way (ECDSA's other `s`, base64url's unused bits), and would so slip from a verdict on the instance.
+   * The same as `identity.instance`.
+   */
   readonly tokenId: string
 }
 
@@ -82,7 +86,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       const { trusted, keys } = judgeUnproven(token, issuers)
       const { claims, set } = await prove(token, trusted, keys, clock)
       requirePinned(claims, trusted)
-      const identity = identityOf(claims, trusted, () => tokenHash)
+      const identity = identityOf(claims, trusted, () => sha256(token.slice(0, token.lastIndexOf('.'))))
       const proof: Proof = { identity, expiresAtUs: expiryUs(claims), tokenId: identity.instance }
       cache.set(tokenHash, { proof, keys: { of: keys, set } })
       return proof
@@ -133,6 +137,8 @@ function judgeUnproven(token: string, issuers: ReadonlyMap<string, KnownIssuer>)
       `${known.trusted.issuer} may not sign with ${quoteUnproven(header.alg)}`,
     )
   if (!signaturePart) throw new IdentityError('malformed', 'the token has no signature')
+  if (!base64url.test(signaturePart))
+    throw new IdentityError('malformed', "the token's signature is not base64url")
   return known
 }
 
@@ -241,9 +247,10 @@ function expiryUs({ exp }: Claims): number {
   return us
 }
 
+const base64url = /^[A-Za-z0-9_-]+$/
+
 function jsonPart(part: string, what: string): Record<string, unknown> {
-  if (!/^[A-Za-z0-9_-]+$/.test(part))
-    throw new IdentityError('malformed', `the token's ${what} is not base64url`)
+  if (!base64url.test(part)) throw new IdentityError('malformed', `the token's ${what} is not base64url`)
   let value: unknown
   try {
     value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
