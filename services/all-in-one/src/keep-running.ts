@@ -19,6 +19,8 @@ export type Part<T extends Running> = {
 
 export type KeepOptions = {
   readonly log: SupervisorLog
+  /** Gives up the first start. */
+  readonly signal?: AbortSignal
   readonly backoffMsMax?: number
   readonly steadyMs?: number
 }
@@ -26,10 +28,10 @@ export type KeepOptions = {
 /** Resolves once the part is up. `value()` is the part as it runs now. */
 export async function keepRunning<T extends Running>(
   part: Part<T>,
-  { log, backoffMsMax = 30_000, steadyMs = 60_000 }: KeepOptions,
+  { log, signal, backoffMsMax = 30_000, steadyMs = 60_000 }: KeepOptions,
 ): Promise<Started<() => T>> {
   const stopping = new AbortController()
-  let current = await part.start(stopping.signal)
+  let current = await part.start(signal ? AbortSignal.any([signal, stopping.signal]) : stopping.signal)
   const startAgain = async (failuresSoFar: number): Promise<number> => {
     for (let failures = failuresSoFar; ; failures += 1) {
       const waitMs = Math.min(250 * 2 ** failures, backoffMsMax)

@@ -55,47 +55,53 @@ async function runDemo(options: {
   data: string
   postgresPort: number
   apiPort: number
-  stopAsked: Promise<void>
+  stopAsked: AbortSignal
 }): Promise<number> {
   const folder = resolve(options.data)
   const log = lazyFileLog(folder)
   console.log(`portcullis: starting the demo, data in ${folder}`)
   const progress = (what: string) => console.log(`  up: ${what}`)
   const { postgresPort, apiPort, stopAsked } = options
-  const starting = startDemo({ folder, postgresPort, apiPort, log, progress })
+  const starting = startDemo({ folder, postgresPort, apiPort, log, progress, signal: stopAsked })
   const demo = await stopWhenAsked(starting, stopAsked)
   if (!demo) return 0
   const token = await demo.value.mint('agent:demo', { groups: ['agents'], ttlSec: 12 * 3600 })
   console.log(welcome(demo.value, token, { hasPsql: hasPsql(), folder }).text)
-  await stopAsked
+  await aborted(stopAsked)
   return await stopCleanly(demo, log)
 }
 
-async function runConfigured(configFile: string, stopAsked: Promise<void>): Promise<number> {
+async function runConfigured(configFile: string, stopAsked: AbortSignal): Promise<number> {
   const log = logToStdout()
   const running = await stopWhenAsked(
-    startConfigured(configFile, { log, progress: () => undefined }),
+    startConfigured(configFile, { log, progress: () => undefined, signal: stopAsked }),
     stopAsked,
   )
   if (!running) return 0
   log.info({ configFile: resolve(configFile) }, 'ready')
-  await stopAsked
+  await aborted(stopAsked)
   return await stopCleanly(running, log)
 }
 
-/** Ctrl-C while things start: they are let come up and are then stopped, so that nothing is left half-made. */
+/** Ctrl-C while things start: the start is given up, which stops what had started. undefined then. */
 async function stopWhenAsked<T>(
   starting: Promise<Started<T>>,
-  stopAsked: Promise<void>,
+  stopAsked: AbortSignal,
 ): Promise<Started<T> | undefined> {
-  let asked = false
-  void stopAsked.then(() => {
-    asked = true
+  try {
+    return await starting
+  } catch (error) {
+    if (!stopAsked.aborted) throw error
+    console.error('portcullis: stopped before everything was up')
+    return undefined
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-  const started = await starting
-  if (!asked) return started
-  await started.stop()
-  return undefined
 }
 
 async function stopCleanly(running: Started<unknown>, log: SupervisorLog): Promise<number> {
@@ -108,19 +114,19 @@ async function stopCleanly(running: Started<unknown>, log: SupervisorLog): Promi
   return 0
 }
 
-/** Resolves at the first request to stop. A second one ends the process, and with it every child. */
-function whenAskedToStop(): Promise<void> {
-  return new Promise((resolve) => {
-    let firstMs: number | undefined
-    const ask = () => {
-      const nowMs = performance.now()
-      if (firstMs !== undefined && nowMs - firstMs > samePressMs) process.exit(130)
-      firstMs ??= nowMs
-      resolve()
-    }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask)
-    if (process.connected) process.once('disconnect', ask)
-  })
+/** Aborted at the first request to stop. A second one ends the process, and with it every child. */
+function whenAskedToStop(): AbortSignal {
+  const asked = new AbortController()
+  let firstMs: number | undefined
+  const ask = () => {
+    const nowMs = performance.now()
+    if (firstMs !== undefined && nowMs - firstMs > samePressMs) process.exit(130)
+    firstMs ??= nowMs
+    asked.abort()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask)
+  if (process.connected) process.once('disconnect', ask)
+  return asked.signal
 }
 
 function readArgs() {

@@ -14,6 +14,8 @@ export type Context = {
   progress(what: string): void
   /** Parts of a supervisor that was killed may still be ending: try again for so long. */
   readonly retryMs: number
+  /** Gives up whatever is starting. */
+  readonly signal: AbortSignal
 }
 
 /** Parts in the order in which they were started. `stop` ends them in the order that loses nothing. */
@@ -71,10 +73,10 @@ export async function startServices(
 /** Starts and keeps one part, and says so. */
 export async function startPart<T extends Running>(
   part: Part<T>,
-  { log, progress, retryMs }: Context,
+  { log, progress, retryMs, signal }: Context,
 ): Promise<Started<() => T>> {
   const startMs = performance.now()
-  const started = await retry(() => keepRunning(part, { log }), retryMs)
+  const started = await retry(() => keepRunning(part, { log, signal }), retryMs, signal)
   const tookMs = Math.round(performance.now() - startMs)
   log.info({ part: part.name, pid: started.value().pid, tookMs }, `${part.name} is up`)
   progress(`${part.name} (${tookMs} ms)`)
@@ -82,13 +84,14 @@ export async function startPart<T extends Running>(
 }
 
 /** What still holds a port or a folder may be about to let it go. */
-export async function retry<T>(start: () => Promise<T>, retryMs: number): Promise<T> {
+export async function retry<T>(start: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
   const deadline = performance.now() + retryMs
   for (;;) {
+    signal.throwIfAborted()
     try {
       return await start()
     } catch (error) {
-      if (performance.now() >= deadline) throw error
+      if (signal.aborted || performance.now() >= deadline) throw error
       await delay(500)
     }
   }

@@ -23,6 +23,8 @@ export type DemoOptions = {
   readonly apiPort: number
   readonly log: SupervisorLog
   progress(what: string): void
+  /** Gives up the start: what had started is stopped, and it rejects. */
+  readonly signal: AbortSignal
 }
 
 export type Demo = {
@@ -43,12 +45,12 @@ const afterCrashMs = 30_000
 
 /** Rejects with an Error whose message says what to do; by then everything that had started is stopped. */
 export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
-  const { folder, log, progress } = options
+  const { folder, log, progress, signal } = options
   const held = holdFolder(folder)
   const stops: (() => Promise<void>)[] = [async () => held.release()]
   const stop = stopper(stops)
   try {
-    const context: Context = { log, progress, retryMs: held.afterCrash ? afterCrashMs : 0 }
+    const context: Context = { log, progress, signal, retryMs: held.afterCrash ? afterCrashMs : 0 }
     const [anyDoor, anyApi, ...healthPorts] = await freePorts(6)
     const door = `127.0.0.1:${options.postgresPort || anyDoor}`
     const api = `127.0.0.1:${options.apiPort || anyApi}`
@@ -63,7 +65,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       ],
       context.retryMs,
     )
-    const idp = await retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs)
+    const idp = await retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs, signal)
     stops.push(() => idp.stop())
     progress('demo identity provider')
 
@@ -73,8 +75,8 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     const postgres = await startPart(
       {
         name: 'demo-postgres',
-        start: async (signal) => {
-          const started = await startDemoPostgres({ ...order, port }, log, signal)
+        start: async (abort) => {
+          const started = await startDemoPostgres({ ...order, port }, log, abort)
           port = started.value.port
           return started
         },
@@ -131,7 +133,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
 /** Runs the services of a real configuration on this machine. Throws what `loadConfig` throws. */
 export async function startConfigured(
   configFile: string,
-  options: Pick<DemoOptions, 'log' | 'progress'>,
+  options: Pick<DemoOptions, 'log' | 'progress' | 'signal'>,
 ): Promise<Started<{ config: Config }>> {
   const config = loadConfig(configFile)
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })

@@ -40,7 +40,7 @@ ${curl}
 3. Watch what happens as it happens:
 ${watch}
 
-API            ${demo.apiUrl}/v1   (described at ${demo.apiUrl}/openapi.json)
+API            ${demo.apiUrl}/v1   (described at ${demo.apiUrl}/v1/openapi.json)
 Postgres door  ${demo.postgresDoor}   user = target, password = token
 Configuration  ${demo.configFile}
 Data and logs  ${facts.folder}
