@@ -15,6 +15,8 @@ export type SupervisorLog = {
   close(): void
 }
 
+const repeatMs = 10_000
+
 type Level = 'debug' | 'info' | 'warn' | 'error'
 
 export function logToStdout(): SupervisorLog {
@@ -60,10 +62,19 @@ function build(sink: {
   show: (text: string) => void
   close: () => void
 }): SupervisorLog {
+  const lately = new Map<string, number>()
+  /** A part that fails again and again says the same each time: a person reads it once a while, the file has it all. */
+  const show = (text: string) => {
+    const nowMs = performance.now()
+    if (nowMs - (lately.get(text) ?? Number.NEGATIVE_INFINITY) < repeatMs) return
+    if (lately.size > 100) lately.clear()
+    lately.set(text, nowMs)
+    sink.show(text)
+  }
   const own = (level: Level) => (fields: object, message: string) => {
     const time = new Date().toISOString()
     sink.write('all-in-one', JSON.stringify({ level, time, service: 'all-in-one', ...fields, msg: message }))
-    if (level === 'warn' || level === 'error') sink.show(`portcullis: ${message}`)
+    if (level === 'warn' || level === 'error') show(`portcullis: ${message}`)
   }
   return {
     debug: own('debug'),
@@ -73,19 +84,19 @@ function build(sink: {
     line: (service, text) => {
       sink.write(service, text)
       const trouble = troubleIn(text)
-      if (trouble) sink.show(`${service}: ${trouble}`)
+      if (trouble) show(`${service}: ${trouble}`)
     },
     close: sink.close,
   }
 }
 
-/** What a person should see of a service's line: warnings and errors, and anything that is no log line at all. */
+/** What a person should see of a service's line: warnings, errors, and what is no log line, without its stack trace. */
 function troubleIn(text: string): string | undefined {
   let line: { level?: unknown; msg?: unknown; err?: { message?: unknown } }
   try {
     line = JSON.parse(text)
   } catch {
-    return text.trim() === '' ? undefined : text
+    return /^[\s}]|^Node\.js v|^$/.test(text) ? undefined : text
   }
   if (!['warn', 'error', 'fatal'].includes(String(line.level))) return undefined
   const cause = line.err?.message === undefined ? '' : `: ${String(line.err.message)}`
