@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
+import type { Started } from '@portcullis/kernel'
+import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
+import { type Bed, startBed } from '../../testing/bed.ts'
+
+const run = promisify(execFile)
+let postgres: Started<Postgres>
+let bed: Started<Bed>
+
+before(async () => {
+  postgres = await startPostgres()
+  bed = await startBed({ postgres: postgres.value })
+})
+after(async () => {
+  await bed.stop()
+  await postgres.stop()
+})
+
+test('psql works, and each statement is recorded once with what came of it', async () => {
+  const psql = findPsql()
+  const script = [
+    'select 1 as one',
+    'create table t(a int, b text)',
+    "insert into t values (1,'x'),(2,'y')",
+    'select * from t order by a',
+    'select 1/0',
+    '\\d t',
+  ]
+  const { stdout, stderr } = await run(psql ?? 'psql', [
+    bed.value.url(),
+    '-X',
+    ...script.flatMap((line) => ['-c', line]),
+  ]).catch((error) => error)
+  const direct = await run(psql ?? 'psql', [
+    postgres.value.url,
+    '-X',
+    ...script.filter((line) => !/^(create|insert)/.test(line)).flatMap((line) => ['-c', line]),
+  ]).catch((error) => error)
+  assert.match(stdout, /one/)
+  assert.match(stderr, /division by zero/)
+  assert.equal(stdout.replace(/CREATE TABLE\nINSERT 0 2\n/, ''), direct.stdout)
+  const [insert] = bed.value.of(/^insert/)
+  assert.equal(insert?.result?.outcome, 'ok')
+  assert.equal(insert?.result?.rowsAffected, 2)
+  const [select] = bed.value.of(/^select \* from t/)
+  assert.equal(select?.result?.rowsOut, 2)
+  const [failed] = bed.value.of(/1\/0/)
+  assert.equal(failed?.result?.outcome, 'error')
+  assert.equal(failed?.result?.errorCode, '22012')
+})
+
+test('node-postgres: parameters, named statements, errors, and a session that goes on', async () => {
+  const client = await bed.value.connect()
+  const { rows } = await client.query('select $1::int + 1 as n', [41])
+  assert.deepEqual(rows, [{ n: 42 }])
+  for (let n = 0; n < 3; n++) {
+    const named = await client.query({ name: 'twice', text: 'select $1::int * 2 as n', values: [n] })
+    assert.deepEqual(named.rows, [{ n: n * 2 }])
+  }
+  await assert.rejects(client.query('select $1::int / 0', [1]), /division by zero/)
+  assert.deepEqual((await client.query('select 7 as n')).rows, [{ n: 7 }])
+  await client.end()
+  assert.equal(bed.value.of(/\* 2 as n/).length, 3)
+  assert.deepEqual(
+    bed.value.of(/\* 2 as n/).map((command) => command.result?.outcome),
+    ['ok', 'ok', 'ok'],
+  )
+})
+
+test('a block refuses the next command of an open session with a native error', async () => {
+  const client = await bed.value.connect('bob')
+  await client.query('select 1')
+  bed.value.judge([{ subject: { kind: 'identity', issuer: 'https://idp.test', id: 'bob', instance: '' } }])
+  await assert.rejects(
+    client.query('select 2 as blocked'),
+    (error: Error & { code?: string; detail?: string; hint?: string }) => {
+      assert.equal(error.code, '42501')
+      assert.match(error.message, /portcullis: blocked: a test says so/)
+      assert.match(error.detail ?? '', /reason=verdict_block decision=\w+ verdict=v0/)
+      return true
+    },
+  )
+  bed.value.judge([])
+  assert.deepEqual((await client.query('select 3 as n')).rows, [{ n: 3 }])
+  await client.end()
+  assert.equal(bed.value.of(/as blocked/)[0]?.result?.outcome, 'refused')
+})

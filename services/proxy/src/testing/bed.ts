@@ -1,0 +1,237 @@
+/**
+ * A worker's parts in one process around a real PostgreSQL: for tests of the door and the gate. Everything is real but
+ * the proof of tokens (the token is the subject's name) and the agent (tests set verdicts themselves).
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Caps, CommandResult, Decision, Intent, Recorder, Started, Verdict } from '@portcullis/kernel'
+import { systemClock } from '@portcullis/kernel'
+import { createBudgets } from '@portcullis/platform/budgets'
+import { createRecorder } from '@portcullis/platform/recorder'
+import { createSqlAnalyzer } from '@portcullis/sql'
+import type { Postgres } from '@portcullis/testkit/postgres'
+import pg from 'pg'
+import { createSessions, type Sessions } from '../door.ts'
+import { createGate } from '../gate.ts'
+import { createIds } from '../ids.ts'
+import { startListener } from '../listener.ts'
+import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
+import { createPostgres } from '../protocols/postgres/index.ts'
+import { createReadText } from '../protocols/postgres/read-text.ts'
+import { createVerdictTable, type VerdictTable } from '../verdicts.ts'
+
+/** One command as it was recorded. */
+export interface Recorded {
+  readonly sessionId: string
+  readonly text: string
+  readonly intent: Intent
+  decision: Decision
+  result: CommandResult | undefined
+}
+
+export interface Bed {
+  readonly port: number
+  readonly commands: Recorded[]
+  readonly sessions: Sessions
+  readonly verdicts: VerdictTable
+  /** What the gate logged. */
+  readonly logged: object[]
+  /** Through the gate as this subject. */
+  connect(subject?: string, config?: pg.ClientConfig): Promise<pg.Client>
+  /** postgres://shop:SUBJECT@127.0.0.1:PORT/ */
+  url(subject?: string): string
+  /** Makes verdicts stand, in place of those before. */
+  judge(verdicts: readonly Partial<Verdict>[]): void
+  /** The commands of texts that match, finished or not. */
+  of(text: RegExp): Recorded[]
+}
+
+export interface BedOptions {
+  readonly postgres: Postgres
+  readonly caps?: Partial<Caps>
+  readonly mode?: 'enforce' | 'observe'
+  readonly durability?: 'process' | 'disk'
+  readonly user?: string
+  readonly password?: string
+  readonly throttleDelayMsMax?: number
+  readonly statementBytesMax?: number
+  readonly controlFresh?: () => boolean
+}
+
+export async function startBed(options: BedOptions): Promise<Started<Bed>> {
+  const { postgres } = options
+  const clock = systemClock
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-bed-'))
+  const ids = createIds(clock)
+  const commands: Recorded[] = []
+  const logged: object[] = []
+  const log = { warn: (fields: object) => void logged.push(fields), debug: () => undefined }
+  const real = createRecorder({
+    dir: join(dir, 'records'),
+    durability: options.durability ?? 'process',
+    bytesMax: 1 << 30,
+    onUnavailable: 'deny',
+    proxy: { name: 'bed', version: '0' },
+    clock,
+  })
+  const recorder = watched(real.value, commands)
+  const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
+  const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
+  const verdicts = createVerdictTable(clock)
+  const controlFresh = options.controlFresh ?? (() => true)
+  const mode = options.mode ?? 'enforce'
+  const settings = {
+    policyVersion: 'test',
+    mode,
+    throttleDelayMsMax: options.throttleDelayMsMax ?? 2000,
+    sessionMsMax: 3_600_000,
+  }
+  const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
+  const sessions = createSessions({
+    verify: async (subject) => {
+      if (subject === 'bad') throw new Error('the token is bad')
+      return {
+        identity: {
+          issuer: 'https://idp.test',
+          subject,
+          groups: ['agents'],
+          delegation: [],
+          instance: `${subject}-1`,
+        },
+        expiresAtUs: clock.nowUs() + 3_600_000_000,
+      }
+    },
+    targets: {
+      version: 'test',
+      authorise: (_identity, request) =>
+        request.target === 'shop'
+          ? {
+              allowed: true,
+              caps: { windowMs: 60_000, ...options.caps },
+              access: {
+                name: 'shop',
+                host: postgres.host,
+                port: postgres.port,
+                database: request.database || postgres.database,
+                tls: { mode: 'disable' },
+                credentials: {
+                  user: options.user ?? postgres.user,
+                  password: options.password ?? postgres.password,
+                },
+                connectTimeoutMs: 5000,
+              },
+            }
+          : { allowed: false, why: 'no such target' },
+    },
+    gate,
+    recorder,
+    budgets: budgets.value,
+    verdicts,
+    clock,
+    ids,
+    policyVersion: 'test',
+    mode,
+    controlFresh,
+    log,
+    onLogin: () => undefined,
+  })
+  const door = createPostgres({
+    tls: undefined,
+    tokenBytesMax: 10_000,
+    statementBytesMax: options.statementBytesMax ?? 1 << 24,
+    loginMsMax: 5000,
+    cancelKeys: createCancelKeys({ slot: 0, clock, handOn: async () => false, onGuess: () => undefined }),
+    readText: () => createReadText(analyzer),
+    clock,
+    log,
+  })
+  const listener = await startListener({
+    host: '127.0.0.1',
+    port: 0,
+    viaProxy: () => false,
+    originOf: (address) => ({ address, country: '', region: '', asn: 0, asOrg: '' }),
+    serve: (connection) => door.serve(connection, sessions.door),
+    headerMsMax: 1000,
+    log,
+  })
+  const { port } = listener.value
+  return {
+    value: {
+      port,
+      commands,
+      sessions,
+      verdicts,
+      logged,
+      url: (subject = 'ann') => `postgres://shop:${subject}@127.0.0.1:${port}/`,
+      async connect(subject = 'ann', config = {}) {
+        const client = new pg.Client({ host: '127.0.0.1', port, user: 'shop', password: subject, ...config })
+        client.on('error', () => undefined)
+        await client.connect()
+        return client
+      },
+      judge: (given) =>
+        verdicts.replace(given.map((one, index) => ({ ...block('ann'), verdictId: `v${index}`, ...one }))),
+      of: (text) => commands.filter((command) => text.test(command.text)),
+    },
+    async stop() {
+      await listener.stop()
+      for (const session of [...sessions.live]) session.kill(gate.refuse('draining'))
+      while (sessions.live.size > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      await analyzer.close()
+      await budgets.stop()
+      await real.stop()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A block on a subject for a minute. */
+export function block(subject: string): Verdict {
+  return {
+    verdictId: 'v',
+    action: 'block',
+    subject: { kind: 'identity', issuer: 'https://idp.test', id: subject, instance: '' },
+    target: '',
+    issuedAt: systemClock.nowUs(),
+    until: systemClock.nowUs() + 60_000_000,
+    ratePerMinute: 0,
+    cancelRunning: false,
+    reason: 'test',
+    explanation: 'a test says so',
+  }
+}
+
+/** The real recorder, with a copy of what it was given. */
+function watched(recorder: Recorder, commands: Recorded[]): Recorder {
+  const open = new Map<string, Recorded>()
+  return {
+    id: recorder.id,
+    get available() {
+      return recorder.available
+    },
+    session: (...args) => recorder.session(...args),
+    progress: (...args) => recorder.progress(...args),
+    sessionClosed: (...args) => recorder.sessionClosed(...args),
+    commit: () => recorder.commit(),
+    intent(intent) {
+      recorder.intent(intent)
+      const one: Recorded = {
+        sessionId: intent.sessionId,
+        text: intent.analysis.text,
+        intent,
+        decision: intent.decision,
+        result: undefined,
+      }
+      open.set(`${intent.sessionId}.${intent.number}`, one)
+      commands.push(one)
+    },
+    outcome(sessionId, number, at, result, decision) {
+      recorder.outcome(sessionId, number, at, result, decision)
+      const one = open.get(`${sessionId}.${number}`)
+      if (!one || one.result) throw new Error(`outcome without an open command: ${sessionId}.${number}`)
+      one.result = result
+      one.decision = decision ?? one.decision
+    },
+  }
+}
