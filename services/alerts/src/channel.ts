@@ -33,7 +33,8 @@ export interface ChannelOptions {
 }
 
 export type ChannelEvent =
-  | { readonly kind: 'delivered' | 'suppressed'; readonly alert: Alert }
+  | { readonly kind: 'delivered'; readonly alert: Alert }
+  | { readonly kind: 'suppressed'; readonly alert: Alert }
   | { readonly kind: 'retried'; readonly alert: Alert; readonly why: string; readonly waitMs: number }
   | { readonly kind: 'failed'; readonly alert: Alert; readonly why: string }
 

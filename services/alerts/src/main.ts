@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
-import { type Sink, type Started, systemClock } from '@portcullis/kernel'
+import { type Bus, CodedError, type Sink, type Started, systemClock, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectBus } from '@portcullis/platform/connect'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
@@ -29,6 +30,7 @@ async function start({ config, log, metrics, health }: ServiceContext<Config>): 
   if (stateFile.lost !== undefined)
     log.error({ why: stateFile.lost }, 'the state file is unreadable: verdicts in force are told once more')
   const bus = await connectBus(config.bus.url, busOptions(config, log))
+  await topicsExist(bus.value, log)
   const route = await startRoute({
     bus: bus.value,
     codecs: createCodecs(),
@@ -79,6 +81,20 @@ function sinksOf({ alerts }: Config, post: Post): { sink: Sink; intervalMs: numb
     })
   }
   return sinks
+}
+
+/** Whoever publishes first creates the topics; this service may be up before. */
+async function topicsExist(bus: Bus, log: Log): Promise<void> {
+  for (let told = false; ; told = true) {
+    try {
+      for (const topic of [topics.control, topics.verdicts, topics.findings]) await bus.endOffsets(topic)
+      return
+    } catch (cause) {
+      if (!(cause instanceof CodedError) || cause.code !== 'unknown_topic') throw cause
+      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      await sleep(500)
+    }
+  }
 }
 
 function busOptions({ bus }: Config, logger: Log): BusOptions {

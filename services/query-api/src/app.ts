@@ -3,6 +3,7 @@
  * reads or writes, listens nowhere by itself, and answers every error as a problem (RFC 9457).
  */
 import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
@@ -49,6 +50,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     forceCloseConnections: true,
     genReqId: ({ headers }) => requestIdOf(headers['x-request-id']),
     // A path that cannot be decoded never reaches a route.
+    clientErrorHandler: refuseMalformed,
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, log),
   })
   // Inputs are parsed by zod in each endpoint; the schemas given to Fastify only describe.
@@ -120,11 +122,7 @@ function answerErrors(app: FastifyInstance, log: Log): void {
     throw new ApiError('not_found', 'No such path or method; see /v1/openapi.json.')
   })
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({
-      'x-request-id': request.id,
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    })
+    reply.headers(headersFor(request))
   })
 }
 
@@ -132,9 +130,31 @@ function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   const error = apiErrorOf(thrown)
   if (error.code === 'internal') log.error({ err: error.cause, requestId: request.id }, 'a request failed')
   const problem = problemOf(error, request.id)
+  reply.headers(headersFor(request))
   if (error.retryAfterSec !== undefined) reply.header('retry-after', String(error.retryAfterSec))
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="portcullis"')
-  reply.code(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))
+  reply
+    .code(problem.status)
+    .header('content-type', 'application/problem+json')
+    .send(Buffer.from(JSON.stringify(problem)))
+}
+
+function headersFor({ id }: FastifyRequest): Record<string, string> {
+  return { 'x-request-id': id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+}
+
+/** What is no HTTP reaches no route; the socket gets the answer itself. */
+function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const timedOut = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const refusal = new ApiError(
+    'invalid_request',
+    timedOut ? 'It took too long to arrive.' : 'It is not HTTP.',
+  )
+  const body = JSON.stringify(problemOf(refusal, randomUUID()))
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
 }
 
 function measure(app: FastifyInstance, metrics: Metrics): void {

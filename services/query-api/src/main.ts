@@ -1,12 +1,13 @@
 /** The query API as a process: `node services/query-api/src/main.ts --config FILE [--validate]`. */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
 import { createTokenVerifier } from '@portcullis/identity'
-import { type Received, type Started, systemClock } from '@portcullis/kernel'
-import { type AuditStore, openAuditStore } from '@portcullis/platform/audit'
+import { type Bus, CodedError, type Received, type Started, systemClock, topics } from '@portcullis/kernel'
+import { type AuditStore, takeEngineAddress } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
-import { type BusOptions, connectBus } from '@portcullis/platform/connect'
+import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
 import { createApp } from './app.ts'
@@ -45,6 +46,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const store = openStore(config, log)
   const trail = createTrail({ store, nowUs: clock.nowUs })
   const bus = await connectBus(config.bus.url, busOptions(config, log))
+  await topicsExist(bus.value, log)
   const feed = createFeed()
   const books = createBooks({ codecs, nowUs: clock.nowUs, onUnreadable })
   const control = await startControlLog({
@@ -76,17 +78,29 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   }
 }
 
-/** The embedded engine's address and secret come from the process that started it. */
 function openStore({ audit }: Config, log: Log): AuditStore {
-  const { database } = audit
-  const shared = { database, log, requestTimeoutMs: 15_000 }
-  if (!audit.url.startsWith('embedded:')) {
-    const password = audit.password === undefined ? '' : resolveSecret(audit.password)
-    return openAuditStore(audit.url, { ...shared, username: audit.username, password })
+  return connectAudit(audit.url, {
+    username: audit.username,
+    password: audit.password === undefined ? '' : resolveSecret(audit.password),
+    database: audit.database,
+    log,
+    requestTimeoutMs: 15_000,
+    engine: takeEngineAddress(process.env),
+  })
+}
+
+/** Whoever publishes first creates the topics; this service may be up before. */
+async function topicsExist(bus: Bus, log: Log): Promise<void> {
+  for (let told = false; ; told = true) {
+    try {
+      for (const topic of Object.values(topics)) await bus.endOffsets(topic)
+      return
+    } catch (cause) {
+      if (!(cause instanceof CodedError) || cause.code !== 'unknown_topic') throw cause
+      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      await sleep(500)
+    }
   }
-  const url = resolveSecret('env:PORTCULLIS_ENGINE_URL')
-  const password = resolveSecret('env:PORTCULLIS_ENGINE_PASSWORD')
-  return openAuditStore(url, { ...shared, username: 'default', password })
 }
 
 function issuersOf({ identity }: Config) {

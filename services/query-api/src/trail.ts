@@ -104,7 +104,7 @@ const hourUs = 3_600_000_000
 /** Clocks of proxies may be ahead of ours. */
 const aheadUs = 24 * hourUs
 
-/** From the newest backwards, each eight times as long as the one before; together exactly the range asked for. */
+/** From the newest backwards: a day, a month, the rest. Together exactly the range asked for. */
 export function* windows(
   { fromUs = 0, toUs, after }: Pick<PageRequest, 'fromUs' | 'toUs' | 'after'>,
   nowUs: number,
@@ -112,9 +112,9 @@ export function* windows(
   // Rows of the cursor's own microsecond may still follow, so the window reaches one further.
   let endUs = Math.min(toUs ?? Number.MAX_SAFE_INTEGER, after ? after.us + 1 : Number.MAX_SAFE_INTEGER)
   if (endUs === Number.MAX_SAFE_INTEGER) endUs = nowUs + aheadUs
-  for (let lengthUs = 25 * hourUs; endUs > fromUs; lengthUs *= 8) {
-    // Beyond a year and a half of it, one look at all the rest is cheaper than more small ones.
-    const startUs = lengthUs > 10_000 * hourUs ? fromUs : Math.max(fromUs, endUs - lengthUs)
+  for (const lengthUs of [aheadUs + 25 * hourUs, 750 * hourUs, Number.MAX_SAFE_INTEGER]) {
+    if (endUs <= fromUs) return
+    const startUs = Math.max(fromUs, endUs - lengthUs)
     yield { startUs, endUs }
     endUs = startUs
   }

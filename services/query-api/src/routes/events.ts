@@ -55,7 +55,7 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
           else early.push(event)
         },
       )
-      stream.onClosed(stop)
+      stream.onEnd(stop)
       if (!resumed)
         stream.send('gap', '{"detail":"Some events may be missing here; the audit trail has them."}')
       for (const event of early) stream.send(event.type, event.data(), event.id)
@@ -69,10 +69,13 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
   })
 }
 
+const lastWordMs = 5_000
+
 function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stopping }: EventStreamOptions) {
   reply.hijack()
   const { raw } = reply
   const timers: NodeJS.Timeout[] = []
+  const atEnd: (() => void)[] = []
   let over = false
   raw.writeHead(200, {
     ...Object.fromEntries(Object.entries(reply.getHeaders()).filter(([name]) => name !== 'content-length')),
@@ -85,20 +88,23 @@ function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stoppin
   function frame(event: string, data: string, id?: string): string {
     return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`
   }
+  function finish(): void {
+    over = true
+    stopping.removeEventListener('abort', onStop)
+    for (const timer of timers.splice(0)) clearTimeout(timer)
+    for (const act of atEnd.splice(0)) act()
+  }
   function end(event: string, data: string): void {
     if (over) return
-    over = true
     raw.end(frame(event, data))
+    finish()
     // It may never read that last word.
-    timers.push(setTimeout(() => raw.destroy(), 5_000))
+    const timer = setTimeout(() => raw.destroy(), lastWordMs).unref()
+    raw.once('close', () => clearTimeout(timer))
   }
   const onStop = () => end('stopping', '{"detail":"This replica is stopping; connect again."}')
   stopping.addEventListener('abort', onStop, { once: true })
-  raw.once('close', () => {
-    over = true
-    stopping.removeEventListener('abort', onStop)
-    for (const timer of timers) clearTimeout(timer)
-  })
+  raw.once('close', finish)
   if (stopping.aborted) onStop()
 
   return {
@@ -112,9 +118,9 @@ function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stoppin
       if (!over) raw.write(`: ${text}\n\n`)
     },
     end,
-    onClosed(act: () => void): void {
-      if (raw.closed) act()
-      else raw.once('close', act)
+    onEnd(act: () => void): void {
+      if (over) act()
+      else atEnd.push(act)
     },
     every(ms: number, act: () => void): void {
       if (!over) timers.push(setInterval(act, ms))

@@ -1,0 +1,215 @@
+/** The API over the real embedded engine and the real embedded bus, with events written as the projector writes them. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { InjectOptions } from 'fastify'
+import { startTestApi, type TestApi, tokens } from './test-api.ts'
+import type { Started } from '@portcullis/kernel'
+
+let api: Started<TestApi>
+before(async () => {
+  api = await startTestApi()
+})
+after(async () => {
+  await api.stop()
+})
+
+async function get(url: string, token: string = tokens.viewer) {
+  const response = await api.value.app.inject({
+    method: 'GET',
+    url,
+    headers: { authorization: `Bearer ${token}` },
+  })
+  return { status: response.statusCode, headers: response.headers, body: response.json() }
+}
+async function post(
+  url: string,
+  payload: object,
+  token: string = tokens.responder,
+  more: InjectOptions['headers'] = {},
+) {
+  const headers = { authorization: `Bearer ${token}`, ...more }
+  const response = await api.value.app.inject({ method: 'POST', url, headers, payload })
+  return { status: response.statusCode, headers: response.headers, body: response.json() }
+}
+
+test('commands page by page: every one once, latest first, none skipped while new ones come in', async () => {
+  const seen: string[] = []
+  let cursor: string | null = null
+  let pages = 0
+  do {
+    const { status, body } = await get(
+      `/v1/commands?limit=11&identity=${key('agent-1')}${cursor ? `&cursor=${cursor}` : ''}`,
+    )
+    assert.equal(status, 200, JSON.stringify(body))
+    seen.push(...body.items.map((item: { commandId: string }) => item.commandId))
+    cursor = body.nextCursor
+    pages += 1
+    // A newer one comes in while somebody reads.
+    await api.value.addCommands([{ session: 900 + pages, startedAt: Date.now() * 1000 }])
+  } while (cursor)
+  assert.equal(pages, 3)
+  assert.equal(seen.length, 30)
+  assert.equal(new Set(seen).size, 30)
+})
+
+test('a row has times with microseconds and 64-bit numbers as text, nested as the events are', async () => {
+  const { body } = await get('/v1/commands/s1.1')
+  assert.match(body.startedAt, /^2026-11-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
+  assert.equal(body.bytesOut, String(2 ** 40))
+  assert.equal(body.origin.country, 'DE')
+  assert.equal(body.origin.asn, '4200000000')
+  assert.equal(body.decision.reason, 'verdict_throttle')
+  assert.equal(body.decision.enforced, false)
+  assert.equal(body.privileged, true)
+  assert.deepEqual(body.effects, ['read', 'execute'])
+  assert.deepEqual(body.objects[0], {
+    kind: 'table',
+    namespace: 'public',
+    name: 't1',
+    effect: 'read',
+    columns: ['a', 'b'],
+  })
+  assert.match(body.hash, /^[0-9a-f]{64}$/)
+})
+
+const filters: [string, number][] = [
+  ['session=s1', 1],
+  ['session=nowhere', 0],
+  ['target=shop&outcome=error', 50],
+  ['outcome=ok&outcome=refused', 0],
+  ['outcome=ok&outcome=error', 50],
+  ['verb=SELECT', 50],
+  ['effect=write', 0],
+  ['effect=write&effect=read', 50],
+  ['privileged=false', 0],
+  ['text=FROM%20t3', 1],
+  ['text=nothing%20like%20it', 0],
+  ['contains=%22Quoted', 50],
+  ["contains='%3B%20DROP%20TABLE%20commands_log%3B--", 0],
+  ['decision=d-s2.2', 1],
+  ['from=2100-01-01T00:00:00Z', 0],
+]
+for (const [query, count] of filters)
+  test(`filter ${query}`, async () => {
+    const to = 'to=2026-11-21T00:00:00Z&limit=50'
+    const { status, body } = await get(`/v1/commands?${query}&${query.startsWith('from') ? 'limit=1' : to}`)
+    assert.equal(status, 200, JSON.stringify(body))
+    assert.equal(body.items.length, count)
+  })
+
+test('sessions, findings and control events answer from their tables', async () => {
+  const sessions = await get('/v1/sessions?phase=closed')
+  assert.equal(sessions.body.items.length, 1)
+  assert.equal(sessions.body.items[0].commands, '5')
+  assert.equal((await get('/v1/sessions/s1')).body.client, 'psql')
+  const findings = await get(`/v1/findings?identity=${key('agent-1')}&severity=critical`)
+  assert.equal(findings.body.items.length, 1)
+  assert.equal(findings.body.items[0].observed, 900)
+  const control = await get('/v1/control-events', tokens.admin)
+  assert.equal(control.status, 200)
+  assert.ok(Array.isArray(control.body.items))
+})
+
+test('identities: the list, and one with its baseline, verdicts and findings', async () => {
+  const list = await get('/v1/identities?since=2026-01-01T00:00:00Z')
+  assert.deepEqual(
+    list.body.items.map((item: { identity: string }) => item.identity),
+    ['https://idp.example|agent-1'],
+  )
+  assert.equal(list.body.items[0].subject, 'agent-1')
+  await api.value.eventually(
+    async () => (await get(`/v1/identities/${key('agent-1')}`)).body.baseline !== null,
+  )
+  const { body } = await get(`/v1/identities/${key('agent-1')}`)
+  assert.deepEqual(body.baseline.state, { rate: 3 })
+  assert.equal(body.findings.length, 1)
+  assert.equal((await get(`/v1/identities/${key('nobody')}`)).status, 404)
+})
+
+test('a verdict by hand is in force in every API process, once, however often it is sent', async () => {
+  const body = blockOf('agent-9')
+  const first = await post('/v1/verdicts', body, tokens.responder, { 'idempotency-key': 'k1' })
+  assert.equal(first.status, 201, JSON.stringify(first.body))
+  const again = await api.value.other.inject({
+    method: 'POST',
+    url: '/v1/verdicts',
+    headers: { authorization: `Bearer ${tokens.responder}`, 'idempotency-key': 'k1' },
+    payload: body,
+  })
+  assert.equal(again.statusCode, 201, again.body)
+  assert.equal(again.headers['idempotency-replayed'], 'true')
+  assert.equal(again.json().verdictId, first.body.verdictId)
+  const other = await post('/v1/verdicts', { ...body, action: 'kill' }, tokens.responder, {
+    'idempotency-key': 'k1',
+  })
+  assert.equal(other.status, 422)
+  assert.equal(other.body.type, 'urn:portcullis:problem:idempotency_key_reused')
+  const active = await get(`/v1/verdicts?identity=${key('agent-9')}`)
+  assert.deepEqual(
+    active.body.items.map((item: { verdictId: string }) => item.verdictId),
+    [first.body.verdictId],
+  )
+  assert.equal(active.body.items[0].issuedBy, 'portcullis|ops')
+})
+
+test('two API processes at once with one key: one verdict, both are answered with it', async () => {
+  const request = {
+    method: 'POST' as const,
+    url: '/v1/verdicts',
+    headers: { authorization: `Bearer ${tokens.responder}`, 'idempotency-key': 'race' },
+    payload: blockOf('agent-10'),
+  }
+  const answers = await Promise.all(
+    [api.value.app, api.value.other, api.value.app, api.value.other].map((app) => app.inject(request)),
+  )
+  assert.deepEqual(
+    answers.map(({ statusCode }) => statusCode),
+    [201, 201, 201, 201],
+  )
+  assert.equal(new Set(answers.map((answer) => answer.json().verdictId)).size, 1)
+  assert.equal(answers.filter(({ headers }) => headers['idempotency-replayed'] === undefined).length, 1)
+})
+
+test("lifting ends a verdict, the analyzer's too, once", async () => {
+  await api.value.eventually(async () => (await get('/v1/verdicts')).body.items.some(isAnalyzers))
+  const lifted = await post('/v1/verdicts/a-1/lift', { reason: 'known batch' })
+  assert.equal(lifted.status, 200, JSON.stringify(lifted.body))
+  assert.equal(lifted.body.liftedBy, 'portcullis|ops')
+  assert.equal((await get('/v1/verdicts')).body.items.some(isAnalyzers), false)
+  const again = await post('/v1/verdicts/a-1/lift', { reason: 'known batch' })
+  assert.equal(again.status, 200)
+  assert.equal(again.headers['idempotency-replayed'], 'true')
+  const other = await post('/v1/verdicts/a-1/lift', { reason: 'another reason' })
+  assert.equal(other.status, 409)
+  assert.equal((await post('/v1/verdicts/none/lift', { reason: 'x' })).status, 404)
+})
+
+test('with the engine away the answer is 503 with Retry-After, soon', async () => {
+  const started = performance.now()
+  const { status, headers, body } = await api.value.withoutEngine('/v1/commands')
+  assert.equal(status, 503)
+  assert.equal(headers['retry-after'], '5')
+  assert.equal(body.type, 'urn:portcullis:problem:trail_unavailable')
+  assert.ok(performance.now() - started < 2_000)
+})
+
+test('an engine that never answers: 503 when the time is up', async () => {
+  const { status, body } = await api.value.withHungEngine('/v1/sessions')
+  assert.equal(status, 503)
+  assert.match(body.detail, /took too long/)
+})
+
+function key(subject: string): string {
+  return encodeURIComponent(`https://idp.example|${subject}`)
+}
+function isAnalyzers({ verdictId }: { verdictId: string }): boolean {
+  return verdictId === 'a-1'
+}
+function blockOf(id: string) {
+  return {
+    action: 'block',
+    subject: { kind: 'identity', issuer: 'https://idp.example', id },
+    durationSec: 600,
+    explanation: 'leaked token',
+  }
+}

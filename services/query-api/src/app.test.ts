@@ -1,0 +1,266 @@
+/** The API without its stores: what it answers before it would have to read anything. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Clock } from '@portcullis/kernel'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import { createAuthenticator } from './auth.ts'
+import { startPureApi, tokens } from './test-pure-api.ts'
+
+let app: FastifyInstance
+before(async () => {
+  app = await startPureApi()
+})
+after(() => app.close())
+
+const viewer = { authorization: `Bearer ${tokens.viewer}` }
+const responder = { authorization: `Bearer ${tokens.responder}` }
+
+async function ask(options: InjectOptions) {
+  const response = await app.inject({ method: 'GET', ...options })
+  return {
+    status: response.statusCode,
+    headers: response.headers,
+    text: response.body,
+    body: parse(response.body),
+  }
+}
+function parse(text: string) {
+  return text.startsWith('{') ? JSON.parse(text) : {}
+}
+
+function assertProblem(answer: Awaited<ReturnType<typeof ask>>, status: number, code: string): void {
+  assert.equal(answer.status, status, answer.text)
+  assert.equal(answer.headers['content-type'], 'application/problem+json')
+  assert.equal(answer.body.type, `urn:portcullis:problem:${code}`)
+  assert.equal(answer.body.status, status)
+  assert.equal(answer.body.requestId, answer.headers['x-request-id'])
+  assert.ok(answer.body.title && answer.body.detail)
+  assert.doesNotMatch(answer.text, /\.ts:|node_modules| at /)
+}
+
+const refusals: [string, InjectOptions, number, string][] = [
+  ['an unknown path', { url: '/nope', headers: viewer }, 404, 'not_found'],
+  ['an unknown path, not signed in', { url: '/v1/nope' }, 404, 'not_found'],
+  ['a wrong method', { url: '/v1/commands', method: 'DELETE', headers: viewer }, 404, 'not_found'],
+  [
+    'a path that cannot be decoded',
+    { url: '/v1/commands/%E0%A4%A', headers: viewer },
+    400,
+    'invalid_request',
+  ],
+  ['no token', { url: '/v1/whoami' }, 401, 'unauthenticated'],
+  [
+    'basic authentication',
+    { url: '/v1/whoami', headers: { authorization: 'Basic eDp5' } },
+    401,
+    'unauthenticated',
+  ],
+  [
+    'a viewer who would issue',
+    { url: '/v1/verdicts', method: 'POST', headers: viewer, payload: {} },
+    403,
+    'forbidden',
+  ],
+  ['a responder who would read the log', { url: '/v1/control-events', headers: responder }, 403, 'forbidden'],
+  ['no body', { url: '/v1/verdicts', method: 'POST', headers: responder }, 400, 'invalid_request'],
+  [
+    'JSON that is none',
+    {
+      url: '/v1/verdicts',
+      method: 'POST',
+      headers: { ...responder, 'content-type': 'application/json' },
+      payload: '{',
+    },
+    400,
+    'invalid_request',
+  ],
+  [
+    'another media type',
+    {
+      url: '/v1/verdicts',
+      method: 'POST',
+      headers: { ...responder, 'content-type': 'text/xml' },
+      payload: '<a/>',
+    },
+    415,
+    'unsupported_media_type',
+  ],
+  [
+    'a body that is too large',
+    { url: '/v1/verdicts', method: 'POST', headers: responder, payload: { a: 'x'.repeat(70_000) } },
+    413,
+    'too_large',
+  ],
+  ['a cursor of nobody', { url: '/v1/commands?cursor=abc', headers: viewer }, 400, 'invalid_request'],
+  ['something that fails inside', { url: '/v1/sessions', headers: viewer }, 500, 'internal'],
+]
+for (const [name, options, status, code] of refusals)
+  test(`${name}: ${status} ${code}`, async () => assertProblem(await ask(options), status, code))
+
+test('all faults of a query are told at once, each with its place', async () => {
+  const answer = await ask({
+    url: '/v1/commands?limit=0&outcome=good&from=yesterday&privileged=maybe&targett=shop',
+    headers: viewer,
+  })
+  assertProblem(answer, 400, 'invalid_request')
+  assert.deepEqual(
+    answer.body.errors.map((fault: { in: string; field: string }) => `${fault.in} ${fault.field}`).sort(),
+    ['query from', 'query limit', 'query outcome', 'query privileged', 'query targett'],
+  )
+})
+
+const badBodies: [string, object, string][] = [
+  ['neither an end nor a length', { durationSec: undefined }, 'durationSec'],
+  ['both an end and a length', { until: '2030-01-01T00:00:00Z' }, 'durationSec'],
+  ['an end in the past', { durationSec: undefined, until: '2001-01-01T00:00:00Z' }, 'until'],
+  ['a rate without a throttle', { ratePerMinute: 3 }, 'ratePerMinute'],
+  ['a throttle without a rate', { action: 'throttle' }, 'ratePerMinute'],
+  [
+    'an instance without its id',
+    { subject: { kind: 'instance', issuer: 'https://i', id: 'a' } },
+    'subject.instance',
+  ],
+  ['an unknown field', { force: true }, 'force'],
+]
+for (const [name, change, field] of badBodies)
+  test(`a verdict with ${name} names ${field}`, async () => {
+    const payload = {
+      action: 'block',
+      subject: { kind: 'identity', issuer: 'https://idp.example', id: 'a' },
+      durationSec: 60,
+      explanation: 'x',
+      ...change,
+    }
+    const answer = await ask({ url: '/v1/verdicts', method: 'POST', headers: responder, payload })
+    assertProblem(answer, 400, 'invalid_request')
+    assert.ok(
+      answer.body.errors.some((fault: { field: string }) => fault.field === field),
+      answer.text,
+    )
+  })
+
+test('an Idempotency-Key that is none is refused', async () => {
+  const payload = {
+    action: 'block',
+    subject: { kind: 'session', id: 's1' },
+    durationSec: 60,
+    explanation: 'x',
+  }
+  const headers = { ...responder, 'idempotency-key': 'a b' }
+  assertProblem(await ask({ url: '/v1/verdicts', method: 'POST', headers, payload }), 400, 'invalid_request')
+})
+
+test('whoami says who and as what', async () => {
+  const { body } = await ask({ url: '/v1/whoami', headers: responder })
+  assert.deepEqual(body, { issuer: 'portcullis', subject: 'ops', roles: ['responder'], role: 'responder' })
+})
+
+test('a request id of the caller is kept where it is harmless', async () => {
+  assert.equal(
+    (await ask({ url: '/healthz', headers: { 'x-request-id': 'abc-1' } })).headers['x-request-id'],
+    'abc-1',
+  )
+  const odd = await ask({ url: '/healthz', headers: { 'x-request-id': 'a b<script>' } })
+  assert.match(String(odd.headers['x-request-id']), /^[0-9a-f-]{36}$/)
+})
+
+test('health, readiness and metrics need no sign-in', async () => {
+  assert.equal((await ask({ url: '/healthz' })).text, 'ok\n')
+  const ready = await ask({ url: '/readyz' })
+  assert.equal(ready.status, 503)
+  assert.equal(ready.text, 'the bus cannot be read\n')
+  assert.match((await ask({ url: '/metrics' })).text, /portcullis_api_request_seconds_bucket/)
+})
+
+test('the OpenAPI document describes every route, its inputs and its problems', async () => {
+  const { body } = await ask({ url: '/v1/openapi.json' })
+  assert.equal(body.openapi, '3.1.0')
+  assert.deepEqual(Object.keys(body.paths).sort(), [
+    '/v1/commands',
+    '/v1/commands/{id}',
+    '/v1/control-events',
+    '/v1/events',
+    '/v1/findings',
+    '/v1/identities',
+    '/v1/identities/{key}',
+    '/v1/sessions',
+    '/v1/sessions/{id}',
+    '/v1/verdicts',
+    '/v1/verdicts/{id}/lift',
+    '/v1/whoami',
+  ])
+  const list = body.paths['/v1/commands'].get
+  const names = list.parameters.map(({ name }: { name: string }) => name)
+  for (const name of ['limit', 'cursor', 'identity', 'outcome', 'from', 'text'])
+    assert.ok(names.includes(name), name)
+  assert.ok(list.responses['200'].content['application/json'].schema.properties.items)
+  assert.ok(list.responses.default.content['application/problem+json'])
+  const issue = body.paths['/v1/verdicts'].post
+  assert.ok(issue.requestBody.content['application/json'].schema.required.includes('explanation'))
+  assert.deepEqual(list.security, [{ bearer: [] }])
+})
+
+test('after some failures an address is sent away, with Retry-After, and let in again later', async () => {
+  let nowMs = 0
+  const clock: Clock = { nowUs: () => 1, monotonicMs: () => nowMs }
+  const auth = createAuthenticator({
+    tokens: [{ name: 'ops', role: 'responder', token: tokens.responder }],
+    roles: {},
+    prove: () => Promise.reject(new Error('no')),
+    clock,
+    onRefused: () => {},
+    failuresPerMinute: 3,
+  })
+  const code = async (token: string, address = '192.0.2.1') => {
+    try {
+      return (await auth.authenticate(`Bearer ${token}`, address)).role
+    } catch (error) {
+      return error instanceof Error && 'code' in error ? error.code : error
+    }
+  }
+  for (let failure = 0; failure < 3; failure++) assert.equal(await code('wrong'), 'unauthenticated')
+  assert.equal(await code(tokens.responder), 'too_many_attempts')
+  assert.equal(await code(tokens.responder, '192.0.2.2'), 'responder')
+  nowMs = 21_000
+  assert.equal(await code(tokens.responder), 'responder')
+})
+
+test('groups of an OIDC token map to the strongest role; none of them: forbidden', async () => {
+  const groups = new Map([
+    ['a', ['dev', 'oncall']],
+    ['b', ['sales']],
+    ['c', ['constructor']],
+  ])
+  const auth = createAuthenticator({
+    tokens: [],
+    roles: { dev: 'viewer', oncall: 'responder' },
+    prove: async (token) => ({
+      identity: { issuer: 'https://idp.example', subject: token, groups: groups.get(token) ?? [] },
+      expiresAtUs: 5,
+    }),
+    clock: { nowUs: () => 1, monotonicMs: () => 0 },
+    onRefused: () => {},
+  })
+  const caller = await auth.authenticate('Bearer a', '192.0.2.1')
+  assert.deepEqual(caller, {
+    actor: { issuer: 'https://idp.example', subject: 'a', roles: ['responder', 'viewer'] },
+    role: 'responder',
+    expiresAtUs: 5,
+  })
+  for (const token of ['b', 'c'])
+    await assert.rejects(auth.authenticate(`Bearer ${token}`, '192.0.2.1'), /none of your groups has a role/)
+})
+
+test('a static token that is too short is refused at the start', () => {
+  assert.throws(
+    () =>
+      createAuthenticator({
+        tokens: [{ name: 'weak', role: 'admin', token: 'hunter2' }],
+        roles: {},
+        prove: () => Promise.reject(new Error('no')),
+        clock: { nowUs: () => 1, monotonicMs: () => 0 },
+        onRefused: () => {},
+      }),
+    /api\.tokens\.weak: .* at least 16/,
+  )
+})
