@@ -37,7 +37,7 @@ export function simulatedRecorder(options: RecorderOptions): SimulatedRecorder {
   const id = `simulator-${options.name}`
   const commands = new Map<string, number>()
   let seq = 0
-  let prevHash: Uint8Array = new Uint8Array(32)
+  let prevHash: Uint8Array = Buffer.alloc(32)
   return {
     id,
     record({ subject, groups }, act, over = {}) {
@@ -51,7 +51,7 @@ export function simulatedRecorder(options: RecorderOptions): SimulatedRecorder {
         commandId: `${sessionId}.${number}`,
         phase: 'finished',
         sessionId,
-        link: { recorder: id, seq, prevHash, hash: new Uint8Array(32) },
+        link: { recorder: id, seq, prevHash, hash: Buffer.alloc(32) },
         identity: {
           issuer: options.issuer,
           subject,

@@ -38,8 +38,8 @@ export type Outcome =
 
 export interface BaselineFold {
   initial(): Baseline
-  /** Restores a baseline from a snapshot's JSON; detectors whose state's shape has changed start anew. */
-  restore(json: string): Baseline
+  /** Takes up a baseline read from a snapshot; detectors whose state's shape has changed start anew. */
+  restore(stored: Baseline): Baseline
   /** inspect against the prior baseline -> decide -> evolve. Changes `baseline`. */
   fold(baseline: Baseline, event: CommandEvent): Outcome
 }
@@ -63,8 +63,7 @@ export function createBaselineFold(detectors: Detectors, settings: AnalyzerSetti
     commands >= settings.warmupCommands && startedAt - firstAt >= settings.warmupMs * 1000
   return {
     initial,
-    restore(json) {
-      const stored = JSON.parse(json) as Baseline
+    restore(stored) {
       const fresh = initial()
       for (const [name, { version, state }] of Object.entries(stored.detectors))
         if (fresh.detectors[name]?.version === version) fresh.detectors[name] = { version, state }

@@ -20,8 +20,12 @@ export interface Partition {
   /** Latest event time seen on the partition, microseconds. */
   lastAt: number
   readonly identities: Map<string, Held>
-  /** Identities dropped since the last checkpoint: their snapshots are to go, after it. */
-  readonly forgotten: Set<string>
+  /** Identities dropped since the last mark, with the offset of the snapshot it counted (see snapshots.ts). */
+  readonly forgotten: Map<string, number>
+  /** Dropped before the last mark: their snapshots are to go. */
+  readonly toBury: Set<string>
+  /** Over all snapshots that the last mark counted. */
+  digest: number
 }
 
 export interface Held {
@@ -30,6 +34,8 @@ export interface Held {
   nextOffset: number
   /** Changed since its last snapshot. */
   dirty: boolean
+  /** Offset of the snapshot that the last mark counted; -1 for none. */
+  markedOffset: number
 }
 
 export type DeadLetterReason = 'undecodable' | 'wrong_key' | 'bad_time' | 'clock_ahead' | 'fold_failed'
@@ -59,7 +65,15 @@ export interface Pipeline {
 }
 
 export function emptyPartition(partition: number): Partition {
-  return { partition, nextOffset: 0, lastAt: 0, identities: new Map(), forgotten: new Set() }
+  return {
+    partition,
+    nextOffset: 0,
+    lastAt: 0,
+    identities: new Map(),
+    forgotten: new Map(),
+    toBury: new Set(),
+    digest: 0,
+  }
 }
 
 export function createPipeline({ fold, decode }: PipelineOptions): Pipeline {
@@ -101,12 +115,14 @@ function wrongWith(event: CommandEvent, { key, publishedMs }: Received): DeadLet
   return event.startedAt > publishedMs * 1000 + aheadUsMax ? 'clock_ahead' : undefined
 }
 
-function heldFor({ identities, forgotten }: Partition, key: string, fold: BaselineFold): Held {
+function heldFor({ identities, forgotten, toBury }: Partition, key: string, fold: BaselineFold): Held {
   const known = identities.get(key)
   if (known) return known
-  const held: Held = { baseline: fold.initial(), nextOffset: 0, dirty: true }
+  const markedOffset = forgotten.get(key) ?? -1
+  const held: Held = { baseline: fold.initial(), nextOffset: 0, dirty: true, markedOffset }
   identities.set(key, held)
   forgotten.delete(key)
+  toBury.delete(key)
   return held
 }
 
@@ -115,9 +131,9 @@ function forgetIdle(partition: Partition, at: number): void {
   const { lastAt, identities, forgotten } = partition
   partition.lastAt = Math.max(lastAt, at)
   if (Math.floor(partition.lastAt / hourUs) === Math.floor(lastAt / hourUs)) return
-  for (const [key, { baseline }] of identities) {
+  for (const [key, { baseline, markedOffset }] of identities) {
     if (baseline.lastAt >= partition.lastAt - forgetUs) continue
     identities.delete(key)
-    forgotten.add(key)
+    forgotten.set(key, markedOffset)
   }
 }

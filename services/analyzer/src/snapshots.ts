@@ -6,9 +6,13 @@
  * identities forgotten before the mark. Killed between any two, the next reader finds the old mark with some snapshots
  * ahead of it: it resumes at the mark and skips, identity by identity, what its snapshot already holds. The state is a
  * function of the partition's order, so whoever writes a snapshot for an offset writes the same bytes.
+ *
+ * The mark counts the snapshots it rests on in a digest. A member that was silent, lost its partition and woke up may
+ * write an older snapshot over a newer one; the digest shows it, and the partition is folded anew from its beginning.
  */
 import { type BaselineEvent, type Bus, type BusRecord, topics } from '@portcullis/kernel'
-import { type BaselineFold, baselineVersion } from './baseline.ts'
+import { type Baseline, type BaselineFold, baselineVersion } from './baseline.ts'
+import { AnalyzerError } from './errors.ts'
 import { emptyPartition, forgetUs, type Partition } from './pipeline.ts'
 
 export interface BaselineCodec {
@@ -17,43 +21,64 @@ export interface BaselineCodec {
   decode(bytes: Uint8Array): BaselineEvent
 }
 
-/** Publishes what changed since the last checkpoint. Changes `partition` once all of it is durable. */
+/** Publishes what changed since the last checkpoint; resolves to how many snapshots that were. Changes `partition`. */
 export async function checkpoint(bus: Bus, codec: BaselineCodec, partition: Partition): Promise<number> {
-  const dirty = [...partition.identities].filter(([, held]) => held.dirty)
-  const record = (event: BaselineEvent): BusRecord => ({
+  const { nextOffset, lastAt, forgotten, toBury } = partition
+  const record = (identity: string, offset: number, at: number, state: object): BusRecord => ({
     topic: topics.baselines,
-    key: keyOf(partition.partition, event.identity),
-    value: codec.encode(event),
+    key: keyOf(partition.partition, identity),
+    value: codec.encode({
+      identity,
+      partition: partition.partition,
+      nextOffset: offset,
+      at,
+      stateVersion: baselineVersion,
+      state: JSON.stringify(state),
+    }),
   })
-  const common = { partition: partition.partition, stateVersion: baselineVersion }
-  const snapshots = dirty.map(([identity, { baseline, nextOffset }]) =>
-    record({ ...common, identity, nextOffset, at: baseline.lastAt, state: JSON.stringify(baseline) }),
+  const dirty = [...partition.identities].filter(([, held]) => held.dirty)
+  const snapshots = dirty.map(([identity, { baseline, nextOffset: offset, markedOffset }]) =>
+    record(identity, offset, baseline.lastAt, { markedOffset, baseline }),
   )
   if (snapshots.length > 0) await bus.publish(snapshots)
-  const { nextOffset, lastAt } = partition
-  await bus.publish([record({ ...common, identity: '', nextOffset, at: lastAt, state: '{}' })])
-  const gone = [...partition.forgotten]
-  if (gone.length > 0)
-    await bus.publish(
-      gone.map((identity) => ({
-        topic: topics.baselines,
-        key: keyOf(partition.partition, identity),
-        value: null,
-      })),
-    )
-  for (const [, held] of dirty) held.dirty = false
-  for (const identity of gone) partition.forgotten.delete(identity)
+
+  let digest = partition.digest
+  for (const [identity, held] of dirty)
+    digest ^= mark(identity, held.markedOffset) ^ mark(identity, held.nextOffset)
+  for (const [identity, markedOffset] of forgotten) digest ^= mark(identity, markedOffset)
+  await bus.publish([record('', nextOffset, lastAt, { digest })])
+  partition.digest = digest
+  for (const [, held] of dirty) {
+    held.dirty = false
+    held.markedOffset = held.nextOffset
+  }
+  for (const identity of forgotten.keys()) toBury.add(identity)
+  forgotten.clear()
+
+  const tombstones = [...toBury].map((identity) => ({
+    topic: topics.baselines,
+    key: keyOf(partition.partition, identity),
+    value: null,
+  }))
+  if (tombstones.length > 0) await bus.publish(tombstones)
+  toBury.clear()
   return snapshots.length
 }
 
-/** The latest snapshot of each of these partitions' identities, and their marks. Reads the topic once. */
+export interface Loaded {
+  readonly partition: Partition
+  /** Why its snapshots could not be used and it is folded anew; undefined where they could. */
+  readonly problem: string | undefined
+}
+
+/** These partitions as their snapshots hold them. Reads the topic once. */
 export async function loadPartitions(
   bus: Bus,
   codec: BaselineCodec,
   fold: BaselineFold,
   wanted: readonly number[],
-): Promise<Map<number, Partition>> {
-  const latest = new Map(wanted.map((partition) => [partition, new Map<string, BaselineEvent>()]))
+): Promise<Map<number, Loaded>> {
+  const latest = new Map(wanted.map((partition) => [partition, new Map<string, Uint8Array>()]))
   const caughtUp = Promise.withResolvers<void>()
   const reader = await bus.tail({
     topics: [topics.baselines],
@@ -61,9 +86,8 @@ export async function loadPartitions(
     onBatch(records) {
       for (const { key, value } of records) {
         const snapshots = latest.get(Number.parseInt(key, 10))
-        if (!snapshots) continue
-        if (value === null) snapshots.delete(key)
-        else keepLater(snapshots, key, codec.decode(value))
+        if (value === null) snapshots?.delete(key)
+        else snapshots?.set(key, value)
       }
     },
     onCaughtUp: caughtUp.resolve,
@@ -73,7 +97,9 @@ export async function loadPartitions(
   } finally {
     await reader.stop()
   }
-  return new Map(wanted.map((partition) => [partition, restore(partition, latest.get(partition), fold)]))
+  return new Map(
+    [...latest].map(([partition, snapshots]) => [partition, load(partition, snapshots, codec, fold)]),
+  )
 }
 
 /** Partition and identity; the mark's identity is empty. */
@@ -81,29 +107,72 @@ function keyOf(partition: number, identity: string): string {
   return `${partition}/${identity}`
 }
 
-/** A writer that lost its partition may have written last, but what it wrote lies further back. */
-function keepLater(snapshots: Map<string, BaselineEvent>, key: string, event: BaselineEvent): void {
-  const known = snapshots.get(key)
-  if (!known || event.nextOffset >= known.nextOffset) snapshots.set(key, event)
+function load(
+  partition: number,
+  snapshots: ReadonlyMap<string, Uint8Array>,
+  codec: BaselineCodec,
+  fold: BaselineFold,
+): Loaded {
+  try {
+    const events = [...snapshots.values()].map((value) => codec.decode(value))
+    return { partition: restore(partition, events, fold), problem: undefined }
+  } catch (cause) {
+    return {
+      partition: emptyPartition(partition),
+      problem: cause instanceof Error ? cause.message : String(cause),
+    }
+  }
 }
 
-function restore(
-  partition: number,
-  snapshots: ReadonlyMap<string, BaselineEvent> | undefined,
-  fold: BaselineFold,
-): Partition {
+function restore(partition: number, events: readonly BaselineEvent[], fold: BaselineFold): Partition {
+  const strange = events.find(({ stateVersion }) => stateVersion !== baselineVersion)
+  if (strange)
+    throw new AnalyzerError(
+      'snapshot',
+      `state version ${strange.stateVersion} is not ${baselineVersion}, ours`,
+    )
   const restored = emptyPartition(partition)
-  const events = [...(snapshots?.values() ?? [])]
-  // Another version of us folded these: fold the partition anew, from its beginning.
-  if (events.some(({ stateVersion }) => stateVersion !== baselineVersion)) return restored
-  const mark = snapshots?.get(keyOf(partition, ''))
-  restored.nextOffset = mark?.nextOffset ?? 0
-  restored.lastAt = mark?.at ?? 0
+  const markEvent = events.find(({ identity }) => identity === '')
+  restored.nextOffset = markEvent?.nextOffset ?? 0
+  restored.lastAt = markEvent?.at ?? 0
+  restored.digest = markEvent ? numberIn(markEvent.state, 'digest') : 0
+  let digest = 0
   for (const { identity, nextOffset, at, state } of events) {
     if (identity === '') continue
-    // Forgotten before the mark, but the tombstone was not written any more.
-    if (at < restored.lastAt - forgetUs && nextOffset <= restored.nextOffset) restored.forgotten.add(identity)
-    else restored.identities.set(identity, { baseline: fold.restore(state), nextOffset, dirty: false })
+    const held = nextOffset <= restored.nextOffset
+    if (held && at < restored.lastAt - forgetUs) {
+      // Forgotten before the mark, but the tombstone was not written any more.
+      restored.toBury.add(identity)
+      continue
+    }
+    const markedOffset = held ? nextOffset : numberIn(state, 'markedOffset')
+    digest ^= mark(identity, markedOffset)
+    restored.identities.set(identity, {
+      baseline: fold.restore(baselineIn(state)),
+      nextOffset,
+      dirty: !held,
+      markedOffset,
+    })
   }
+  if (digest !== restored.digest)
+    throw new AnalyzerError('snapshot', 'the snapshots are not those that the last mark counted')
   return restored
+}
+
+function baselineIn(json: string): Baseline {
+  return (JSON.parse(json) as { baseline: Baseline }).baseline
+}
+
+function numberIn(json: string, name: string): number {
+  const value = (JSON.parse(json) as Record<string, unknown>)[name]
+  if (typeof value !== 'number') throw new AnalyzerError('snapshot', `a snapshot without ${name}`)
+  return value
+}
+
+/** FNV-1a over identity and offset, as a signed 32-bit integer; 0 for no snapshot. */
+function mark(identity: string, offset: number): number {
+  if (offset < 0) return 0
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(`${offset} ${identity}`)) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash | 0
 }

@@ -8,7 +8,7 @@
  * Judged on each command, on the last 60 s in slices of 10 s, so that a runaway is found inside its first minute.
  * A departure needs all of: a predictive tail below 1e-8; at least 4 times the 95th percentile of its active minutes;
  * 20 commands; and two of the last three slices hot, or 10 times that percentile. A learned hour of the week raises
- * mean and percentile by its factor, never lowers them, and reaches an hour to each side (daylight saving).
+ * mean and percentile to its own rate and never lowers them (hour-of-week.ts).
  *
  * False steps: for a well-fitting baseline of an ever active identity (43,200 minutes a month) the tail alone gives
  * 4e-4 a month; the factor of 4 covers what the model misses. It cannot see a rate that never leaves the usual.
@@ -17,7 +17,7 @@ import type { CommandEvent, Departure, Detector } from '@portcullis/kernel'
 import { type AnalyzerSettings, minuteUs, secondUs } from '../settings.ts'
 import { addTo, emptyHistogram, fade, type Histogram, quantile } from '../stats/histogram.ts'
 import { negativeBinomialLnTail } from '../stats/negative-binomial.ts'
-import { emptyWeek, hourFactor, learnHour, type Week } from './hour-of-week.ts'
+import { emptyWeek, hourlyRate, learnHour, ownRate, type Week } from './hour-of-week.ts'
 import { follow, isRefused, type OpenCommand, progressOf } from './open-commands.ts'
 
 export interface RateState {
@@ -29,13 +29,19 @@ export interface RateState {
   /** [minute, learned commands]: the two newest minutes, closed once a third begins, and one behind them for latecomers. */
   minutes: [number, number][]
   late: [number, number]
-  /** Faded moments over closed active minutes. */
-  weight: number
-  sum: number
-  squares: number
+  /** Closed active minutes of ordinary hours, and of hours of the week learned to be busy. */
+  ordinary: Moments
+  busy: Moments
   histogram: Histogram
   fadedDay: number
   week: Week
+}
+
+/** Faded sums over minutes: of 1, of their commands, of their squares. */
+interface Moments {
+  weight: number
+  sum: number
+  squares: number
 }
 
 export function commandRate({ warmupCommands }: AnalyzerSettings): Detector<RateState> {
@@ -50,9 +56,8 @@ export function commandRate({ warmupCommands }: AnalyzerSettings): Detector<Rate
       slices: [0, 0, 0, 0, 0, 0],
       minutes: [],
       late: [0, 0],
-      weight: 0,
-      sum: 0,
-      squares: 0,
+      ordinary: { weight: 0, sum: 0, squares: 0 },
+      busy: { weight: 0, sum: 0, squares: 0 },
       histogram: emptyHistogram(),
       fadedDay: 0,
       week: emptyWeek(),
@@ -74,7 +79,7 @@ export function commandRate({ warmupCommands }: AnalyzerSettings): Detector<Rate
 
 /** Commands a minute that this identity rarely exceeds at this time: the 95th percentile of its active minutes. */
 export function usualPerMinute(state: RateState, at: number): number {
-  return Math.max(1, quantile(state.histogram, 0.95)) * hourFactor(state.week, at)
+  return Math.max(1, quantile(state.histogram, 0.95), hourHeadroom * hourlyRate(state.week, at))
 }
 
 const sliceUs = 10 * secondUs
@@ -85,8 +90,11 @@ const ratioAtOnce = 10
 /** The population's prior: as if 5 active minutes of 2 commands, spread like a geometric distribution, had been seen. */
 const priorMinutes = 5
 const priorMean = 2
-const priorSquare = priorMean + 2 * priorMean ** 2
+/** An hour of the week at this many times the ordinary mean is judged by the minutes of such hours. */
+const busyFrom = 2
 const halfLifeDays = 14
+/** From an hour's average minute to the minutes it rarely exceeds. */
+const hourHeadroom = 1.5
 
 function countsNow(state: RateState, event: CommandEvent): boolean {
   return event.stage === 'run' && event.phase !== 'progress' && progressOf(state.open, event).first
@@ -104,7 +112,7 @@ function judge(state: RateState, event: CommandEvent): Departure | undefined {
   if (count < ratioMin * usual) return undefined
   const hot = slices.slice(0, 3).filter((n) => n >= (ratioMin * usual) / slices.length).length
   if (hot < 2 && count < ratioAtOnce * usual) return undefined
-  const { mean, shape } = predictive(state, hourFactor(state.week, event.startedAt))
+  const { mean, shape } = predictive(state, event.startedAt)
   const score = Math.min(300, -negativeBinomialLnTail(count, mean, shape) / Math.LN10)
   if (score < minScore) return undefined
   return {
@@ -123,14 +131,28 @@ function judge(state: RateState, event: CommandEvent): Departure | undefined {
   }
 }
 
-/** Mean and size of the negative binomial that predicts an active minute. */
-function predictive(state: RateState, factor: number): { mean: number; shape: number } {
-  const weight = state.weight + priorMinutes
-  const sum = state.sum + priorMinutes * priorMean
-  const mean = sum / weight
-  const variance = (state.squares + priorMinutes * priorSquare) / weight - mean ** 2
+/**
+ * Mean and size of the negative binomial that predicts an active minute at this time. A busy hour has minutes of its
+ * own: mixed with the ordinary ones, they would make everything look bursty.
+ */
+function predictive(state: RateState, at: number): { mean: number; shape: number } {
+  const hourly = hourlyRate(state.week, at)
+  if (!isBusy(state, hourly)) return posterior(state.ordinary, priorMean)
+  const { mean, shape } = posterior(state.busy, hourly)
+  return { mean: Math.max(mean, hourly), shape }
+}
+
+function isBusy(state: RateState, hourly: number): boolean {
+  return hourly >= busyFrom * posterior(state.ordinary, priorMean).mean
+}
+
+function posterior({ weight, sum, squares }: Moments, prior: number): { mean: number; shape: number } {
+  const minutes = weight + priorMinutes
+  const commands = sum + priorMinutes * prior
+  const mean = commands / minutes
+  const variance = (squares + priorMinutes * (prior + 2 * prior ** 2)) / minutes - mean ** 2
   const burstiness = Math.max(0, variance - mean) / mean ** 2
-  return { mean: mean * factor, shape: Math.min(1e6, 1 / (burstiness + 1 / sum)) }
+  return { mean, shape: Math.min(1e6, 1 / (burstiness + 1 / commands)) }
 }
 
 /** The slices as they stand once `slice` is the newest. */
@@ -182,9 +204,10 @@ function close(state: RateState, closed: [number, number] | undefined, warm: boo
   const learned = warm ? Math.min(commands, Math.ceil(ratioMin * usual)) : commands
   fadeTo(state, Math.floor(minute / 1440))
   state.activeMinutes++
-  state.weight++
-  state.sum += learned
-  state.squares += learned ** 2
+  const moments = isBusy(state, ownRate(state.week, minute * minuteUs)) ? state.busy : state.ordinary
+  moments.weight++
+  moments.sum += learned
+  moments.squares += learned ** 2
   addTo(state.histogram, learned)
 }
 
@@ -193,8 +216,10 @@ function fadeTo(state: RateState, day: number): void {
   if (days <= 0) return
   state.fadedDay = day
   const factor = 2 ** -(days / halfLifeDays)
-  state.weight *= factor
-  state.sum *= factor
-  state.squares *= factor
+  for (const moments of [state.ordinary, state.busy]) {
+    moments.weight *= factor
+    moments.sum *= factor
+    moments.squares *= factor
+  }
   fade(state.histogram, factor)
 }

@@ -64,7 +64,7 @@ const bytesMin = 1 << 20
 const rowsMin = 1000
 const hourBytesMin = 16 << 20
 const hoursMin = 24
-/** Until a histogram holds this much, it takes every value as it is. */
+/** Until a histogram holds this much, it judges nothing and takes every value as it is. */
 const learnFreely = 24
 const ratioMin = 5
 const ratioSevere = 20
@@ -78,7 +78,7 @@ function overCommand(
   unit: 'bytes' | 'rows',
   event: CommandEvent,
 ): Departure | undefined {
-  if (observed < floor) return undefined
+  if (observed < floor || histogram.weight < learnFreely) return undefined
   const usual = Math.max(1, quantile(histogram, 0.999))
   const ratio = observed / usual
   if (ratio < ratioMin) return undefined

@@ -1,6 +1,7 @@
 /**
- * How busy each hour of the week is, relative to the hours in which the identity works at all, in UTC. A factor is only
- * used once a whole week was seen, and only to allow more: a quiet hour never makes the judgement sharper here.
+ * How busy each hour of the week is, in UTC, so that the nightly load is expected in its hour and nowhere else. It is
+ * used once a whole week was seen, and only to allow more: a quiet hour never makes the judgement sharper here. An hour
+ * reaches to both its neighbours, so that a shift by daylight saving is no departure.
  */
 import { hourUs } from '../settings.ts'
 
@@ -16,9 +17,6 @@ export interface Week {
 
 const hoursInWeek = 168
 const weeksRemembered = 4
-/** Pull towards "an hour like any other", in hours of evidence. */
-const shrinkage = 0.25
-const factorMax = 20
 
 export function emptyWeek(): Week {
   return { first: -1, hour: -1, commands: 0, hours: new Array<number>(hoursInWeek).fill(0) }
@@ -41,22 +39,16 @@ export function learnHour(week: Week, at: number): void {
   if (hour === week.hour) week.commands++
 }
 
-/** At least 1. */
-export function hourFactor(week: Week, at: number): number {
+/** Commands a minute, on average, in the busiest of this hour of the week and those beside it; 0 until a week was seen. */
+export function hourlyRate(week: Week, at: number): number {
+  return Math.max(...[-hourUs, 0, hourUs].map((shift) => ownRate(week, at + shift)))
+}
+
+/** The same of this hour of the week alone. */
+export function ownRate(week: Week, at: number): number {
   const hour = Math.floor(at / hourUs)
-  if (week.first < 0 || hour - week.first < hoursInWeek) return 1
-  let active = 0
-  let sum = 0
-  for (const average of week.hours) {
-    if (average === 0) continue
-    active++
-    sum += average
-  }
-  if (active === 0) return 1
-  const typical = sum / active
-  const busiest = Math.max(...[-1, 0, 1].map((shift) => week.hours[(hour + shift) % hoursInWeek] ?? 0))
-  const factor = (busiest + shrinkage * typical) / (typical * (1 + shrinkage))
-  return Math.min(factorMax, Math.max(1, factor))
+  if (week.first < 0 || hour - week.first < hoursInWeek) return 0
+  return (week.hours[hour % hoursInWeek] ?? 0) / 60
 }
 
 function closeHour(week: Week, hour: number, commands: number): void {

@@ -1,0 +1,55 @@
+/** The analyzer as a process: `node services/analyzer/src/main.ts --config FILE [--validate]`. */
+import { readFileSync } from 'node:fs'
+import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { type Started, systemClock } from '@portcullis/kernel'
+import { createCodecs } from '@portcullis/platform/codec'
+import { type BusOptions, connectBus } from '@portcullis/platform/connect'
+import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { startAnalyzer } from './analyzer.ts'
+import { type AnalyzerSettings, defaultSettings } from './settings.ts'
+
+await runService<Config>({
+  name: 'analyzer',
+  load: loadConfig,
+  logLevel: (config) => config.log.level,
+  healthAddress: (config) => config.analyzer.health,
+  start,
+})
+
+async function start({ config, log, metrics }: ServiceContext<Config>): Promise<Started<void>> {
+  const bus = await connectBus(config.bus.url, busOptions(config, log))
+  const analyzer = await startAnalyzer({
+    bus: bus.value,
+    codecs: createCodecs(),
+    clock: systemClock,
+    settings: settingsOf(config),
+    log,
+    metrics,
+  })
+  return {
+    value: undefined,
+    async stop() {
+      await analyzer.stop()
+      await bus.stop()
+    },
+  }
+}
+
+function settingsOf({ analyzer }: Config): AnalyzerSettings {
+  return {
+    ...defaultSettings,
+    warmupCommands: analyzer.warmupCommands,
+    throttleMs: analyzer.throttleSec * 1000,
+    blockMs: analyzer.blockSec * 1000,
+    cancelRunning: analyzer.cancelRunning,
+    subject: analyzer.subject,
+  }
+}
+
+function busOptions({ bus }: Config, logger: Log): BusOptions {
+  const { username, password, mechanism, tls, ca, replicas } = bus
+  const sasl = username !== undefined &&
+    password !== undefined && { sasl: { mechanism, username, password: resolveSecret(password) } }
+  const ssl = tls && { ssl: ca === undefined ? true : { ca: readFileSync(ca, 'utf8') } }
+  return { logger, clientId: 'portcullis-analyzer', kafka: { ...sasl, ...ssl, replicationFactor: replicas } }
+}
