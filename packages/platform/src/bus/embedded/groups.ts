@@ -1,7 +1,8 @@
 /**
  * Who belongs to a group, who holds which partition, and how far each was handled: one lmdb environment for all groups.
- * There is no leader. Each member looks at the shared state and claims or lets go of its own share (assign.ts); a claim
- * has an epoch, and a commit under an old epoch is refused, so a member that was thought dead cannot move an offset.
+ * There is no leader. Each member looks at the shared state and claims or lets go of its own share (assign.ts). Every
+ * write is conditional: a claim has an epoch, the version of its record, and a commit under an old epoch does nothing,
+ * so a member that was thought dead cannot move an offset.
  */
 import { join } from 'node:path'
 import type { Topic, TopicPartition } from '@portcullis/kernel'
@@ -42,17 +43,22 @@ export interface Membership {
 interface Member {
   readonly topics: readonly Topic[]
   readonly process: ProcessIdentity
+  /** Also the version of its record. */
   readonly beat: number
 }
+/** The version of its record is the epoch: each change of owner is one more. */
 interface Owner {
   readonly owner: string
-  readonly epoch: number
 }
 
 export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
   const store = openStore(dir)
-  const members: Database<Member, Key> = store.openDB({ name: 'members', encoding: 'json' })
-  const owners: Database<Owner, Key> = store.openDB({ name: 'owners', encoding: 'json' })
+  const members: Database<Member, Key> = store.openDB({
+    name: 'members',
+    encoding: 'json',
+    useVersions: true,
+  })
+  const owners: Database<Owner, Key> = store.openDB({ name: 'owners', encoding: 'json', useVersions: true })
   const offsets: Database<number, Key> = store.openDB({ name: 'offsets', encoding: 'json' })
   const bell = openBell(join(dir, 'bell'))
   const mine = thisProcess()
@@ -64,7 +70,7 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
     )
     const ownerKey = ({ topic, partition }: TopicPartition) => [group, topic, partition]
     const seen = new Map<string, { beat: number; atMs: number }>()
-    let beat = 0
+    let beat = 1
 
     /** A lease is over when its beat stood still for so long by this process's own monotonic clock. */
     function isDead(memberId: string, member: Member): boolean {
@@ -77,24 +83,26 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
     }
 
     function look() {
+      store.resetReadTxn()
       const all = [...members.getRange({ start: [group], end: [group, endOfKeys] })].map(
         ({ key, value }) => ({
           id: String(key[1]),
           member: value,
         }),
       )
-      const dead = all.filter((other) => isDead(other.id, other.member)).map((other) => other.id)
-      const living = all.filter((other) => !dead.includes(other.id))
+      const dead = all.filter((other) => isDead(other.id, other.member))
+      const living = all.filter((other) => !dead.includes(other))
       const subscribers = living.map((other) => ({ id: other.id, topics: other.member.topics }))
       const holders = new Map<string, string>()
       const held: Claim[] = []
-      const free: { partition: TopicPartition; epoch: number }[] = []
+      const free: Claim[] = []
       for (const partition of partitions) {
-        const current = owners.get(ownerKey(partition))
-        const isHeld = current !== undefined && subscribers.some((other) => other.id === current.owner)
-        if (isHeld) holders.set(partitionName(partition), current.owner)
-        else free.push({ partition, epoch: current?.epoch ?? 0 })
-        if (current?.owner === id) held.push({ ...partition, epoch: current.epoch })
+        const current = owners.getEntry(ownerKey(partition))
+        const epoch = current?.version ?? 0
+        const owner = current?.value.owner ?? ''
+        if (owner === id) held.push({ ...partition, epoch })
+        if (subscribers.some((other) => other.id === owner)) holders.set(partitionName(partition), owner)
+        else free.push({ ...partition, epoch })
       }
       const plan = assign(subscribers, topics, holders)
       const isDue = (partition: TopicPartition) => plan.get(partitionName(partition)) === id
@@ -102,73 +110,59 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
         dead,
         isMember: living.some((other) => other.id === id),
         held,
-        claimable: free.filter(({ partition }) => isDue(partition)),
+        claimable: free.filter(isDue),
         release: held.filter((claim) => !isDue(claim)),
       }
     }
 
+    /** False where somebody else was first. */
+    async function claim({ epoch, ...partition }: Claim, owner: string): Promise<boolean> {
+      const key = ownerKey(partition)
+      if (epoch === 0) return owners.ifNoExists(key, () => owners.put(key, { owner }, 1))
+      return owners.put(key, { owner }, epoch + 1, epoch)
+    }
+
     const membership: Membership = {
       async reconcile() {
-        store.resetReadTxn()
         const before = look()
         if (before.isMember && before.dead.length === 0 && before.claimable.length === 0) return before
-        const after = await store.transaction(() => {
-          // Taken for dead, or just joining: whatever was held under this id is void.
-          if (!members.doesExist([group, id])) members.put([group, id], me(beat))
-          for (const other of look().dead) members.remove([group, other])
-          const now = look()
-          const claimed = now.claimable.map(({ partition, epoch }) => {
-            owners.put(ownerKey(partition), { owner: id, epoch: epoch + 1 })
-            return { ...partition, epoch: epoch + 1 }
-          })
-          return { held: [...now.held, ...claimed], release: now.release }
-        })
+        await Promise.all([
+          // Taken for dead: join again. What is still under this id is still this member's.
+          before.isMember ? true : members.put([group, id], me(beat), beat),
+          // Only if it is as dead as it looked: a heartbeat in between changes the version.
+          ...before.dead.map((other) => members.remove([group, other.id], other.member.beat)),
+          ...before.claimable.map((partition) => claim(partition, id)),
+        ])
         bell.ring()
-        return after
+        return look()
       },
       async heartbeat() {
-        beat++
-        await store.transaction(() => {
-          if (members.doesExist([group, id])) members.put([group, id], me(beat))
-        })
+        if (await members.put([group, id], me(beat + 1), beat + 1, beat)) beat++
       },
       async release(claims) {
-        await store.transaction(() => releaseAll(claims))
+        await Promise.all(claims.map((one) => claim(one, nobody)))
         bell.ring()
       },
       committed(partition) {
         store.resetReadTxn()
         return offsets.get(ownerKey(partition))
       },
-      commit: (handled) =>
-        store.transaction(() => {
-          const fenced: Claim[] = []
-          for (const [claim, offset] of handled) {
-            if (isMine(claim)) offsets.put(ownerKey(claim), offset)
-            else fenced.push(claim)
-          }
-          return fenced
-        }),
-      async leave() {
-        await store.transaction(() => {
-          members.remove([group, id])
-          releaseAll(look().held)
+      async commit(handled) {
+        const fenced: Claim[] = []
+        const writes = [...handled].map(async ([one, offset]) => {
+          const key = ownerKey(one)
+          if (!(await owners.ifVersion(key, one.epoch, () => offsets.put(key, offset)))) fenced.push(one)
         })
-        bell.ring()
+        await Promise.all(writes)
+        return fenced
+      },
+      async leave() {
+        await members.remove([group, id])
+        await membership.release(look().held)
       },
     }
 
-    function isMine(claim: Claim): boolean {
-      const current = owners.get(ownerKey(claim))
-      return current?.owner === id && current.epoch === claim.epoch
-    }
-
-    function releaseAll(claims: readonly Claim[]): void {
-      for (const claim of claims)
-        if (isMine(claim)) owners.put(ownerKey(claim), { owner: '', epoch: claim.epoch })
-    }
-
-    await store.transaction(() => members.put([group, id], me(beat)))
+    await members.put([group, id], me(beat), beat)
     bell.ring()
     return membership
   }
@@ -186,5 +180,7 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
 
 type Key = (string | number)[]
 
+/** Whom a partition belongs to that was given up. */
+const nobody = ''
 /** Sorts after every member id. */
 const endOfKeys = '\uffff'

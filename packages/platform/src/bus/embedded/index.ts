@@ -15,7 +15,6 @@ import {
   type Started,
   systemClock,
   type TailOptions,
-  topics as allTopics,
   type Topic,
   type TopicSpec,
 } from '@portcullis/kernel'
@@ -54,10 +53,14 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
   const opened = new Map<Topic, Promise<TopicLog>>()
   const publishers = new Map<Topic, Publisher>()
   const consumers = new Set<Started<void>>()
+  const publishing = new Set<Promise<void>>()
   let stopped: Promise<void> | undefined
 
-  function open(topic: Topic, create?: TopicSpec): Promise<TopicLog> {
+  function assertRunning(): void {
     if (stopped) throw new BusError('stopped', 'the bus was stopped')
+  }
+
+  function open(topic: Topic, create?: TopicSpec): Promise<TopicLog> {
     const known = opened.get(topic)
     if (known && !create) return known
     // Opening anew with a spec takes its settings over; lmdb-js shares one environment a process.
@@ -108,50 +111,53 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
       groups,
       logger,
       nowMs,
-      async logs() {
-        const present = new Set(readdirSync(join(dir, 'topics')))
-        return Promise.all(
-          Object.values(allTopics)
-            .filter((topic) => present.has(topic))
-            .map((topic) => open(topic)),
-        )
-      },
+      logs: () => Promise.all(readdirSync(join(dir, 'topics')).map((topic) => open(topic as Topic))),
     },
     options.cleaning ?? {},
   )
 
   const bus: Bus = {
     async ensureTopics(specs) {
+      assertRunning()
       for (const spec of specs) await open(spec.topic, spec)
     },
     async publish(records) {
+      assertRunning()
       for (const record of records) checkRecord(record)
-      const byTopic = Map.groupBy(records, (record: BusRecord) => record.topic)
-      const writers = await Promise.all(
-        [...byTopic].map(async ([topic, part]) => ({ part, writer: await publisher(topic) })),
-      )
-      await Promise.all(writers.map(({ part, writer }) => writer.publish(part)))
+      const call = publish(records)
+      publishing.add(call)
+      await call.finally(() => publishing.delete(call))
     },
     async consume(consumeOptions: ConsumeOptions) {
+      assertRunning()
       const logs = await openAll(consumeOptions.topics)
       const memberId = `${options.clientId ?? 'portcullis'}-${randomUUID()}`
-      return keep(
-        await startConsumer({ groups, logs, limits, logger, memberId, sessionTimeoutMs }, consumeOptions),
-      )
+      const parts = { groups, logs, limits, logger, memberId, sessionTimeoutMs }
+      return keep(await startConsumer(parts, consumeOptions))
     },
     async tail(tailOptions: TailOptions) {
+      assertRunning()
       const logs = await openAll(tailOptions.topics)
       return keep(startTail({ logs, limits, logger }, tailOptions))
     },
     async endOffsets(topic) {
+      assertRunning()
       const log = await open(topic)
       return new Map(log.ends().entries())
     },
   }
 
+  async function publish(records: readonly BusRecord[]): Promise<void> {
+    const byTopic = Map.groupBy(records, (record) => record.topic)
+    const writers = await Promise.all(
+      [...byTopic].map(async ([topic, part]) => ({ part, writer: await publisher(topic) })),
+    )
+    await Promise.all(writers.map(({ part, writer }) => writer.publish(part)))
+  }
+
   async function stop(): Promise<void> {
     await Promise.all([...consumers].map((consumer) => consumer.stop()))
-    await Promise.all([...publishers.values()].map((one) => one.drain()))
+    await Promise.allSettled(publishing)
     await cleaner.stop()
     for (const log of opened.values()) await (await log).close()
     await groups.close()

@@ -1,6 +1,10 @@
 /**
- * One topic on disk: append, read, and let go of what need not be kept. Offsets are given inside the transaction that
- * writes the record, so they have no gap and no other process can give the same. It knows nothing of groups.
+ * One topic on disk: append, read, and let go of what need not be kept. It knows nothing of groups.
+ *
+ * Every write is a compare-and-swap on a version, carried out whole by lmdb's own thread. lmdb-js can also run a callback
+ * inside a transaction, but then the write lock, which all processes share, waits for one process's event loop: a busy
+ * or stopped process would hold up every other, and two that open topics at the same time can wait for each other for
+ * ever.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -45,7 +49,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
     throw new BusError('unknown_topic', `${topic} does not exist: ensureTopics creates it`)
   const store = openStore(dir)
   const part = (name: string): Database<Buffer, Key> => store.openDB({ name, encoding: 'binary' })
-  const meta = part('meta')
+  const meta: Database<Buffer, Key> = store.openDB({ name: 'meta', encoding: 'binary', useVersions: true })
   if (create) await ensureSpec(store, meta, create)
   const spec = readSpec(meta)
   if (!spec) {
@@ -66,7 +70,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
 
   const ends = (): number[] => {
     store.resetReadTxn()
-    return readOffsets(meta, 'ends', partitions)
+    return decodeOffsets(meta.get(['ends']), partitions)
   }
 
   return {
@@ -75,16 +79,26 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
     spec: () => readSpec(meta) ?? spec,
     ends,
     async append(records, nowMs) {
-      await store.transaction(() => {
-        const next = readOffsets(meta, 'ends', partitions)
-        for (const { key, value } of records) {
-          const partition = partitionOf(key, partitions)
-          const offset = next[partition] ?? 0
-          log.put([partition, offset], encodeStored(nowMs, key, value))
-          next[partition] = offset + 1
-        }
-        meta.put(['ends'], encodeOffsets(next))
-      })
+      const stored = records.map(({ key, value }) => ({
+        partition: partitionOf(key, partitions),
+        bytes: encodeStored(nowMs, key, value),
+      }))
+      for (;;) {
+        store.resetReadTxn()
+        const before = meta.getEntry(['ends'])
+        const version = before?.version ?? 0
+        const next = decodeOffsets(before?.value, partitions)
+        const done = await meta.ifVersion(['ends'], version, () => {
+          for (const { partition, bytes } of stored) {
+            const offset = next[partition] ?? 0
+            log.put([partition, offset], bytes)
+            next[partition] = offset + 1
+          }
+          meta.put(['ends'], encodeOffsets(next), version + 1)
+        })
+        // Another process was first: its records are before these. One of those that try always gets through.
+        if (done) break
+      }
       bell.ring()
     },
     read(partition, from, limits) {
@@ -108,17 +122,13 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
       let trimmed = 0
       for (let partition = 0; partition < partitions; partition++) {
         const range = { start: [partition, 0], end: [partition + 1] }
-        const first = [...log.getRange({ ...range, limit: 1 })][0]
-        if (!first || !isOld(first.value)) continue
-        await store.transaction(() => {
-          const old: Key[] = []
-          for (const { key, value } of log.getRange({ ...range, limit: recordsMax })) {
-            if (!isOld(value)) break
-            old.push(key)
-          }
-          for (const key of old) log.remove(key)
-          trimmed += old.length
-        })
+        const old: Key[] = []
+        for (const { key, value } of log.getRange({ ...range, limit: recordsMax })) {
+          if (!isOld(value)) break
+          old.push(key)
+        }
+        if (old.length > 0) await log.batch(() => void old.map((key) => log.remove(key)))
+        trimmed += old.length
       }
       return trimmed
     },
@@ -151,50 +161,51 @@ interface Parts {
 
 /**
  * A fold over the log with a cursor: `latest` holds where each key was last seen, so a record that takes a key's place
- * says which one it replaced. All of a step is one transaction; two cleaners at once would do no harm.
+ * says which one it replaced. All of a step is one write, on condition that the cursor did not move meanwhile.
  */
 async function compactStep(parts: Parts, nowMs: number, options: CompactOptions): Promise<number> {
   const { store, meta, log, latest, tombstones, partitions } = parts
   store.resetReadTxn()
-  const ends = readOffsets(meta, 'ends', partitions)
-  const idle = readOffsets(meta, 'compacted', partitions).every((offset, at) => offset >= (ends[at] ?? 0))
-  const oldest = [...tombstones.getRange({ limit: 1 })][0]
-  if (idle && !(oldest && Number(oldest.key[0]) < nowMs - options.tombstoneMs)) return 0
-
-  return store.transaction(() => {
-    let done = 0
-    const cursor = readOffsets(meta, 'compacted', partitions)
-    for (let partition = 0; partition < partitions; partition++) {
-      const range = { start: [partition, cursor[partition] ?? 0], end: [partition + 1] }
-      const superseded: Key[] = []
-      for (const { key, value } of log.getRange({ ...range, limit: options.recordsMax - done })) {
-        if (publishedMsOf(value) > nowMs - options.lagMs) break
-        const offset = Number(key[1])
-        const record = decodeStored({ topic: topicless, partition }, offset, value)
-        const hash = [createHash('sha256').update(record.key).digest('base64')]
-        const before = latest.get(hash)
-        if (before && before.readDoubleLE() !== offset) superseded.push([partition, before.readDoubleLE()])
-        latest.put(hash, encodeOffsets([offset]))
-        if (record.value === null)
-          tombstones.put([record.publishedMs, partition, offset], Buffer.from(hash[0] ?? ''))
-        cursor[partition] = offset + 1
-        done++
-      }
-      for (const key of superseded) log.remove(key)
+  const before = meta.getEntry(['compacted'])
+  const version = before?.version ?? 0
+  const cursor = decodeOffsets(before?.value, partitions)
+  const changes: (() => void)[] = []
+  const seen = new Map<string, number>()
+  let done = 0
+  for (let partition = 0; partition < partitions; partition++) {
+    const range = { start: [partition, cursor[partition] ?? 0], end: [partition + 1] }
+    for (const { key, value } of log.getRange({ ...range, limit: options.recordsMax - done })) {
+      if (publishedMsOf(value) > nowMs - options.lagMs) break
+      const offset = Number(key[1])
+      const record = decodeStored({ topic: 'portcullis.verdicts.v1', partition }, offset, value)
+      const hash = createHash('sha256').update(record.key).digest('base64')
+      const previous = seen.get(hash) ?? latest.get([hash])?.readDoubleLE()
+      if (previous !== undefined) changes.push(() => log.remove([partition, previous]))
+      seen.set(hash, offset)
+      if (record.value === null)
+        changes.push(() => tombstones.put([record.publishedMs, partition, offset], Buffer.from(hash)))
+      cursor[partition] = offset + 1
+      done++
     }
-    meta.put(['compacted'], encodeOffsets(cursor))
-    const due = [...tombstones.getRange({ end: [nowMs - options.tombstoneMs], limit: options.recordsMax })]
-    for (const { key, value } of due) {
-      const [, partition = 0, offset = 0] = key
-      const hash = [value.toString()]
-      if (latest.get(hash)?.readDoubleLE() === offset) {
-        log.remove([partition, offset])
-        latest.remove(hash)
-      }
-      tombstones.remove(key)
-    }
-    return done + due.length
+  }
+  for (const [hash, offset] of seen) changes.push(() => latest.put([hash], encodeOffsets([offset])))
+  const due = [...tombstones.getRange({ end: [nowMs - options.tombstoneMs], limit: options.recordsMax })]
+  for (const { key, value } of due) {
+    const [, partition = 0, offset = 0] = key
+    const hash = value.toString()
+    changes.push(() => tombstones.remove(key))
+    if ((seen.get(hash) ?? latest.get([hash])?.readDoubleLE()) !== offset) continue
+    changes.push(
+      () => log.remove([partition, offset]),
+      () => latest.remove([hash]),
+    )
+  }
+  if (changes.length === 0) return 0
+  const isDone = await meta.ifVersion(['compacted'], version, () => {
+    for (const change of changes) change()
+    meta.put(['compacted'], encodeOffsets(cursor), version + 1)
   })
+  return isDone ? done + due.length : 0
 }
 
 async function ensureSpec(store: Store, meta: Database<Buffer, Key>, wanted: TopicSpec): Promise<void> {
@@ -206,12 +217,20 @@ async function ensureSpec(store: Store, meta: Database<Buffer, Key>, wanted: Top
     )
   // Another count would send a key's next record to another partition and break its order: the first one stays.
   const spec = { ...wanted, partitions: existing?.partitions ?? wanted.partitions }
-  if (existing && JSON.stringify(existing) === JSON.stringify(spec)) return
-  await store.transaction(() => {
-    const partitions = readSpec(meta)?.partitions ?? spec.partitions
-    meta.put(['spec'], Buffer.from(JSON.stringify({ ...spec, partitions })))
-    if (!meta.get(['ends'])) meta.put(['ends'], encodeOffsets(new Array<number>(partitions).fill(0)))
+  const bytes = Buffer.from(JSON.stringify(spec))
+  if (existing) {
+    if (JSON.stringify(existing) !== bytes.toString()) await meta.put(['spec'], bytes, 1)
+    return
+  }
+  const none = encodeOffsets(new Array<number>(spec.partitions).fill(0))
+  const isFirst = await meta.ifNoExists(['spec'], () => {
+    meta.put(['spec'], bytes, 1)
+    meta.put(['ends'], none, 1)
+    meta.put(['compacted'], none, 1)
   })
+  store.resetReadTxn()
+  // Another process was first, perhaps with other settings.
+  if (!isFirst) await ensureSpec(store, meta, wanted)
 }
 
 function readSpec(meta: Database<Buffer, Key>): TopicSpec | undefined {
@@ -219,8 +238,7 @@ function readSpec(meta: Database<Buffer, Key>): TopicSpec | undefined {
   return stored && (JSON.parse(stored.toString()) as TopicSpec)
 }
 
-function readOffsets(meta: Database<Buffer, Key>, name: string, partitions: number): number[] {
-  const stored = meta.get([name])
+function decodeOffsets(stored: Buffer | undefined, partitions: number): number[] {
   return Array.from({ length: partitions }, (_, at) => stored?.readDoubleLE(at * 8) ?? 0)
 }
 
@@ -229,6 +247,3 @@ function encodeOffsets(offsets: readonly number[]): Buffer {
   for (const [at, offset] of offsets.entries()) stored.writeDoubleLE(offset, at * 8)
   return stored
 }
-
-/** Compaction needs no topic name; decodeStored wants one. */
-const topicless: Topic = 'portcullis.verdicts.v1'

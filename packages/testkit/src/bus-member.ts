@@ -1,0 +1,46 @@
+/**
+ * A process of its own on a bus, for tests that kill processes: it consumes and prints what it handled, or publishes
+ * without pause and prints what was acknowledged. It ends only by a signal.
+ */
+import { writeSync } from 'node:fs'
+import type { Topic } from '@portcullis/kernel'
+import { connectBus } from '@portcullis/platform/connect'
+
+interface Order {
+  readonly url: string
+  readonly role: 'consume' | 'publish'
+  readonly topic: Topic
+  /** The group, or the name that marks what this writer wrote. */
+  readonly name: string
+  readonly sessionTimeoutMs: number
+}
+
+const order = JSON.parse(process.argv[2] ?? '') as Order
+const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+const { value: bus } = await connectBus(order.url, { logger, sessionTimeoutMs: order.sessionTimeoutMs })
+
+// Synchronous, so that a line that was written survives the kill that follows.
+const print = (line: string) => writeSync(1, `${line}\n`)
+
+if (order.role === 'consume') {
+  await bus.consume({
+    group: order.name,
+    topics: [order.topic],
+    async onBatch(records) {
+      for (const { value } of records) print(Buffer.from(value ?? '').toString())
+    },
+  })
+} else {
+  let next = 0
+  const write = async () => {
+    for (;;) {
+      const texts = Array.from({ length: 5 }, () => `${order.name}:${next++}`)
+      await bus.publish(
+        texts.map((text) => ({ topic: order.topic, key: order.name, value: Buffer.from(text) })),
+      )
+      print(texts.join('\n'))
+    }
+  }
+  // Several at once, so that group commits are what is killed.
+  await Promise.all([write(), write(), write()])
+}
