@@ -1,16 +1,30 @@
 /** The demo's issuer as its own process, asked for tokens by the demo and by everyone else on the machine. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, before, type TestContext, test } from 'node:test'
 import { createTokenVerifier } from '@portcullis/identity'
-import { systemClock } from '@portcullis/kernel'
+import { type Started, systemClock } from '@portcullis/kernel'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
 
 const quiet = { info() {}, warn() {} }
+let dir: string
+let shared: Started<DemoIdp>
+let idp: DemoIdp
+
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'portcullis-demo-idp-'))
+  shared = await startDemoIdp({ dir: join(dir, 'idp'), port: 0, log: quiet })
+  idp = shared.value
+})
+after(async () => {
+  await shared.stop()
+  await rm(dir, { recursive: true })
+})
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-demo-idp-'))
@@ -45,8 +59,7 @@ function basic(user: string, password: string) {
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
 }
 
-test('tokens prove agents with subject, groups, delegation, jti and lifetime, to our own verifier', async (t) => {
-  const { value: idp } = await start(t, await folder(t))
+test('tokens prove agents with subject, groups, delegation, jti and lifetime, to our own verifier', async () => {
   const verifier = verifierOf(idp)
   const nowUs = systemClock.nowUs()
   const token = await idp.mint('agent-7', { groups: ['analysts', 'on call'], ttlSec: 120 })
@@ -63,9 +76,7 @@ test('tokens prove agents with subject, groups, delegation, jti and lifetime, to
   assert.ok(Buffer.byteLength(token) < 1000, 'short enough to paste')
 })
 
-test('nobody else on the machine gets a token', async (t) => {
-  const dir = await folder(t)
-  const { value: idp } = await start(t, dir)
+test('nobody else on the machine gets a token', async () => {
   const form = { grant_type: 'client_credentials', portcullis_claims: JSON.stringify({ subject: 'eve' }) }
   const kept = JSON.parse(await readFile(join(dir, 'idp', 'demo-idp.json'), 'utf8'))
   const guesses: Record<string, string>[] = [
@@ -87,8 +98,7 @@ test('nobody else on the machine gets a token', async (t) => {
   }
 })
 
-test('nothing is served but discovery, keys and tokens, and that only under its own name', async (t) => {
-  const { value: idp } = await start(t, await folder(t))
+test('nothing is served but discovery, keys and tokens, and that only under its own name', async () => {
   const paths = [
     '/',
     '/auth',
@@ -142,8 +152,7 @@ test('a second start is the same issuer with the same key; its secret is another
   await assert.rejects(first.value.mint('agent-7'), /gave no token/)
 })
 
-test('claims that cannot be signed are refused with what is wrong', async (t) => {
-  const { value: idp } = await start(t, await folder(t))
+test('claims that cannot be signed are refused with what is wrong', async () => {
   await assert.rejects(idp.mint(''), /has no subject/)
   await assert.rejects(idp.mint('a', { ttlSec: 0 }), /ttlSec/)
   await assert.rejects(idp.mint('a', { ttlSec: 1e9 }), /ttlSec/)
@@ -195,3 +204,29 @@ test('its death is logged, and stopping it then does not hang', async (t) => {
   assert.match(warnings.join(), /ended: no new demo tokens.*SIGKILL/)
   await started.stop()
 })
+
+test('it does not outlive the process that started it', async (t) => {
+  const dir = await folder(t)
+  const script = `
+    import { startDemoIdp } from ${JSON.stringify(new URL('./demo-idp.ts', import.meta.url).href)}
+    const { value } = await startDemoIdp({ dir: ${JSON.stringify(join(dir, 'idp'))}, port: 0, log: console })
+    console.log(value.pid)`
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const pid = Number(await new Promise<Buffer>((resolve) => parent.stdout.once('data', resolve)))
+  assert.ok(isAlive(pid))
+  parent.kill('SIGKILL')
+  const deadlineMs = performance.now() + 20_000
+  while (isAlive(pid) && performance.now() < deadlineMs)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.ok(!isAlive(pid))
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
