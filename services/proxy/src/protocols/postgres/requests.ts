@@ -250,7 +250,7 @@ export class Requests implements Road {
   }
 
   #query(frame: Frame): Unit | Promise<Unit> {
-    if (frame.rest > 0) return this.#tooLarge(frame, true)
+    if (this.#isTooLarge(frame)) return this.#tooLarge(frame, true)
     const { readText } = this.#deps
     return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (analyses) =>
       this.#unit(frame, true, { analyses }, (runs) => {
@@ -263,7 +263,7 @@ export class Requests implements Road {
   }
 
   #parse(frame: Frame): Unit | Promise<Unit> {
-    if (frame.rest > 0) return this.#tooLarge(frame, false)
+    if (this.#isTooLarge(frame)) return this.#tooLarge(frame, false)
     const { buffer, end } = frame
     const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
     const textEnd = endOfString(buffer, nameEnd + 1, end)
@@ -335,11 +335,14 @@ export class Requests implements Road {
   #functionCall(frame: Frame): Unit {
     if (frame.end - frame.start < headerBytes + 4)
       throw new ProtocolViolation('a function call without its function')
-    const parts =
-      frame.rest > 0
-        ? tooLarge(frame)
-        : { analyses: [callFunctionAnalysis(frame.buffer.readUInt32BE(frame.start + headerBytes))] }
+    const parts = this.#isTooLarge(frame)
+      ? tooLarge(frame)
+      : { analyses: [callFunctionAnalysis(frame.buffer.readUInt32BE(frame.start + headerBytes))] }
     return this.#unit(frame, true, parts, (runs) => this.#deps.ledger.push({ kind: 'function', runs }))
+  }
+
+  #isTooLarge(frame: Frame): boolean {
+    return frame.end - frame.start + frame.rest > this.#deps.statementBytesMax
   }
 
   #tooLarge(frame: Frame, simple: boolean): Unit {
@@ -441,7 +444,7 @@ function rules(statementBytesMax: number): FrameRules {
         case frontend.query:
         case frontend.parse:
         case frontend.functionCall:
-          return length > statementBytesMax ? 'stream' : 'whole'
+          return length + 1 > statementBytesMax ? 'stream' : 'whole'
         default:
           if (length > (type === frontend.copyFail ? copyMessageBytesMax : controlMessageBytesMax)) {
             throw new ProtocolViolation(`message type ${type} has length ${length}`)
