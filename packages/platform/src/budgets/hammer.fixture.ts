@@ -9,7 +9,12 @@ import { createBudgets } from './index.ts'
 
 const [dir = '', out = '', runMs = '0', capsJson = '{}'] = process.argv.slice(2)
 const fd = openSync(out, 'a')
-const budgets = createBudgets({ dir, share: 1, clock: systemClock })
+const budgets = createBudgets({
+  dir,
+  share: 1,
+  clock: systemClock,
+  onFailure: (error) => writeSync(fd, `failure ${error}\n`),
+})
 const budget = budgets.value.open('orders', 'ci|job', JSON.parse(capsJson))
 const untilMs = performance.now() + Number(runMs)
 writeSync(fd, budget ? 'session\n' : 'no-session\n')

@@ -53,7 +53,7 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     async stop() {
       clearInterval(purging)
       for (const [scope, own] of held) tryOr(undefined, () => giveBackAll(scope, own))
-      await ledger.close()
+      ledger.close()
     },
   }
 
@@ -108,7 +108,7 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
       if (!(wanted > 0)) return 0
       const pool = own.leases[kind]
       const bucket = bucketAt(nowMs(), windowMs)
-      if (pool.amount <= 0 || pool.bucket !== bucket)
+      if (pool.amount < wanted || pool.bucket !== bucket)
         tryOr(undefined, () => leaseMore(windowScope, kind, Math.floor(cap * share), own))
       if (pool.bucket !== bucket) return 0
       const granted = Math.min(wanted, pool.amount)

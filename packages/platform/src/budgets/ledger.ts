@@ -1,11 +1,12 @@
 /**
- * What all proxy processes of a host share: one lmdb environment, changed in synchronous transactions of some 30 us. It
- * is not synced to the disk: it survives the death of every process, not a crash of the machine. Each boot therefore has
- * a file of its own, so that a file a crash left half written is never opened.
+ * What all proxy processes of a host share: one SQLite file in WAL mode, changed in transactions of some 40 us without a
+ * sync of their own. Its locks are the kernel's, which lets go of them when a process dies at whatever instant (robust
+ * mutexes in shared memory, as lmdb has them, were seen to stay locked for ever after kill -9). After a loss of power the
+ * file is whole but may lack the last seconds. Refuses to wait longer than `busyMsMax`: it throws then.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { open } from 'lmdb'
+import { DatabaseSync } from 'node:sqlite'
 import { isAlive, type ProcessLife } from '../recorder/life.ts'
 import type { Tokens } from './tokens.ts'
 import type { Window } from './window.ts'
@@ -26,45 +27,39 @@ export interface Ledger {
   closeSession(scope: string): void
   /** Forgets what no longer counts, and the sessions of dead processes. */
   purge(nowMs: number): void
-  close(): Promise<void>
+  close(): void
 }
 
 type Holders = [life: ProcessLife, sessions: number][]
 type Kind = 'window' | 'tokens' | 'sessions'
 
+const busyMsMax = 2000
 const tokensIdleMsMax = 3_600_000
 
 export function openLedger(dir: string, self: ProcessLife): Ledger {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const name = `budgets-${self.bootId || 'any'}.lmdb`
-  removeOthers(dir, name)
-  const db = open<unknown, [Kind, string]>({ path: join(dir, name), noSync: true, encoding: 'msgpack' })
-  db.readerCheck()
+  const db = new DatabaseSync(join(dir, 'budgets.sqlite'), { timeout: busyMsMax })
+  db.exec('pragma journal_mode = wal; pragma synchronous = normal')
+  db.exec(`create table if not exists entries (
+    kind text not null, scope text not null, value text not null, primary key (kind, scope)
+  ) without rowid`)
+  const begin = db.prepare('begin immediate')
+  const commit = db.prepare('commit')
+  const rollback = db.prepare('rollback')
+  const select = db.prepare('select value from entries where kind = ? and scope = ?')
+  const selectAll = db.prepare('select kind, scope, value from entries')
+  const upsert = db.prepare(
+    'insert into entries values (?, ?, ?) on conflict do update set value = excluded.value',
+  )
+  const remove = db.prepare('delete from entries where kind = ? and scope = ?')
 
   return {
-    window(scope, change) {
-      return db.transactionSync(() => {
-        const entry = (db.get(['window', scope]) as WindowEntry | undefined) ?? {
-          rows: [],
-          bytes: [],
-          overMs: 0,
-        }
-        const result = change(entry)
-        db.putSync(['window', scope], entry)
-        return result
-      })
-    },
-    tokens(key, initial, change) {
-      return db.transactionSync(() => {
-        const entry = (db.get(['tokens', key]) as Tokens | undefined) ?? initial()
-        const result = change(entry)
-        db.putSync(['tokens', key], entry)
-        return result
-      })
-    },
+    window: (scope, change) =>
+      changeEntry('window', scope, () => ({ rows: [], bytes: [], overMs: 0 }), change),
+    tokens: (key, initial, change) => changeEntry('tokens', key, initial, change),
     openSession(scope, max) {
-      return db.transactionSync(() => {
-        let holders = holdersOf(scope)
+      return transaction(() => {
+        let holders = read<Holders>('sessions', scope) ?? []
         if (count(holders) >= max) holders = holders.filter(([life]) => isAlive(life))
         const isRoom = count(holders) < max
         if (isRoom) {
@@ -77,39 +72,63 @@ export function openLedger(dir: string, self: ProcessLife): Ledger {
       })
     },
     closeSession(scope) {
-      db.transactionSync(() => {
-        const holders = holdersOf(scope)
+      transaction(() => {
+        const holders = read<Holders>('sessions', scope) ?? []
         const own = holders.find(([life]) => isSelf(life))
         if (own) own[1]--
         store(scope, holders)
       })
     },
     purge(nowMs) {
-      db.transactionSync(() => {
-        // Collected first: a cursor must not have the ground changed under it.
-        for (const { key, value } of Array.from(db.getRange())) {
-          const [kind, scope] = key
-          if (kind === 'sessions')
+      transaction(() => {
+        for (const row of selectAll.all()) {
+          const scope = String(row.scope)
+          const value: unknown = JSON.parse(String(row.value))
+          if (row.kind === 'sessions')
             store(
               scope,
-              holdersOf(scope).filter(([life]) => isAlive(life)),
+              (value as Holders).filter(([life]) => isAlive(life)),
             )
-          else if (kind === 'window' && (value as WindowEntry).overMs < nowMs) db.removeSync(key)
-          else if (kind === 'tokens' && (value as Tokens).atMs + tokensIdleMsMax < nowMs) db.removeSync(key)
+          else if (
+            row.kind === 'window' ? (value as WindowEntry).overMs < nowMs : isIdle(value as Tokens, nowMs)
+          )
+            remove.run(String(row.kind), scope)
         }
       })
     },
     close: () => db.close(),
   }
 
-  function holdersOf(scope: string): Holders {
-    return (db.get(['sessions', scope]) as Holders | undefined) ?? []
+  function changeEntry<E, T>(kind: Kind, scope: string, initial: () => E, change: (entry: E) => T): T {
+    return transaction(() => {
+      const entry = read<E>(kind, scope) ?? initial()
+      const result = change(entry)
+      upsert.run(kind, scope, JSON.stringify(entry))
+      return result
+    })
+  }
+
+  function transaction<T>(step: () => T): T {
+    begin.run()
+    try {
+      const result = step()
+      commit.run()
+      return result
+    } catch (error) {
+      if (db.isTransaction) rollback.run()
+      throw error
+    }
+  }
+
+  function read<E>(kind: Kind, scope: string): E | undefined {
+    const row = select.get(kind, scope)
+    return row ? (JSON.parse(String(row.value)) as E) : undefined
   }
 
   function store(scope: string, holders: Holders): void {
     const open = holders.filter(([, sessions]) => sessions > 0)
-    if (open.length > 0) db.putSync(['sessions', scope], open)
-    else db.removeSync(['sessions', scope])
+    if (open.length > 0) upsert.run('sessions', scope, JSON.stringify(open))
+    else remove.run('sessions', scope)
   }
 
   function isSelf(life: ProcessLife): boolean {
@@ -117,15 +136,12 @@ export function openLedger(dir: string, self: ProcessLife): Ledger {
   }
 }
 
+function isIdle({ atMs }: Tokens, nowMs: number): boolean {
+  return atMs + tokensIdleMsMax < nowMs
+}
+
 function count(holders: Holders): number {
   let sum = 0
   for (const [, sessions] of holders) sum += sessions
   return sum
-}
-
-function removeOthers(dir: string, name: string): void {
-  for (const other of readdirSync(dir)) {
-    if (other.startsWith('budgets-') && !other.startsWith(name))
-      rmSync(join(dir, other), { recursive: true, force: true })
-  }
 }
