@@ -9,6 +9,9 @@ import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/
 import { type Metrics, runService, type ServiceContext } from '@portcullis/platform/service'
 import { type ProjectedBatch, startProjector } from './index.ts'
 
+/** A process that waits longer is started again by its supervisor, with the reason in the log. */
+const topicsMsMax = 60_000
+
 await runService<Config>({
   name: 'projector',
   load: loadConfig,
@@ -51,6 +54,8 @@ function auditStore({ audit }: Config, log: AuditLog): AuditStore {
     password: audit.password === undefined ? '' : resolveSecret(audit.password),
     database: audit.database,
     log,
+    // A batch that fails comes again from the bus; trying on here would only hold up a stop.
+    retryMs: 5000,
     engine: takeEngineAddress(process.env),
   })
 }
@@ -59,21 +64,30 @@ function retentionDays({ audit }: Config): Record<string, number> {
   return Object.fromEntries(Object.entries(audit.retentionDays).filter(([, days]) => days !== undefined))
 }
 
-function busOptions({ bus }: Config, logger: BusOptions['logger']): BusOptions {
+function busOptions({ bus, projector }: Config, logger: BusOptions['logger']): BusOptions {
   const { username, password, mechanism, tls, ca, replicas } = bus
   const sasl = username !== undefined &&
     password !== undefined && { sasl: { mechanism, username, password: resolveSecret(password) } }
   const ssl = tls && { ssl: ca === undefined ? true : { ca: readFileSync(ca, 'utf8') } }
-  return { logger, clientId: 'portcullis-projector', kafka: { ...sasl, ...ssl, replicationFactor: replicas } }
+  return {
+    logger,
+    clientId: 'portcullis-projector',
+    // An insert costs about as much as a thousand rows of it: a backlog is read in large pieces.
+    batchRecordsMax: Math.min(projector.batchRows, 5000),
+    batchBytesMax: 4 * 1024 * 1024,
+    kafka: { ...sasl, ...ssl, replicationFactor: replicas },
+  }
 }
 
 /** Whoever publishes first creates the topics; the projector may be up before. */
 async function onceTopicsExist<T>(log: AuditLog, act: () => Promise<T>): Promise<T> {
+  const untilMs = systemClock.monotonicMs() + topicsMsMax
   for (let told = false; ; told = true) {
     try {
       return await act()
     } catch (cause) {
-      if (!(cause instanceof CodedError) || cause.code !== 'unknown_topic') throw cause
+      const isMissing = cause instanceof CodedError && cause.code === 'unknown_topic'
+      if (!isMissing || systemClock.monotonicMs() > untilMs) throw cause
       if (!told) log.warn({ err: cause }, 'waiting for the topics')
       await sleep(500)
     }

@@ -306,7 +306,7 @@ test(`kill -9 of projector and engine while ${commandCount} commands flow: none 
     const batches = commandCount / 200
     for (let batch = 0; batch < batches; batch++) {
       await bus.value.publish(batchOf(batch))
-      await sleep(60 + Math.random() * 60)
+      await sleep(30 + Math.random() * 40)
       if ([20, 35, 50, 65, 80].includes(batch)) {
         await kill(children.at(-1))
         startChild()
