@@ -326,6 +326,28 @@ test('many long texts at once all come back, each as its own', async () => {
   )
 })
 
+test('a text that takes the scanner for ever is given up, and those behind it are answered', async () => {
+  const analyzer = await createSqlAnalyzer({
+    cacheEntries: 10,
+    cacheBytesMax: 1 << 20,
+    workerDeadlineMs: 300,
+  })
+  after(() => analyzer.close())
+  await analyzer.warm()
+  // A run of comments is one operator to the scanner's first look, again and again.
+  const slow = Buffer.from(`select 1${'/**/'.repeat(100_000)}, 'hunter2'`)
+  const next = Buffer.from(`select a from t where b = '${'x'.repeat(2000)}'`)
+  const [first, second] = await Promise.all([
+    analyzer.analyze(slow, 0, slow.length),
+    analyzer.analyze(next, 0, next.length),
+  ])
+  assert.equal(first[0]?.verb, 'UNKNOWN')
+  assert.equal(first[0]?.textBytes, slow.length)
+  assert.ok((first[0]?.text.length ?? 0) < 20_000 && !first[0]?.text.includes('hunter2'))
+  assert.equal(second[0]?.verb, 'SELECT')
+  assert.equal(analyzer.stats().givenUp, 1)
+})
+
 test('after close a long text is unknown, not lost', async () => {
   const analyzer = await createSqlAnalyzer({ cacheEntries: 10, cacheBytesMax: 1 << 20 })
   const sql = Buffer.from(`select '${'x'.repeat(5000)}'`)

@@ -1,7 +1,7 @@
 // Puts the parts together: bytes -> cache -> grammar -> judgement -> text without credentials. Refuses nothing and
 // throws for nothing that a client can send: what it cannot read comes back as unknown.
 import { isUtf8 } from 'node:buffer'
-import { createHash, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { ByteCache } from './cache.ts'
 import { SqlError } from './errors.ts'
 import { createFunctions, type Functions } from './functions.ts'
@@ -11,23 +11,25 @@ import { isSpace } from './lexer.ts'
 import { withoutCredentials, withoutLiterals } from './redact.ts'
 import { Stripper } from './strip.ts'
 import type { AnalyzerOptions, AnalyzerStats, Reading, SqlAnalyzer, StatementAnalysis } from './types.ts'
+import { fingerprintOf, unread } from './unread.ts'
 import { WorkerRoad } from './worker-road.ts'
 
 const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
 
 export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAnalyzer> {
-  const { cacheEntries, cacheBytesMax, syncBytesMax = 4096, parseBytesMax = 1 << 20 } = options
-  for (const [name, value] of Object.entries({ cacheEntries, cacheBytesMax, syncBytesMax, parseBytesMax }))
+  const complete = { syncBytesMax: 1024, parseBytesMax: 1 << 20, workerDeadlineMs: 2000, ...options }
+  for (const [name, value] of Object.entries(complete))
     if (!(value >= 0)) throw new SqlError('option_invalid', `${name} must be 0 or more, not ${value}`)
-  const grammar = await loadGrammar()
-  const seed = randomInt(2 ** 31)
-  return new Analyzer(
-    grammar,
-    createFunctions(),
-    { cacheEntries, cacheBytesMax, syncBytesMax, parseBytesMax },
-    seed,
-  )
+  return new Analyzer(await loadGrammar(), createFunctions(), complete, randomInt(2 ** 31))
 }
+
+const warmRounds = 100
+const warmTexts = [
+  'select a.id, b.name, count(*) from a join b on b.a_id = a.id where a.x = 1 group by 1, 2 order by 3 desc limit 5',
+  "insert into t (a, b) values (1, 'x') on conflict (a) do update set b = excluded.b returning *",
+  "update t set a = 'x' where id in (select id from s where b between 1 and 2)",
+  'with q as (select * from t where c > now()) delete from t using q where t.id = q.id',
+].map((sql) => Buffer.from(sql))
 
 class Analyzer implements SqlAnalyzer {
   readonly #grammar: Grammar
@@ -49,7 +51,10 @@ class Analyzer implements SqlAnalyzer {
     // The two share the bounds: a text is in one of them.
     this.#exact = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
     this.#stripped = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
-    this.#worker = new WorkerRoad(options.parseBytesMax)
+    this.#worker = new WorkerRoad({
+      parseBytesMax: options.parseBytesMax,
+      deadlineMs: options.workerDeadlineMs,
+    })
   }
 
   analyze(
@@ -63,9 +68,10 @@ class Analyzer implements SqlAnalyzer {
     if (end - start <= this.#options.syncBytesMax) return this.#missed(sql, start, end, reading)
     this.#misses += 1
     const copy = new Uint8Array(sql.subarray(start, end))
-    return this.#worker
-      .analyze(copy, reading)
-      .then((analyses) => this.#keep(copy, 0, copy.length, reading, analyses))
+    return this.#worker.analyze(copy, reading).then((analyses) =>
+      // Given up is no judgement that a later execution should find.
+      analyses === undefined ? unread(copy) : this.#keep(copy, 0, copy.length, reading, analyses),
+    )
   }
 
   analyzeNow(
@@ -85,7 +91,18 @@ class Analyzer implements SqlAnalyzer {
       strippedHits: this.#strippedHits,
       misses: this.#misses,
       unparsable: this.#unparsable,
+      givenUp: this.#worker.givenUp,
     }
+  }
+
+  async warm(): Promise<void> {
+    const ready = this.#worker.warm()
+    for (let round = 0; round < warmRounds; round += 1) {
+      for (const sql of warmTexts) this.#work(sql, 0, sql.length, utf8)
+      // The engine compiles beside us; others have their turn.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await ready
   }
 
   close(): Promise<void> {
@@ -144,7 +161,7 @@ class Analyzer implements SqlAnalyzer {
   #work(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
     const bytes = sql.subarray(start, end)
     const parsed = this.#parsable(bytes, reading) ? this.#grammar.parse(bytes) : undefined
-    if (parsed === undefined) return Object.freeze([unread(bytes)])
+    if (parsed === undefined) return unread(bytes, bytes.length)
     if (parsed.length === 0) return Object.freeze([this.#analysis(bytes, 0, bytes.length, empty, bytes)])
     return Object.freeze(
       parsed.map((statement, index) => {
@@ -172,23 +189,10 @@ class Analyzer implements SqlAnalyzer {
     statement: Uint8Array,
   ): StatementAnalysis {
     const unknown = judgement === unreadable
-    return Object.freeze({
-      ...judgement,
-      text: unknown ? withoutLiterals(bytes, from, to) : withoutCredentials(bytes, from, to),
-      textBytes: to - from,
-      fingerprint: this.#grammar.fingerprint(statement) ?? fingerprintOf(statement),
-    })
+    const text = unknown ? withoutLiterals(bytes, from, to) : withoutCredentials(bytes, from, to)
+    const fingerprint = this.#grammar.fingerprint(statement) ?? fingerprintOf(text)
+    return Object.freeze({ ...judgement, text, textBytes: to - from, fingerprint })
   }
-}
-
-/** What cannot be parsed, or was not to be. */
-export function unread(bytes: Uint8Array): StatementAnalysis {
-  return Object.freeze({
-    ...unreadable,
-    text: withoutLiterals(bytes, 0, bytes.length),
-    textBytes: bytes.length,
-    fingerprint: fingerprintOf(bytes),
-  })
 }
 
 /** False where the server may cut the text at other places than a UTF-8 reader does. */
@@ -218,12 +222,6 @@ function rangeOf(
 }
 
 const semicolon = 0x3b
-
-/** For what the grammar gives no fingerprint to: the text without its literals decides. */
-function fingerprintOf(bytes: Uint8Array): string {
-  const text = withoutLiterals(bytes, 0, bytes.length).replaceAll(/\s+/g, ' ').trim().toLowerCase()
-  return createHash('sha256').update(text).digest('hex').slice(0, 16)
-}
 
 function sizeOf(analysis: StatementAnalysis): number {
   let bytes = 300 + 2 * analysis.text.length

@@ -24,8 +24,10 @@ export interface AnalyzerOptions {
   readonly cacheEntries: number
   /** Bytes of keys and analyses together, an estimate. */
   readonly cacheBytesMax: number
-  /** Texts longer than this are analysed by a worker thread, so that they stall no other session. Default 4096. */
+  /** Texts longer than this are analysed by a worker thread, so that they stall no other session. Default 1024. */
   readonly syncBytesMax?: number
+  /** How long the worker may take for one text before it is given up as unknown. Default 2000. */
+  readonly workerDeadlineMs?: number
   /** Texts longer than this are not parsed: effect unknown. Default 1 MiB. */
   readonly parseBytesMax?: number
 }
@@ -38,6 +40,8 @@ export interface AnalyzerStats {
   readonly strippedHits: number
   readonly misses: number
   readonly unparsable: number
+  /** Long texts that the worker could not finish in time. */
+  readonly givenUp: number
 }
 
 export interface SqlAnalyzer {
@@ -56,6 +60,11 @@ export interface SqlAnalyzer {
   /** The same, always on this thread. For tools and tests. */
   analyzeNow(sql: Uint8Array, start: number, end: number, reading?: Reading): readonly StatementAnalysis[]
   stats(): AnalyzerStats
+  /**
+   * Starts the worker and lets the engine compile the grammar's hot paths: 0.3 s that the first clients then do not
+   * wait. Optional, once, at start.
+   */
+  warm(): Promise<void>
   /** Ends the worker thread; texts that wait for it come back as unknown. */
   close(): Promise<void>
 }

@@ -1,81 +1,135 @@
-// The road to the thread that analyses long texts, so that they stall no session on this one. The thread is started by
-// the first of them. Refuses to lose a text: when the thread dies, what it held comes back as unknown.
+// The road to the thread that analyses long texts, so that they stall no session on this one. One text at a time, each
+// with a deadline: a text can be built on which PostgreSQL's own scanner is quadratic, and only ending the thread ends
+// that. Refuses to lose a text: what the thread could not finish comes back as undefined, the others wait for a new one.
 import { Worker } from 'node:worker_threads'
-import { unread } from './analyzer.ts'
 import type { Reading, StatementAnalysis } from './types.ts'
 
 export interface WorkerRequest {
-  readonly id: number
   readonly sql: Uint8Array
   readonly reading: Reading
 }
 
-export interface WorkerAnswer {
-  readonly id: number
-  readonly analyses: readonly StatementAnalysis[]
+export type WorkerAnswer = 'ready' | readonly StatementAnalysis[]
+
+interface Waiting extends WorkerRequest {
+  readonly done: (analyses: readonly StatementAnalysis[] | undefined) => void
 }
 
-interface Waiting {
-  readonly sql: Uint8Array
-  readonly done: (analyses: readonly StatementAnalysis[]) => void
+export interface WorkerRoadOptions {
+  readonly parseBytesMax: number
+  readonly deadlineMs: number
+}
+
+interface Thread {
+  readonly worker: Worker
+  ready: boolean
 }
 
 export class WorkerRoad {
-  readonly #parseBytesMax: number
-  readonly #waiting = new Map<number, Waiting>()
-  #worker: Worker | undefined
-  #lastId = 0
+  /** Texts that met the deadline or a thread's death. */
+  givenUp = 0
+  readonly #options: WorkerRoadOptions
+  readonly #queue: Waiting[] = []
+  #running: Waiting | undefined
+  #deadline: NodeJS.Timeout | undefined
+  #thread: Thread | undefined
+  #warm: (() => void)[] = []
   #closed = false
 
-  constructor(parseBytesMax: number) {
-    this.#parseBytesMax = parseBytesMax
+  constructor(options: WorkerRoadOptions) {
+    this.#options = options
   }
 
-  analyze(sql: Uint8Array, reading: Reading): Promise<readonly StatementAnalysis[]> {
+  /** undefined: given up. */
+  analyze(sql: Uint8Array, reading: Reading): Promise<readonly StatementAnalysis[] | undefined> {
     return new Promise((done) => {
-      if (this.#closed) return done([unread(sql)])
-      this.#lastId += 1
-      this.#waiting.set(this.#lastId, { sql, done })
-      const request: WorkerRequest = { id: this.#lastId, sql, reading }
-      const worker = this.#start()
-      worker.ref()
-      worker.postMessage(request)
+      if (this.#closed) {
+        done(undefined)
+        return
+      }
+      this.#queue.push({ sql, reading, done })
+      this.#next()
+    })
+  }
+
+  /** Starts the thread ahead of the first long text. Resolves when it can answer, or could not be started. */
+  warm(): Promise<void> {
+    return new Promise((done) => {
+      if (this.#closed || this.#thread?.ready === true) {
+        done()
+        return
+      }
+      this.#warm.push(done)
+      this.#thread ??= this.#start()
+      this.#thread.worker.ref()
     })
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    const worker = this.#worker
-    this.#worker = undefined
-    await worker?.terminate()
-    this.#giveUp()
+    const thread = this.#thread
+    this.#lost()
+    for (const waiting of this.#queue.splice(0)) waiting.done(undefined)
+    await thread?.worker.terminate()
   }
 
-  #start(): Worker {
-    if (this.#worker !== undefined) return this.#worker
+  #next(): void {
+    if (this.#closed || this.#running !== undefined || this.#queue.length === 0) return
+    this.#thread ??= this.#start()
+    this.#thread.worker.ref()
+    if (!this.#thread.ready) return
+    const waiting = this.#queue.shift()
+    if (waiting === undefined) return
+    this.#running = waiting
+    const request: WorkerRequest = { sql: waiting.sql, reading: waiting.reading }
+    this.#thread.worker.postMessage(request)
+    this.#deadline = setTimeout(() => this.#lost(), this.#options.deadlineMs)
+  }
+
+  #start(): Thread {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: { parseBytesMax: this.#parseBytesMax },
+      workerData: { parseBytesMax: this.#options.parseBytesMax },
       resourceLimits: { maxOldGenerationSizeMb: 512, stackSizeMb: 4 },
     })
-    worker.on('message', ({ id, analyses }: WorkerAnswer) => {
-      const waiting = this.#waiting.get(id)
-      this.#waiting.delete(id)
-      if (this.#waiting.size === 0) worker.unref()
-      waiting?.done(Object.freeze(analyses.map((analysis) => Object.freeze(analysis))))
+    const thread: Thread = { worker, ready: false }
+    worker.on('message', (answer: WorkerAnswer) => {
+      if (this.#thread !== thread) return
+      if (answer === 'ready') {
+        thread.ready = true
+        for (const done of this.#warm.splice(0)) done()
+      } else {
+        const waiting = this.#running
+        this.#running = undefined
+        clearTimeout(this.#deadline)
+        for (const analysis of answer) Object.freeze(analysis)
+        waiting?.done(Object.freeze(answer))
+      }
+      if (this.#queue.length === 0) worker.unref()
+      this.#next()
     })
     const gone = (): void => {
-      if (this.#worker !== worker) return
-      this.#worker = undefined
-      this.#giveUp()
+      if (this.#thread === thread) this.#lost()
     }
     worker.on('error', gone)
     worker.on('exit', gone)
-    this.#worker = worker
-    return worker
+    return thread
   }
 
-  #giveUp(): void {
-    for (const { sql, done } of this.#waiting.values()) done(Object.freeze([unread(sql)]))
-    this.#waiting.clear()
+  /** The thread is dead or must die: its text is given up; a new thread serves the others. */
+  #lost(): void {
+    const { worker, ready } = this.#thread ?? {}
+    const waiting = this.#running
+    this.#thread = undefined
+    this.#running = undefined
+    clearTimeout(this.#deadline)
+    worker?.terminate().catch(() => undefined)
+    for (const done of this.#warm.splice(0)) done()
+    // A thread that never came up would not come up for the next text either.
+    const given = waiting === undefined ? (ready === true ? [] : this.#queue.splice(0)) : [waiting]
+    for (const each of given) {
+      this.givenUp += 1
+      each.done(undefined)
+    }
+    this.#next()
   }
 }

@@ -9,8 +9,9 @@ const analyzer = await createSqlAnalyzer({
   syncBytesMax: Number.POSITIVE_INFINITY,
   parseBytesMax: workerData.parseBytesMax,
 })
+const answer = (message: WorkerAnswer): void => parentPort?.postMessage(message)
 
-parentPort?.on('message', ({ id, sql, reading }: WorkerRequest) => {
-  const answer: WorkerAnswer = { id, analyses: analyzer.analyzeNow(sql, 0, sql.length, reading) }
-  parentPort?.postMessage(answer)
+parentPort?.on('message', ({ sql, reading }: WorkerRequest) => {
+  answer(analyzer.analyzeNow(sql, 0, sql.length, reading))
 })
+answer('ready')
