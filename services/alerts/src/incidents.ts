@@ -4,7 +4,14 @@
  * is in force any more. Pure: time is handed in. It sends nothing and forgets what is over.
  */
 import { createHash } from 'node:crypto'
-import { type Alert, type FindingEvent, identityKey, type VerdictEvent, verdictKey } from '@portcullis/kernel'
+import {
+  type Alert,
+  type FindingEvent,
+  identityKey,
+  type VerdictEvent,
+  verdictKey,
+  verdictKeys,
+} from '@portcullis/kernel'
 import { actionSeverity, findingTitle, severityRank, verdictTitle, worst } from './wording.ts'
 
 export interface Incident {
@@ -47,7 +54,7 @@ export function onVerdict(
   incident.verdicts = [
     ...incident.verdicts.filter(({ verdictId }) => verdictId !== verdict.verdictId),
     verdict,
-  ]
+  ].slice(-verdictsMax)
   incident.severity = worst([incident.severity, actionSeverity[verdict.action]])
   incident.lastAt = nowUs
   const absorbed = absorbFindings(state, incident, verdict, nowUs)
@@ -69,9 +76,7 @@ export function onFinding(state: Incidents, finding: FindingEvent, nowUs: number
   if (finding.at < nowUs - findingFreshUs || state.recent.has(finding.findingId)) return []
   state.recent.set(finding.findingId, finding)
   trimRecent(state, nowUs)
-  const [host] = [...state.open.values()].filter(({ verdicts }) =>
-    verdicts.some((verdict) => isAbout(verdict, finding)),
-  )
+  const host = hostOf(state, finding)
   if (host) {
     attach(host, finding, nowUs)
     return []
@@ -109,6 +114,8 @@ export const findingQuietUs = 3_600_000_000
 export const findingFreshUs = 3_600_000_000
 const findingsMax = 5
 const recentMax = 2_000
+/** Far more than one subject ever has at once at one target; the latest are the ones that last. */
+const verdictsMax = 20
 
 function open(state: Incidents, dedupKey: string, nowUs: number): Incident {
   const incident: Incident = {
@@ -135,9 +142,13 @@ function settle(state: Incidents, incident: Incident, remaining: VerdictEvent[],
   return incident.announced ? [alertOf(incident, 'resolve', nowUs)] : []
 }
 
-/** The findings a verdict rests on become its evidence; where one was told on its own, that incident is resolved. */
+/** The findings a verdict cites (by hand: those about the same subject) become its evidence; where one was told on its own, that incident is resolved. */
 function absorbFindings(state: Incidents, incident: Incident, verdict: VerdictEvent, nowUs: number): Alert[] {
-  for (const finding of state.recent.values()) if (isAbout(verdict, finding)) attach(incident, finding, nowUs)
+  const evidence =
+    verdict.findings.length > 0
+      ? verdict.findings.flatMap((id) => state.recent.get(id) ?? [])
+      : [...state.recent.values()].filter((finding) => isAbout(verdict, finding))
+  for (const finding of evidence) attach(incident, finding, nowUs)
   incident.severity = worst([incident.severity, ...incident.findings.map(({ severity }) => severity)])
   return incident.findings.flatMap((finding) => {
     const alone = state.open.get(findingKey(finding))
@@ -151,14 +162,21 @@ function attach(incident: Incident, finding: FindingEvent, nowUs: number): void 
   incident.findings = [...others, finding].slice(-findingsMax)
 }
 
-/** Whether a finding is evidence for a verdict: cited by it, or of the same identity where the verdict holds. */
+/** The open incident of a verdict that holds on whom the finding is about. */
+function hostOf(state: Incidents, finding: FindingEvent): Incident | undefined {
+  for (const subject of verdictKeys(finding)) {
+    for (const target of [finding.target, '']) {
+      const incident = state.open.get(dedupKeyOf('verdict', subject, target))
+      if (incident) return incident
+    }
+  }
+  return undefined
+}
+
+/** Whether a finding is about whom and where the verdict holds. */
 function isAbout(verdict: VerdictEvent, finding: FindingEvent): boolean {
-  if (verdict.findings.includes(finding.findingId)) return true
-  const { kind, issuer, id } = verdict.subject
-  if (kind === 'session') return id === finding.sessionId
-  if (kind !== 'identity' && kind !== 'instance') return false
   const sameTarget = verdict.target === '' || verdict.target === finding.target
-  return sameTarget && identityKey({ issuer, subject: id }) === identityKey(finding.identity)
+  return sameTarget && verdictKeys(finding).includes(verdictKey(verdict.subject))
 }
 
 function trimRecent(state: Incidents, nowUs: number): void {

@@ -1,0 +1,60 @@
+/** For tests: verdicts and findings as the analyzer makes them. */
+import type { Alert, FindingEvent, VerdictEvent } from '@portcullis/kernel'
+
+export const issuer = 'https://idp.example'
+
+export function verdictOf(verdictId: string, more: Partial<VerdictEvent> = {}): VerdictEvent {
+  return {
+    verdictId,
+    state: 'active',
+    action: 'block',
+    subject: { kind: 'identity', issuer, id: 'agent-7', instance: '' },
+    target: 'shop',
+    issuedAt: 1_000_000,
+    until: 600_000_000,
+    ratePerMinute: 0,
+    cancelRunning: false,
+    reason: 'pressure',
+    explanation: '900 commands/min, 12 expected',
+    findings: [],
+    causeCommandId: 's1.7',
+    causeReceivedAt: 900_000,
+    issuedBy: 'analyzer',
+    ...more,
+  }
+}
+
+export function findingOf(findingId: string, more: Partial<FindingEvent> = {}): FindingEvent {
+  return {
+    findingId,
+    at: 1_000_000,
+    identity: { issuer, subject: 'agent-7', groups: [], delegation: [], instance: 'jti-1' },
+    sessionId: 's1',
+    target: 'shop',
+    detector: 'rate',
+    feature: 'command-rate',
+    severity: 'warning',
+    score: 12.5,
+    observed: 900,
+    expected: 12,
+    unit: 'commands/min',
+    explanation: '900 commands/min, 12 expected',
+    commandIds: ['s1.6', 's1.7'],
+    windowStart: 0,
+    windowEnd: 1_000_000,
+    ...more,
+  }
+}
+
+export function alertOf(more: Partial<Alert> = {}): Alert {
+  return {
+    dedupKey: 'portcullis-1',
+    action: 'trigger',
+    severity: 'critical',
+    title: 'agent-7 blocked at shop',
+    verdict: verdictOf('v1'),
+    findings: [findingOf('f1')],
+    at: Date.UTC(2026, 10, 22, 10) * 1000,
+    ...more,
+  }
+}
