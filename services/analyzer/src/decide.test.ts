@@ -24,8 +24,15 @@ test('two independent features block; what follows from the other does not count
   assert.ok(!block(['command-rate', 'error'], ['region', 'info']))
 })
 
-test('pressure blocks on top of a throttle of ours or another feature, never alone', () => {
+test('pressure blocks on top of too much, never alone, and never one who only came from elsewhere', () => {
   assert.equal(after([['pressure', 'error']]), undefined)
+  assert.equal(
+    after([
+      ['region', 'error'],
+      ['pressure', 'error'],
+    ])?.action,
+    'throttle',
+  )
   assert.equal(
     after([
       ['command-rate', 'error'],

@@ -1,9 +1,9 @@
 /**
  * From findings to a verdict: the ladder. Pure; knows no detector's inside, only features and severities.
  *
- *   warning      a finding: people are alerted, nothing is enforced
- *   error        throttle to the 95th percentile of the identity's own minutes
- *   two independent features, or sustained pressure against a throttle of ours      block
+ *   warning: a finding; people are alerted, nothing is enforced
+ *   error: throttle to the 95th percentile of the identity's own minutes
+ *   two independent features, or sustained pressure against a throttle for too much: block
  *
  * Where the ladder asks to hold for a person (a new country, a very large result), it throttles until approvals exist:
  * evidence of one feature alone never blocks. A standing verdict is extended under its own id, and only when less than
@@ -110,15 +110,28 @@ function note(
 
 function ladder(memory: Memory, context: DecideContext): VerdictEvent | undefined {
   const telling = memory.evidence.filter(({ severity }) => rank(severity) >= rank('warning'))
-  const pressed = telling.some(({ feature }) => feature === 'pressure')
-  const features = independent(telling)
-  const standing = memory.throttle !== null || memory.block !== null
-  if (features.length >= 2) return enforce(memory, 'block', 'independent_features', telling, context)
-  if (pressed && (standing || features.length > 0))
-    return enforce(memory, 'block', 'sustained_pressure', telling, context)
+  if (independent(telling).length >= 2)
+    return enforce(memory, 'block', 'independent_features', telling, context)
+  if (isPressed(memory, telling)) return enforce(memory, 'block', 'sustained_pressure', telling, context)
   const severe = telling.find((one) => rank(one.severity) >= rank('error') && one.feature !== 'pressure')
   if (!severe || memory.block) return undefined
-  return enforce(memory, 'throttle', severe.feature.replaceAll('-', '_'), telling, context)
+  return enforce(memory, 'throttle', reasonOf(severe.feature), telling, context)
+}
+
+/**
+ * Sustained pressure against a block, or against a throttle of too much. An identity that was throttled for where it
+ * came from pushes when it does no more than it always did: that is no second evidence.
+ */
+function isPressed({ throttle, block }: Memory, telling: readonly Evidence[]): boolean {
+  if (!telling.some(({ feature }) => feature === 'pressure')) return false
+  const tooMuch = telling.some(({ feature }) => amounts.includes(feature))
+  return block !== null || tooMuch || (throttle !== null && amounts.map(reasonOf).includes(throttle.reason))
+}
+
+const amounts: readonly string[] = ['command-rate', 'data-volume', 'volume-total']
+
+function reasonOf(feature: string): string {
+  return feature.replaceAll('-', '_')
 }
 
 /** A total follows from a rate or from one large command: it only counts where it stands alone. */
