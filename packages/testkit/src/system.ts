@@ -1,0 +1,329 @@
+/**
+ * Portcullis as its real processes, for tests that kill them and for measurements: the services of this repository by
+ * their own main files, a configuration file, health endpoints. It imports no service; what it starts it ends.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Started } from '@portcullis/kernel'
+import { type Engine, startEngine } from '@portcullis/platform/audit'
+import { startTestIssuer, type TestIssuer } from './tokens.ts'
+
+const root = join(import.meta.dirname, '../../..')
+const apiToken = 'a-token-for-tests-only'
+
+export type Part = 'proxy' | 'analyzer' | 'projector' | 'query-api' | 'alerts'
+
+const scripts: Record<Part, string> = {
+  proxy: 'services/proxy/src/main.ts',
+  analyzer: 'services/analyzer/src/main.ts',
+  projector: 'services/query-api/src/projector/main.ts',
+  'query-api': 'services/query-api/src/main.ts',
+  alerts: 'services/alerts/src/main.ts',
+}
+
+export interface SystemOptions {
+  /** The target `shop`. */
+  readonly postgres: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly database: string
+  }
+  readonly parts: readonly Part[]
+  /** kafka://HOST:PORT; the embedded bus where absent. */
+  readonly kafka?: string
+  readonly workers?: number
+  /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
+  readonly extra?: Partial<Record<'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus', string>>
+  /** Further proxies (by name) beside the one named `gate-1`; each a part `proxy:NAME`. */
+  readonly proxies?: readonly string[]
+}
+
+export interface System {
+  readonly dir: string
+  readonly issuer: TestIssuer
+  /** Port of the Postgres door of a proxy. */
+  port(proxy?: string): number
+  readonly apiUrl: string
+  readonly apiToken: string
+  readonly engine: Engine | undefined
+  /** A token of this subject, of group `agents`. */
+  token(subject: string): Promise<string>
+  /** postgres://shop:TOKEN@127.0.0.1:PORT/ */
+  url(subject: string, proxy?: string): Promise<string>
+  pid(part: string): number
+  /** Pids of a part's own child processes whose command line contains `script`. */
+  childrenOf(part: string, script: string): number[]
+  /** SIGKILL to the whole of a part, and a start anew. */
+  kill9(part: string): Promise<void>
+  killEngine9(): Promise<void>
+  stopPart(part: string): Promise<void>
+  startPart(part: string): Promise<void>
+  /** What all parts wrote. */
+  log(): string
+}
+
+export async function startSystem(options: SystemOptions): Promise<Started<System>> {
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-system-'))
+  const issuer = await startTestIssuer()
+  const names = ['gate-1', ...(options.proxies ?? [])]
+  const [api, analyzer, projector, alerts, ...proxyPorts] = await freePorts(4 + 2 * names.length)
+  const logFile = join(dir, 'log.jsonl')
+  writeFileSync(logFile, '')
+  const needsEngine = options.parts.includes('projector') || options.parts.includes('query-api')
+  let engine: Started<Engine> | undefined
+  const engineLog = logTo(logFile)
+  const startTheEngine = (at: { port?: number; password?: string }) =>
+    startEngine({ dir: join(dir, 'audit'), log: engineLog, ...at })
+  if (needsEngine) engine = await startTheEngine({})
+
+  const doors = new Map(
+    names.map((name, index) => [
+      name,
+      { door: proxyPorts[2 * index] ?? 0, health: proxyPorts[2 * index + 1] ?? 0 },
+    ]),
+  )
+  for (const [name, { door, health }] of doors) {
+    writeFileSync(
+      join(dir, `${name}.yaml`),
+      configuration({
+        name,
+        door,
+        health,
+        api,
+        analyzer,
+        projector,
+        alerts,
+        issuer: issuer.value.issuer,
+        options,
+      }),
+    )
+  }
+  const healths: Record<Part, number | undefined> = {
+    proxy: undefined,
+    analyzer,
+    projector,
+    alerts,
+    'query-api': api,
+  }
+  const running = new Map<string, ChildProcess>()
+
+  async function startPart(part: string): Promise<void> {
+    const [kind, name = 'gate-1'] = part.split(':') as [Part, string?]
+    const health = kind === 'proxy' ? doors.get(name)?.health : healths[kind]
+    const child = spawn(
+      process.execPath,
+      [join(root, scripts[kind]), '--config', join(dir, `${name}.yaml`)],
+      {
+        env: {
+          ...process.env,
+          SHOP_PASSWORD: options.postgres.password,
+          API_TOKEN: apiToken,
+          ...(engine && {
+            PORTCULLIS_ENGINE_URL: engine.value.url,
+            PORTCULLIS_ENGINE_PASSWORD: engine.value.password,
+          }),
+        },
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        detached: true,
+      },
+    )
+    running.set(part, child)
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (data) => appendFileSync(logFile, data))
+    await ready(part, child, health ?? 0, logFile)
+  }
+
+  async function kill9(part: string): Promise<void> {
+    const child = running.get(part)
+    if (!child?.pid) throw new Error(`${part} does not run`)
+    killGroup(child.pid)
+    await exited(child)
+    await startPart(part)
+  }
+
+  async function stopPart(part: string): Promise<void> {
+    const child = running.get(part)
+    running.delete(part)
+    if (!child) return
+    child.kill('SIGTERM')
+    await exited(child)
+  }
+
+  const parts = options.parts.flatMap((part) =>
+    part === 'proxy' ? names.map((name) => `proxy:${name}`) : [part],
+  )
+  const stop = async () => {
+    for (const child of running.values()) if (child.pid) killGroup(child.pid)
+    await Promise.all([...running.values()].map(exited))
+    await engine?.stop()
+    await issuer.stop()
+    rmSync(dir, { recursive: true, force: true })
+  }
+  try {
+    await Promise.all(parts.map(startPart))
+  } catch (error) {
+    await stop()
+    throw error
+  }
+
+  const pidOf = (part: string) => running.get(part === 'proxy' ? 'proxy:gate-1' : part)?.pid ?? 0
+  return {
+    value: {
+      dir,
+      issuer: issuer.value,
+      port: (proxy = 'gate-1') => doors.get(proxy)?.door ?? 0,
+      apiUrl: `http://127.0.0.1:${api}`,
+      apiToken,
+      get engine() {
+        return engine?.value
+      },
+      token: (subject) => issuer.value.sign({ sub: subject, groups: ['agents'] }, { ttlSec: 3600 }),
+      url: async (subject, proxy = 'gate-1') =>
+        `postgres://shop:${await issuer.value.sign({ sub: subject, groups: ['agents'] }, { ttlSec: 3600 })}@127.0.0.1:${doors.get(proxy)?.door}/`,
+      pid: pidOf,
+      childrenOf: (part, script) => childrenOf(pidOf(part), script),
+      kill9,
+      async killEngine9() {
+        if (!engine) throw new Error('no engine runs')
+        const { pid, port, password } = engine.value
+        process.kill(pid, 'SIGKILL')
+        await engine.value.exited
+        engine = await startTheEngine({ port, password })
+      },
+      stopPart,
+      startPart,
+      log: () => readFileSync(logFile, 'utf8'),
+    },
+    stop,
+  }
+}
+
+/** Seconds of CPU that a process has used, its exited children not counted. Linux only. */
+export function cpuSec(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [, , , , , , , , , , , user = '0', system = '0'] = stat.slice(stat.lastIndexOf(')') + 1).split(' ')
+  return (Number(user) + Number(system)) / 100
+}
+
+/** Resident bytes of a process. Linux only. */
+export function residentBytes(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * 4096
+}
+
+interface ConfigurationParts {
+  readonly name: string
+  readonly door: number
+  readonly health: number
+  readonly api: number | undefined
+  readonly analyzer: number | undefined
+  readonly projector: number | undefined
+  readonly alerts: number | undefined
+  readonly issuer: string
+  readonly options: SystemOptions
+}
+
+function configuration({
+  name,
+  door,
+  health,
+  api,
+  analyzer,
+  projector,
+  alerts,
+  issuer,
+  options,
+}: ConfigurationParts): string {
+  const { postgres, extra = {}, kafka, workers = 2 } = options
+  const lines = (text: string | undefined, indent: number) =>
+    text === undefined ? '' : `\n${text.replace(/^/gm, ' '.repeat(indent))}`
+  return `
+dataDir: ./data
+bus:
+  url: ${kafka ?? 'lmdb:./bus'}${lines(extra.bus, 2)}
+audit: embedded:./audit
+identity:
+  issuers:
+    - { issuer: '${issuer}', audience: [portcullis], jwksCacheSec: 3600 }
+targets:
+  - name: shop
+    protocol: postgres
+    address: ${postgres.host}:${postgres.port}
+    database: ${postgres.database}
+    tls: { mode: disable }
+    credentials: { user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }
+    groups: [agents]${lines(extra.shop, 4)}
+proxy:
+  name: ${name}
+  workers: ${workers}
+  listen: { postgres: '127.0.0.1:${door}' }
+  health: 127.0.0.1:${health}
+  drainSecMax: 2
+  recorder:
+    onUnavailable: deny${lines(extra.recorder, 4)}${lines(extra.proxy, 2)}
+analyzer:
+  health: 127.0.0.1:${analyzer}${lines(extra.analyzer, 2)}
+projector: { health: '127.0.0.1:${projector}' }
+alerts:
+  health: 127.0.0.1:${alerts}${lines(extra.alerts, 2)}
+api:
+  listen: 127.0.0.1:${api}
+  tokens: [{ name: test, role: admin, token: 'env:API_TOKEN' }]
+`
+}
+
+async function ready(part: string, child: ChildProcess, health: number, logFile: string): Promise<void> {
+  const deadline = Date.now() + 40_000
+  let answer = ''
+  while (child.exitCode === null && child.signalCode === null) {
+    answer = await fetch(`http://127.0.0.1:${health}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
+      async (response) => (response.ok ? 'ready' : await response.text()),
+      (error: Error) => error.message,
+    )
+    if (answer === 'ready') return
+    if (Date.now() > deadline) break
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  throw new Error(`${part} is not ready (${answer}):\n${readFileSync(logFile, 'utf8').slice(-3000)}`)
+}
+
+function exited(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise((resolve) => child.once('exit', () => resolve()))
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+function childrenOf(pid: number, script: string): number[] {
+  const out = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return out.split('\n').flatMap((line) => (line.includes(script) ? [Number.parseInt(line, 10)] : []))
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer()
+      return new Promise<typeof server>((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)))
+    }),
+  )
+  const ports = servers.map((server) => (server.address() as { port: number }).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
+
+function logTo(file: string) {
+  mkdirSync(join(file, '..'), { recursive: true })
+  const write = (fields: unknown, message?: string) =>
+    appendFileSync(file, `${JSON.stringify({ fields, message })}\n`)
+  return { info: write, warn: write, error: write, debug: () => undefined }
+}
