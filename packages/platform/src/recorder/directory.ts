@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, wri
 import { join } from 'node:path'
 import { RecorderError } from './error.ts'
 import { isAlive, type ProcessLife, thisProcess } from './life.ts'
+import { positionFileBytes, positionFileName } from './position.ts'
 import { syncDirectory } from './segment-file.ts'
 
 export interface RecorderCard {
@@ -37,6 +38,8 @@ export function createRecorderDirectory(
   const dir = join(recordDir, recorder)
   mkdirSync(coming, { mode: 0o700 })
   writeFileSync(join(coming, cardName), JSON.stringify(card), { mode: 0o600, flush: true })
+  // Its room is taken now, so that a full disk cannot keep the agent from noting how far it came.
+  writeFileSync(join(coming, positionFileName), Buffer.alloc(positionFileBytes), { mode: 0o600 })
   renameSync(coming, dir)
   syncDirectory(recordDir)
   return dir
@@ -52,6 +55,11 @@ export function removeRecorderDirectory(recordDir: string, recorder: string): vo
   const going = join(recordDir, `.gone-${recorder}`)
   renameSync(join(recordDir, recorder), going)
   rmSync(going, { recursive: true })
+}
+
+/** Keeps a directory with bytes that do not read, for a person, out of everybody's way. */
+export function setAsideRecorderDirectory(recordDir: string, recorder: string): void {
+  renameSync(join(recordDir, recorder), join(recordDir, `.damaged-${recorder}`))
 }
 
 /** Directories of recorders, the oldest first. */
@@ -71,7 +79,7 @@ export function sweep(recordDir: string, nowMs: number): void {
   }
 }
 
-function readCard(dir: string): RecorderCard {
+export function readCard(dir: string): RecorderCard {
   const path = join(dir, cardName)
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as RecorderCard

@@ -26,11 +26,12 @@ export interface PositionFile {
 
 const slotBytes = 512
 const fieldsBytes = 4 * 8 + 32
-const fileName = 'shipped'
+export const positionFileName = 'shipped'
+export const positionFileBytes = 2 * slotBytes
 
 export function openPosition(dir: string): PositionFile {
-  const found = readSlots(join(dir, fileName))
-  const fd = openSync(join(dir, fileName), found === undefined ? 'w' : 'r+', 0o600)
+  const found = readSlots(join(dir, positionFileName))
+  const fd = openSync(join(dir, positionFileName), found === undefined ? 'w' : 'r+', 0o600)
   let { turn, position } = found ?? { turn: 0, position: undefined }
   const slot = Buffer.alloc(slotBytes)
   return {
@@ -53,7 +54,7 @@ export function openPosition(dir: string): PositionFile {
 
 /** For those who only look. */
 export function readPosition(dir: string): Position | undefined {
-  return readSlots(join(dir, fileName))?.position
+  return readSlots(join(dir, positionFileName))?.position
 }
 
 function readSlots(path: string): { turn: number; position: Position | undefined } | undefined {
