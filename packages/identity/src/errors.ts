@@ -16,6 +16,8 @@ export type IdentityErrorCode =
   /** `typ` says that this JWT was made for something else. */
   | 'token_type'
   | 'algorithm'
+  /** `cnf`: good only together with a proof of possession, which no door here asks for. */
+  | 'bound_to_key'
   | 'unknown_issuer'
   | 'issuer_unavailable'
   | 'unknown_key'

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { type Clock, systemClock } from '@portcullis/kernel'
+import { makeCertificates } from '@portcullis/testkit/certificates'
 import { type IssuerMood, startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
 import { IdentityError, type IdentityErrorCode } from './errors.ts'
 import type { IssuerConfig } from './issuer-config.ts'
@@ -150,6 +151,42 @@ test('with the issuer away known keys serve on, for their time and no longer', a
   assert.deepEqual(verifier.status(), [
     { issuer: issuer.issuer, usable: true, keysAgeSec: 0, lastFailure: '' },
   ])
+})
+
+test('an issuer that is known to be away keeps nobody waiting', async (t) => {
+  const { issuer, verifier, clock } = await setUp(t)
+  await verifier.verify(await issuer.sign({ sub: 'alice' }))
+  issuer.pause()
+  clock.advance(601)
+  await verifier.verify(await issuer.sign({ sub: 'alice' }))
+  issuer.behave('hang')
+  for (let login = 0; login < 5; login += 1) {
+    clock.advance(60)
+    const startedMs = performance.now()
+    await verifier.verify(await issuer.sign({ sub: `agent-${login}` }))
+    assert.ok(performance.now() - startedMs < 500, 'the login waited for the issuer')
+  }
+})
+
+test('an issuer behind TLS is believed only by the configured authority', async (t) => {
+  const { server, caPem } = makeCertificates()
+  const started = await startTestIssuer({ tls: { cert: server.certPem, key: server.keyPem } })
+  t.after(started.stop)
+  const { issuer } = started.value
+  assert.match(issuer, /^https:/)
+  const verifierOf = (ca?: string) =>
+    createTokenVerifier({
+      issuers: [{ issuer, audience: ['portcullis'], ...(ca === undefined ? {} : { ca }) }],
+      clock: systemClock,
+      log: { info() {}, warn() {} },
+    })
+  const token = await started.value.sign({ sub: 'alice' })
+  await verifierOf(caPem).verify(token)
+  assert.match(await refused(verifierOf(), token, 'issuer_unavailable'), /certificate/)
+  assert.match(
+    await refused(verifierOf(makeCertificates().caPem), token, 'issuer_unavailable'),
+    /certificate/,
+  )
 })
 
 test('an issuer that comes back is asked again within its back-off, not at every login', async (t) => {

@@ -107,10 +107,11 @@ export function createIssuerKeys(
     fresh: () => (ageSec() < issuer.jwksCacheSec ? keys : undefined),
     async current() {
       const age = ageSec()
-      // Past four fifths of their life keys are fetched while they still serve, so that no login waits for it.
-      if (age >= issuer.jwksCacheSec) {
-        if (flight || !inBackoff()) await refresh()
-      } else if (age >= issuer.jwksCacheSec * 0.8 && !inBackoff()) void refresh()
+      // A login waits only where it must: not for keys past four fifths of their life, and not for an issuer that is
+      // known to be away while its known keys still serve.
+      const mayWait = age >= issuer.jwksCacheSec && !(failures > 0 && usable())
+      if (mayWait && (flight || !inBackoff())) await refresh()
+      else if (age >= issuer.jwksCacheSec * 0.8 && !flight && !inBackoff()) void refresh()
       const found = usable()
       if (found) return found
       throw new IdentityError(

@@ -4,7 +4,8 @@
  * and authenticates nobody: only the test that started it can sign.
  */
 import { randomUUID } from 'node:crypto'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Started } from '@portcullis/kernel'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
@@ -50,7 +51,7 @@ interface SigningKey {
 }
 
 export async function startTestIssuer(
-  options: { algorithms?: readonly string[] } = {},
+  options: { algorithms?: readonly string[]; tls?: { cert: string; key: string } } = {},
 ): Promise<Started<TestIssuer>> {
   const algorithms = options.algorithms ?? ['ES256']
   const firstAlg = algorithms[0] ?? 'ES256'
@@ -60,7 +61,7 @@ export async function startTestIssuer(
   let jwksHits = 0
   let discoveryHits = 0
 
-  const server = createServer((request, response) => {
+  const serve: RequestListener = (request, response) => {
     const isJwks = request.url === '/jwks'
     const isDiscovery = request.url === '/.well-known/openid-configuration'
     if (isJwks) jwksHits += 1
@@ -78,12 +79,13 @@ export async function startTestIssuer(
     response.writeHead(200, { 'content-type': 'application/json' })
     if (mood === 'drip') return drip(response, JSON.stringify(body))
     response.end(mood === 'garbage' ? '<html>not what you asked for' : JSON.stringify(body))
-  })
+  }
+  const server = options.tls ? createTlsServer(options.tls, serve) : createServer(serve)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(0, '127.0.0.1', resolve)
   })
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const issuer = `${options.tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`
 
   const keyOf = (alg: string): SigningKey => {
     const key = keys.find((candidate) => candidate.alg === alg)

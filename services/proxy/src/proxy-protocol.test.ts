@@ -70,6 +70,36 @@ const malformed: readonly [RegExp, Buffer][] = [
   [/TLV is longer/, header(0x21, 0x11, Buffer.concat([v4Body, tlv(4, 'ok'), Buffer.of(4, 255, 255)]))],
 ]
 
+/** As HAProxy 2.6.12 sent them, recorded on the wire: `hello` is the client's. */
+const recorded: readonly [string, string, Partial<Extract<ProxyHeader, { kind: 'header' }>>][] = [
+  ['health check', '0d0a0d0a000d0a515549540a20000000', { local: true }],
+  [
+    'IPv4',
+    '0d0a0d0a000d0a515549540a2111000c7f0000017f000001c7504cf568656c6c6f',
+    { local: false, source: { address: '127.0.0.1', port: 51024 } },
+  ],
+  [
+    'IPv6',
+    '0d0a0d0a000d0a515549540a212100240000000000000000000000000000000100000000000000000000000000000001d1784cf568656c6c6f',
+    { local: false, source: { address: '::1', port: 53624 } },
+  ],
+  [
+    'TLS, with its details, the server name and a checksum',
+    '0d0a0d0a000d0a515549540a211100507f0000017f000001cef24cf60300047b19a67c02000c676174652e6578616d706c650500002000280100000000210007544c5376312e33230016544c535f4145535f3235365f47434d5f53484133383468656c6c6f',
+    { local: false, source: { address: '127.0.0.1', port: 52978 } },
+  ],
+]
+
+describe("a real balancer's headers", () => {
+  for (const [name, hexBytes, expected] of recorded)
+    test(name, () => {
+      const bytes = Buffer.from(hexBytes, 'hex')
+      const result = readProxyHeader(bytes)
+      const bytesUsed = bytes.length - (name === 'health check' ? 0 : 5)
+      assert.deepEqual(result, { kind: 'header', bytesUsed, ...expected })
+    })
+})
+
 describe('whole headers, followed by the client', () => {
   for (const [name, bytes, expected] of headers)
     test(name, () => {

@@ -1,0 +1,179 @@
+/**
+ * What it costs to prove a token and to place an address, on this machine, beside the bare libraries underneath. Prints a
+ * table and writes results/identity.json. Takes about ten seconds of one core.
+ *
+ *   node load-tests/identity.ts
+ */
+import { execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { createOriginResolver, createTokenVerifier } from '@portcullis/identity'
+import { systemClock } from '@portcullis/kernel'
+import { startTestIssuer } from '@portcullis/testkit/tokens'
+import { createLocalJWKSet, jwtVerify } from 'jose'
+import { open, type Response } from 'maxmind'
+
+interface Row {
+  readonly row: string
+  readonly value: number
+  readonly unit: string
+  /** What the same costs with the library alone, in the same unit and run. */
+  readonly against: number | null
+  readonly ratio: number | null
+  readonly aim: number | null
+  readonly met: boolean | null
+}
+
+const rows: Row[] = []
+const log = { info() {}, warn() {} }
+const freshAimUs: Record<string, number> = { RS256: 1000, PS256: 1000, ES256: 1000, EdDSA: 1000 }
+
+// Origins first: the memory that they take shows only before the heap has been stirred.
+await measureOrigins()
+await measureTokens(['RS256', 'PS256', 'ES256', 'EdDSA'])
+await report()
+
+async function measureTokens(algorithms: readonly string[]): Promise<void> {
+  const { value: issuer, stop } = await startTestIssuer({ algorithms })
+  const config = { issuer: issuer.issuer, audience: ['portcullis'] }
+  const verifier = createTokenVerifier({ issuers: [config], clock: systemClock, log })
+  const claims = { groups: ['analysts', 'on-call', 'eu'], act: { sub: 'agent-7', act: { sub: 'planner' } } }
+
+  for (const alg of algorithms) {
+    const tokens = await Promise.all(
+      Array.from({ length: 1500 }, (_, at) => issuer.sign({ ...claims, sub: `agent-${at}` }, { alg })),
+    )
+    const find = createLocalJWKSet({ keys: [await issuer.publicJwk(alg)] })
+    const options = { issuer: issuer.issuer, audience: 'portcullis', algorithms: [alg] }
+    // One after another, as logins come; the bare library in turn with ours, so that both see the same machine.
+    const oursUs: number[] = []
+    const bareUs: number[] = []
+    for (const token of tokens) {
+      bareUs.push(await timeUs(() => jwtVerify(token, find, options)))
+      oursUs.push(await timeUs(() => verifier.verify(token)))
+    }
+    add(
+      `fresh token, ${alg}, p50 (against jose alone)`,
+      quantile(oursUs, 0.5),
+      'us',
+      quantile(bareUs, 0.5),
+      freshAimUs[alg],
+    )
+    add(`fresh token, ${alg}, p99 (against jose alone)`, quantile(oursUs, 0.99), 'us', quantile(bareUs, 0.99))
+  }
+
+  const token = await issuer.sign({ ...claims, sub: 'agent-7' })
+  await verifier.verify(token)
+  add(
+    'token proven before, verifyCached',
+    batchedUs(200_000, () => verifier.verifyCached(token)),
+    'us',
+    null,
+    50,
+  )
+  const againUs: number[] = []
+  for (let at = 0; at < 20_000; at += 1) againUs.push(await timeUs(() => verifier.verify(token)))
+  add('token proven before, verify, p50', quantile(againUs, 0.5), 'us', null, 50)
+  add('token proven before, verify, p99', quantile(againUs, 0.99), 'us')
+
+  const forged = `${token.slice(0, -8)}AAAAAAAA`
+  const forgedUs: number[] = []
+  for (let at = 0; at < 2000; at += 1)
+    forgedUs.push(await timeUs(() => verifier.verify(forged).catch(() => {})))
+  add('forged token refused, p50', quantile(forgedUs, 0.5), 'us')
+  await stop()
+}
+
+async function measureOrigins(): Promise<void> {
+  const before = process.memoryUsage()
+  const startedMs = performance.now()
+  const origins = await createOriginResolver()
+  add('origin resolver, start', performance.now() - startedMs, 'ms', null, 1000)
+  const after = process.memoryUsage()
+  add('origin resolver, resident memory', (after.rss - before.rss) / 2 ** 20, 'MiB', null, 32)
+
+  const path = createRequire(import.meta.resolve('@portcullis/identity')).resolve(
+    '@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb',
+  )
+  const bare = await open<Response>(path)
+  const v4 = Array.from({ length: 100_000 }, () =>
+    [1 + random(222), random(256), random(256), random(256)].join('.'),
+  )
+  const v6 = Array.from(
+    { length: 100_000 },
+    () =>
+      `2${random(4096).toString(16).padStart(3, '0')}:${random(65536).toString(16)}::${random(65536).toString(16)}`,
+  )
+  for (const [name, addresses] of [
+    ['IPv4', v4],
+    ['IPv6', v6],
+  ] as const) {
+    let at = 0
+    const next = () => addresses[at++ % addresses.length] ?? ''
+    const bareUs = batchedUs(addresses.length, () => bare.get(next()))
+    add(
+      `origin of an ${name} address (against maxmind alone)`,
+      batchedUs(addresses.length, () => origins.resolve(next())),
+      'us',
+      bareUs,
+      50,
+    )
+  }
+}
+
+async function report(): Promise<void> {
+  const text = (value: number | null) => (value === null ? '' : value.toFixed(2))
+  console.table(
+    rows.map(({ row, value, unit, against, ratio, aim, met }) => ({
+      what: row,
+      value: `${text(value)} ${unit}`,
+      against: text(against),
+      ratio: text(ratio),
+      aim: aim === null ? '' : `< ${aim}`,
+      met: met === null ? '' : met ? 'yes' : 'NO',
+    })),
+  )
+  const commit = execFileSync('git', ['rev-parse', 'HEAD'], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+  }).trim()
+  const result = { commit, date: new Date().toISOString(), node: process.version, rows }
+  await writeFile(new URL('./results/identity.json', import.meta.url), `${JSON.stringify(result, null, 2)}\n`)
+}
+
+function add(
+  row: string,
+  value: number,
+  unit: string,
+  against: number | null = null,
+  aim: number | null = null,
+): void {
+  const ratio = against === null ? null : value / against
+  rows.push({ row, value, unit, against, ratio, aim, met: aim === null ? null : value < aim })
+}
+
+async function timeUs(run: () => Promise<unknown>): Promise<number> {
+  const startedMs = performance.now()
+  await run()
+  return (performance.now() - startedMs) * 1000
+}
+
+/** Cost of one run: the median over batches of 100, so that what else the machine does falls out. */
+function batchedUs(times: number, run: () => unknown): number {
+  const batches: number[] = []
+  for (let done = 0; done < times; done += 100) {
+    const startedMs = performance.now()
+    for (let at = 0; at < 100; at += 1) run()
+    batches.push((performance.now() - startedMs) * 10)
+  }
+  return quantile(batches, 0.5)
+}
+
+function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+}
+
+function random(below: number): number {
+  return Math.floor(Math.random() * below)
+}
