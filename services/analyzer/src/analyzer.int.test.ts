@@ -103,7 +103,9 @@ async function analyzer(configFile: string, children: ChildProcess[]): Promise<C
   child.stdout?.on('data', (chunk) => {
     said += chunk
   })
-  await until(() => said.includes('"ready"'), 20_000)
+  await until(() => said.includes('"ready"'), 20_000).catch((cause) =>
+    assert.fail(`not ready: ${said} ${cause}`),
+  )
   return child
 }
 

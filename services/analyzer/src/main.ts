@@ -1,12 +1,15 @@
 /** The analyzer as a process: `node services/analyzer/src/main.ts --config FILE [--validate]`. */
 import { readFileSync } from 'node:fs'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
-import { type Started, systemClock } from '@portcullis/kernel'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Bus, CodedError, type Started, systemClock, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectBus } from '@portcullis/platform/connect'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
 import { startAnalyzer } from './analyzer.ts'
 import { type AnalyzerSettings, defaultSettings } from './settings.ts'
+
+const topicsMsMax = 60_000
 
 await runService<Config>({
   name: 'analyzer',
@@ -18,6 +21,7 @@ await runService<Config>({
 
 async function start({ config, log, metrics }: ServiceContext<Config>): Promise<Started<void>> {
   const bus = await connectBus(config.bus.url, busOptions(config, log))
+  await topicsExist(bus.value, log)
   const analyzer = await startAnalyzer({
     bus: bus.value,
     codecs: createCodecs(),
@@ -32,6 +36,23 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       await analyzer.stop()
       await bus.stop()
     },
+  }
+}
+
+/** Whoever publishes first creates the topics; the analyzer may be up before. */
+async function topicsExist(bus: Bus, log: Log): Promise<void> {
+  const untilMs = systemClock.monotonicMs() + topicsMsMax
+  for (let told = false; ; told = true) {
+    try {
+      for (const topic of [topics.commands, topics.findings, topics.verdicts, topics.baselines])
+        await bus.endOffsets(topic)
+      return
+    } catch (cause) {
+      const isMissing = cause instanceof CodedError && cause.code === 'unknown_topic'
+      if (!isMissing || systemClock.monotonicMs() > untilMs) throw cause
+      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      await delay(500)
+    }
   }
 }
 

@@ -59,7 +59,12 @@ for (const detector of createDetectors(defaultSettings).all) {
         { ...statement, rows: i, bytes: 2 ** (i % 40) },
         from,
       )
-      const decision = { ...probes[0]?.decision, action: 'throttle', verdictId: 'v', delayUs: i * 1000 }
+      const decision = {
+        ...probes[0]?.decision,
+        action: 'throttle',
+        reason: 'verdict_throttle',
+        delayUs: i * 1000,
+      }
       const started = i % 3 === 0 ? { phase: 'started' as const, outcome: null } : {}
       state = detector.evolve(state, names.record(agent, one, { ...decisionOf(decision), ...started }))
     }
@@ -91,7 +96,7 @@ function hostile(at: number): CommandEvent[] {
   const from = { address: '203.0.113.9', country: 'BR', region: '', asn: 64511, asOrg: 'Example' }
   return Array.from({ length: 100 }, (_, i) => {
     const one = act(random, at + i * 100_000, 1, statement, from)
-    const decision = { action: 'throttle', verdictId: 'v', delayUs: 9_000_000 }
+    const decision = { action: 'throttle', reason: 'verdict_throttle', delayUs: 9_000_000 }
     return attacker.record(agent, one, decisionOf(decision))
   })
 }

@@ -40,7 +40,7 @@ export function pressure(): Detector<PressureState> {
           observed: pressed.length,
           expected: 0,
           unit: 'slices of 10 s',
-          explanation: `kept pushing against ${event.decision.action} ${event.decision.verdictId} in ${pressed.length} of the last ${windowSlices} spans of 10 s`,
+          explanation: `kept pushing against a ${event.decision.action} in ${pressed.length} of the last ${windowSlices} spans of 10 s`,
           commandIds: [event.commandId],
           windowStart: start,
           windowEnd: event.startedAt + event.decision.delayUs,
@@ -61,9 +61,9 @@ const commandsMin = 3
 
 /** A verdict delayed or refused it. What a cap refused is the cap's business. */
 function isHeldBack(event: CommandEvent): boolean {
-  const { decision } = event
-  const judged = event.phase === 'finished' && decision.enforced
-  return judged && decision.verdictId !== '' && (decision.delayUs > 0 || isRefused(event))
+  const { enforced, reason, delayUs } = event.decision
+  const byVerdict = event.phase === 'finished' && enforced && reason.startsWith('verdict_')
+  return byVerdict && (delayUs > 0 || isRefused(event))
 }
 
 function isPressed([, waitedUs, commands]: Slice): boolean {
