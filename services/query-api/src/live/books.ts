@@ -41,9 +41,11 @@ export function createBooks(options: BooksOptions): Books {
       return
     }
     const { identity, at } = codecs.baseline.decode(value)
+    // The analyzer's marks of how far it got stand beside the snapshots, under no identity.
+    if (identity === '') return
     const kept = baselines.get(identity)
     // After a change of partitions an old snapshot of the same identity stays under another key.
-    if (kept && kept.at > at) return
+    if (kept && kept.key !== key && kept.at > at) return
     drop(identity)
     baselines.set(identity, { bytes: Uint8Array.from(value), at, key })
     baselineBytes += value.length

@@ -150,5 +150,13 @@ function isOn(subject: { kind: string; issuer: string; id: string }, key: string
 
 function baselineOf({ at, partition, nextOffset, stateVersion, state }: BaselineEvent) {
   const parsed: unknown = JSON.parse(state)
-  return { at: isoMicros(at), partition, nextOffset: String(nextOffset), stateVersion, state: parsed }
+  // The analyzer keeps its own book-keeping around the baseline itself.
+  const wrapped = typeof parsed === 'object' && parsed !== null && 'baseline' in parsed
+  return {
+    at: isoMicros(at),
+    partition,
+    nextOffset: String(nextOffset),
+    stateVersion,
+    state: wrapped ? parsed.baseline : parsed,
+  }
 }
