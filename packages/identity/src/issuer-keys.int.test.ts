@@ -206,6 +206,8 @@ const moods: readonly [IssuerMood, RegExp, number][] = [
   ['garbage', /not JSON/, 500],
   ['foreign', /names the issuer "https:\/\/elsewhere.example"/, 500],
   ['huge', /more than \d+ bytes/, 1500],
+  ['cut', /broke off/, 500],
+  ['moved', /status 302/, 500],
   ['hang', /did not answer within 3000 ms/, 4500],
   ['drip', /did not answer within 3000 ms/, 4500],
 ]

@@ -13,9 +13,19 @@ import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'j
 /**
  * normal: as an issuer should. away: connections are reset. error: 503. garbage: 200 with what is no JSON.
  * hang: takes the request and never answers. drip: one byte every 50 ms. foreign: discovery names another issuer.
- * huge: a body without end.
+ * huge: a body without end. cut: half an answer, then nothing. moved: a redirect.
  */
-export type IssuerMood = 'normal' | 'away' | 'error' | 'garbage' | 'hang' | 'drip' | 'foreign' | 'huge'
+export type IssuerMood =
+  | 'normal'
+  | 'away'
+  | 'error'
+  | 'garbage'
+  | 'hang'
+  | 'drip'
+  | 'foreign'
+  | 'huge'
+  | 'cut'
+  | 'moved'
 
 export interface SignOptions {
   /** Default: the issuer's first algorithm. */
@@ -70,12 +80,17 @@ export async function startTestIssuer(
     if (mood === 'hang') return
     if (mood === 'error') return void response.writeHead(503).end('try later')
     if (mood === 'huge') return pourWithoutEnd(response)
+    if (mood === 'moved') return void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()
     const body = isJwks
       ? { keys: published }
       : isDiscovery
         ? { issuer: mood === 'foreign' ? 'https://elsewhere.example' : issuer, jwks_uri: `${issuer}/jwks` }
         : undefined
     if (!body) return void response.writeHead(404).end()
+    if (mood === 'cut') {
+      response.writeHead(200, { 'content-length': '1000' }).write('{"issuer":')
+      return void setTimeout(() => request.socket.destroy(), 20)
+    }
     response.writeHead(200, { 'content-type': 'application/json' })
     if (mood === 'drip') return drip(response, JSON.stringify(body))
     response.end(mood === 'garbage' ? '<html>not what you asked for' : JSON.stringify(body))
