@@ -18,7 +18,7 @@ const entries = {
   start: ['services/all-in-one/src/main.ts'],
   test: ['scripts/test.ts'],
   check: ['scripts/check.ts'],
-  demo: ['load-tests/demo/main.ts'],
+  demo: ['load-tests/demo.ts'],
 }
 
 main(process.argv.slice(2))

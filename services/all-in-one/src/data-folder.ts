@@ -12,12 +12,14 @@ export type HeldFolder = {
   release(): void
 }
 
-/** Throws an Error that says who holds the folder, or why it cannot be used. */
-export function holdFolder(folder: string): HeldFolder {
+/**
+ * Throws an Error that says who holds the folder, or why it cannot be used. `passable` lets other users pass through to
+ * what is theirs inside (root's PostgreSQL runs as another user); everything of ours is closed by itself.
+ */
+export function holdFolder(folder: string, options: { passable: boolean } = { passable: false }): HeldFolder {
   try {
     mkdirSync(folder, { recursive: true })
-    // Root's PostgreSQL runs as another user, who must pass through; everything inside is closed by itself.
-    chmodSync(folder, process.getuid?.() === 0 ? 0o711 : 0o700)
+    chmodSync(folder, options.passable ? 0o711 : 0o700)
   } catch (cause) {
     throw new Error(`${folder} cannot be used as data folder: ${messageOf(cause)}`, { cause })
   }

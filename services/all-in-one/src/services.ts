@@ -18,6 +18,9 @@ export type Context = {
   readonly signal: AbortSignal
 }
 
+/** Variables that one service alone is given, by its name. */
+export type Secrets = Readonly<Record<string, Readonly<Record<string, string>>>>
+
 /** Parts in the order in which they were started. `stop` ends them in the order that loses nothing. */
 export type Services = { pids(): Record<string, number> }
 
@@ -30,7 +33,7 @@ const stopOrder = ['proxy', 'analyzer', 'projector', 'alerts', 'query-api', 'eng
 export async function startServices(
   config: Config,
   configFile: string,
-  secrets: Readonly<Record<string, string>>,
+  secrets: Secrets,
   context: Context,
 ): Promise<Started<Services>> {
   const parts = new Map<string, Started<() => Running>>()
@@ -43,17 +46,17 @@ export async function startServices(
     }
   }
   try {
-    const env = { ...secrets }
+    let engineEnv = {}
     if (config.audit.url.startsWith('embedded:')) {
       const engine = await startPart(
         enginePart(config.audit.url.slice('embedded:'.length), context.log),
         context,
       )
       parts.set('engine', engine)
-      env.PORTCULLIS_ENGINE_URL = engine.value().url
-      env.PORTCULLIS_ENGINE_PASSWORD = engine.value().password
+      const { url, password } = engine.value()
+      engineEnv = { PORTCULLIS_ENGINE_URL: url, PORTCULLIS_ENGINE_PASSWORD: password }
     }
-    const specs = serviceSpecs(config, configFile, env)
+    const specs = serviceSpecs(config, configFile, secrets, engineEnv)
     const starting = specs.map(async (spec) => {
       const part = {
         name: spec.name,
@@ -110,12 +113,18 @@ function enginePart(dir: string, log: SupervisorLog) {
   }
 }
 
-function serviceSpecs(config: Config, configFile: string, env: Record<string, string>): ServiceSpec[] {
+/** Only who works on the trail gets the engine's secret. */
+function serviceSpecs(
+  config: Config,
+  configFile: string,
+  secrets: Secrets,
+  engineEnv: Readonly<Record<string, string>>,
+): ServiceSpec[] {
   const spec = (name: string, script: string, health: string, stopSecMax: number): ServiceSpec => ({
     name,
     script: join(servicesDir, script),
     configFile,
-    env,
+    env: { ...secrets[name], ...(['projector', 'query-api'].includes(name) ? engineEnv : {}) },
     health,
     stopMsMax: stopSecMax * 1000,
   })

@@ -46,7 +46,7 @@ const afterCrashMs = 30_000
 /** Rejects with an Error whose message says what to do; by then everything that had started is stopped. */
 export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
   const { folder, log, progress, signal } = options
-  const held = holdFolder(folder)
+  const held = holdFolder(folder, { passable: process.getuid?.() === 0 })
   const stops: (() => Promise<void>)[] = [async () => held.release()]
   const stop = stopper(stops)
   try {
@@ -103,9 +103,8 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     writeFileSync(configFile, text, { mode: 0o600 })
     const apiToken = randomBytes(24).toString('base64url')
     const secrets = {
-      [demoSecrets.agent]: passwords.agent,
-      [demoSecrets.report]: passwords.report,
-      [demoSecrets.api]: apiToken,
+      proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report },
+      'query-api': { [demoSecrets.api]: apiToken },
     }
     const services = await startServices(parseConfig(text, configFile), configFile, secrets, context)
     stops.push(() => services.stop())
