@@ -19,7 +19,7 @@ interface Row {
 const texts = {
   56: 'select abalance from pgbench_accounts where aid = 10042;',
   150: "select o.id, o.total, u.name from app.orders o join app.users u on u.id = o.user_id where o.placed > '2026-01-01' and u.country = 'DE' order by o.id limit 50",
-  350: `select o.id, o.total, o.placed, u.name, u.email, count(i.id) as items, sum(i.price * i.amount) as worth from app.orders o join app.users u on u.id = o.user_id left join app.items i on i.order_id = o.id where o.placed between '2026-01-01' and '2026-02-01' and u.country in ('DE', 'FR', 'IT') group by o.id, u.id having sum(i.price) > 100 order by worth desc limit 50`,
+  350: `select o.id, o.total, o.placed, u.name, u.email, count(i.id) as items, sum(i.price * i.amount) as worth from app.orders o join app.users u on u.id = o.user_id left join app.items i on i.order_id = o.id where o.placed between '2026-01-01' and '2026-02-01' and u.country in ('DE', 'FR', 'IT') group by o.id, u.id order by worth desc limit 50`,
 } as const
 
 const options = { cacheEntries: 20_000, cacheBytesMax: 64 << 20 }
@@ -31,15 +31,15 @@ const rows: Row[] = []
 for (const [bytes, text] of Object.entries(texts)) {
   // Wrapped in a call that nobody vouches for, so that its literals matter and the exact text is the key.
   const exact = Buffer.from(text.replace(/;$/, '').replace(/^select /, 'select f(), '))
-  const hit = perCallUs(200_000, () => cached.analyzeNow(exact, 0, exact.length))
+  const hit = perCallUs(900_000, () => cached.analyzeNow(exact, 0, exact.length))
   add(`exact hit, ${exact.length} bytes`, hit, 'us', '<= 1 us up to 350 bytes', hit <= 1, hit)
 
   const variants = Array.from({ length: 1000 }, (_, at) =>
-    Buffer.from(text.replace(/\d+(?=;|$| order| limit)/, String(100_000 + at))),
+    Buffer.from(text.replace(/\d+(?=;|$)/, String(100_000 + at))),
   )
   for (const sql of variants) cached.analyzeNow(sql, 0, sql.length)
   let next = 0
-  const stripped = perCallUs(100_000, () => {
+  const stripped = perCallUs(450_000, () => {
     const sql = variants[next++ % variants.length] as Buffer
     cached.analyzeNow(sql, 0, sql.length)
   })

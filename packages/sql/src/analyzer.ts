@@ -6,6 +6,7 @@ import { ByteCache } from './cache.ts'
 import { SqlError } from './errors.ts'
 import { createFunctions, type Functions } from './functions.ts'
 import { type Grammar, loadGrammar, type RawStatement } from './grammar.ts'
+import { view } from './cutter.ts'
 import { empty, type Judgement, judge, unreadable } from './judge.ts'
 import { isSpace } from './lexer.ts'
 import { withoutCredentials, withoutLiterals } from './redact.ts'
@@ -13,6 +14,13 @@ import { Stripper } from './strip.ts'
 import type { AnalyzerOptions, AnalyzerStats, Reading, SqlAnalyzer, StatementAnalysis } from './types.ts'
 import { fingerprintOf, unread } from './unread.ts'
 import { WorkerRoad } from './worker-road.ts'
+
+/** What all texts with one form without literals have in common. */
+interface Shared {
+  readonly analysis: StatementAnalysis
+  /** Nothing was cut from the text it was made of. */
+  readonly untouched: boolean
+}
 
 const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
 
@@ -36,7 +44,7 @@ class Analyzer implements SqlAnalyzer {
   readonly #functions: Functions
   readonly #options: Required<AnalyzerOptions>
   readonly #exact: ByteCache<readonly StatementAnalysis[]>
-  readonly #stripped: ByteCache<StatementAnalysis>
+  readonly #stripped: ByteCache<Shared>
   readonly #stripper = new Stripper()
   readonly #worker: WorkerRoad
   #hits = 0
@@ -124,10 +132,13 @@ class Analyzer implements SqlAnalyzer {
     if (this.#stripped.entries === 0 || !this.#stripper.strip(sql, start, end)) return undefined
     const shared = this.#stripped.get(this.#stripper.key, 0, this.#stripper.keyBytes)
     if (shared === undefined) return undefined
-    // A literal can always bring a credential along, and then the text is not its own any more.
-    const text = withoutCredentials(sql, start, end)
+    // Words are the same in both, so only a literal can bring a credential along.
+    const text =
+      shared.untouched && !this.#stripper.suspicious
+        ? view(sql).toString('utf8', start, end)
+        : withoutCredentials(sql, start, end)
     this.#strippedHits += 1
-    return [Object.freeze({ ...shared, text, textBytes: end - start })]
+    return [{ ...shared.analysis, text, textBytes: end - start }]
   }
 
   #missed(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
@@ -146,7 +157,13 @@ class Analyzer implements SqlAnalyzer {
     if (first?.verb === 'UNKNOWN') this.#unparsable += 1
     if (!readsAsUtf8(sql, start, end, reading)) return analyses
     if (analyses.length === 1 && first?.literalsMatter === false && this.#stripper.strip(sql, start, end))
-      this.#stripped.set(this.#stripper.key, 0, this.#stripper.keyBytes, first, sizeOf(first))
+      this.#stripped.set(
+        this.#stripper.key,
+        0,
+        this.#stripper.keyBytes,
+        { analysis: first, untouched: first.text === view(sql).toString('utf8', start, end) },
+        sizeOf(first),
+      )
     else
       this.#exact.set(
         sql,

@@ -3,7 +3,7 @@
 
 interface Entry<Value> {
   readonly hash: number
-  readonly key: Uint8Array
+  readonly key: Buffer
   readonly value: Value
   readonly bytes: number
   nextInBucket: Entry<Value> | undefined
@@ -45,11 +45,12 @@ export class ByteCache<Value> {
     if (this.#entriesMax === 0 || bytes > this.#bytesMax / 4) return
     if (this.get(text, start, end) !== undefined) return
     const hash = hashOf(text, start, end, this.#seed)
-    const key = text.slice(start, end)
+    // Not from the pool, and not a slice: either would keep a larger buffer alive.
+    const key = Buffer.alloc(end - start)
+    key.set(text.subarray(start, end))
     const entry: Entry<Value> = {
       hash,
-      // A Buffer's slice would keep the whole read buffer alive.
-      key: new Uint8Array(key),
+      key,
       value,
       bytes,
       nextInBucket: this.#buckets.get(hash),
@@ -117,9 +118,11 @@ function hashOf(text: Uint8Array, start: number, end: number, seed: number): num
   return (hash ^ (hash >>> 16)) & 0x3fffffff
 }
 
-function equal(key: Uint8Array, text: Uint8Array, start: number, end: number): boolean {
+function equal(key: Buffer, text: Uint8Array, start: number, end: number): boolean {
   const length = key.length
   if (length !== end - start) return false
+  // Crossing into native code costs what a loop over some forty bytes does.
+  if (length > 40) return key.compare(text, start, end) === 0
   for (let at = 0; at < length; at += 1) if (key[at] !== text[start + at]) return false
   return true
 }

@@ -3,7 +3,7 @@
 
 /** Without one of these in a text nothing in it can be a credential: one look before any work. */
 export const trigger =
-  /pass|pwd|secret|token|key|credential|connection|:\/\/|crypt|digest|hmac|pgp_|dblink|eyJ|scram|u&"|e'|u&'|_auth/i
+  /pass|pwd|secret|token|key|credential|connection|:\/\/|crypt|digest|hmac|pgp_|dblink|eyJ|scram|u&["']|(?<![a-z0-9_$'])e'|_auth/i
 
 /** Whether a literal set to a name like this is a credential. Takes the name as PostgreSQL folds it. */
 export function namesSecret(name: string): boolean {

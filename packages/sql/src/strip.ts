@@ -1,6 +1,7 @@
 // A statement's key without its plain literals: '…' becomes one byte, a short whole number another. Everything else
-// stays byte for byte. Refuses whatever could make two texts with one key differ in structure.
-import { Kind, Lexer } from './lexer.ts'
+// stays byte for byte, so two texts with one key differ in nothing but what stands in those literals. Refuses every text
+// with something that takes more than a look at the byte before to tell (comments, dollar quotes, E'…', U&'…'): it is
+// on the way of each command, and such a text is kept by its exact bytes.
 
 const stringMark = 0x01
 const numberMark = 0x02
@@ -9,45 +10,121 @@ const bytesMax = 4096
 export class Stripper {
   readonly key = new Uint8Array(bytesMax)
   keyBytes = 0
-  readonly #lexer = new Lexer(this.key, 0, 0)
+  /** Some literal holds a byte without which none can give a credential away. */
+  suspicious = false
 
   /** True where `key[0, keyBytes)` now holds the key. */
   strip(sql: Uint8Array, start: number, end: number): boolean {
     if (end - start > bytesMax) return false
     const { key } = this
-    const lexer = this.#lexer
-    lexer.reset(sql, start, end)
     let length = 0
-    for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
-      if (lexer.open) return false
-      if (kind === Kind.string && sql[lexer.start] === 0x27) {
-        for (let at = lexer.start; at < lexer.end; at += 1) {
-          const byte = sql[at] as number
-          // Not valid text, or not to be known without a look at the whole.
-          if (byte === 0 || byte >= 0x80) return false
-        }
+    let before = space
+    this.suspicious = false
+    for (let at = start; at < end; ) {
+      const byte = sql[at] as number
+      if (byte <= numberMark) return false
+      if (wordParts[byte] === wordStart) {
+        let part = byte
+        do {
+          key[length++] = part
+          at += 1
+          part = at < end ? (sql[at] as number) : space
+        } while (wordParts[part] !== 0)
+        if (part === quote) return false
+        before = byte
+      } else if (byte === space) {
+        key[length++] = byte
+        at += 1
+      } else if (byte === quote) {
+        // Two literals in a row may be one; behind an & it may be U&'…'.
+        if (before === stringMark || before === ampersand) return false
+        at = this.#string(sql, at + 1, end)
+        if (at === -1) return false
         key[length++] = stringMark
-      } else if (kind === Kind.number && isShortWhole(sql, lexer.start, lexer.end)) {
-        key[length++] = numberMark
+        before = stringMark
+      } else if (isDigit(byte)) {
+        const from = at
+        while (at < end && isDigit(sql[at] as number)) at += 1
+        const next = at < end ? (sql[at] as number) : space
+        const prior = from > start ? (sql[from - 1] as number) : space
+        if (prior !== dot && prior !== dollar && next !== dot && !isWordPart(next) && at - from <= 9)
+          key[length++] = numberMark
+        else for (let copy = from; copy < at; copy += 1) key[length++] = sql[copy] as number
+        before = byte
       } else {
-        for (let at = lexer.start; at < lexer.end; at += 1) {
-          const byte = sql[at] as number
-          if (byte <= numberMark) return false
-          key[length++] = byte
-        }
+        const next = at + 1 < end ? (sql[at + 1] as number) : space
+        if (byte === doubleQuote) {
+          if (before === ampersand) return false
+          const close = sql.indexOf(doubleQuote, at + 1)
+          if (close === -1 || close >= end) return false
+          while (at < close) {
+            if ((sql[at] as number) <= numberMark) return false
+            key[length++] = sql[at++] as number
+          }
+        } else if (
+          (byte === dash && next === dash) ||
+          (byte === slash && next === star) ||
+          (byte === dollar && !isDigit(next))
+        )
+          return false
+        key[length++] = byte
+        at += 1
+        if (!isSpace(byte)) before = byte
       }
     }
     this.keyBytes = length
     return true
   }
+
+  /** Offset behind the closing quote, -1 where the literal is not plain ASCII or never closes. */
+  #string(sql: Uint8Array, inside: number, end: number): number {
+    for (let at = inside; at < end; at += 1) {
+      const byte = sql[at] as number
+      if (byte === quote) {
+        if (at + 1 >= end || sql[at + 1] !== quote) return at + 1
+        this.suspicious = true
+        at += 1
+      } else if (byte === 0 || byte >= 0x80) return -1
+      // What every pattern of credentials.ts has: = or $ or ://, a colon behind a word, eyJ, -----.
+      else if (byte === equals || byte === dollar || byte === capitalJ) this.suspicious = true
+      else if (byte === colon && !isDigit(sql[at - 1] as number)) this.suspicious = true
+      else if (byte === colon && sql[at + 1] === slash) this.suspicious = true
+      else if (byte === dash && sql[at - 1] === dash) this.suspicious = true
+    }
+    return -1
+  }
 }
 
-/** At most nine digits and nothing else: always an integer constant to the grammar. */
-function isShortWhole(sql: Uint8Array, start: number, end: number): boolean {
-  if (end - start > 9) return false
-  for (let at = start; at < end; at += 1) {
-    const byte = sql[at] as number
-    if (byte < 0x30 || byte > 0x39) return false
-  }
-  return true
+const space = 0x20
+const quote = 0x27
+const doubleQuote = 0x22
+const ampersand = 0x26
+const dollar = 0x24
+const dash = 0x2d
+const slash = 0x2f
+const star = 0x2a
+const dot = 0x2e
+const colon = 0x3a
+const equals = 0x3d
+const capitalJ = 0x4a
+
+function isSpace(byte: number): boolean {
+  return byte === space || (byte >= 0x09 && byte <= 0x0d)
 }
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39
+}
+
+function isWordPart(byte: number): boolean {
+  return wordParts[byte] !== 0
+}
+
+const wordStart = 2
+
+/** 0: no part of a word. 1: a part but not the first (digits, $). wordStart: may begin one. */
+const wordParts = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const letter = (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x41 && byte <= 0x5a)
+  if (letter || byte === 0x5f || byte >= 0x80) return wordStart
+  return isDigit(byte) || byte === dollar ? 1 : 0
+})
