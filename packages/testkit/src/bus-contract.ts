@@ -21,7 +21,6 @@ export type { BusBed } from './bus-bed.ts'
 /** `setUp` returns why the real part is missing here; under CI that fails, elsewhere the suite is skipped. */
 export function busContract(name: string, setUp: () => Promise<BusBed | { readonly missing: string }>): void {
   describe(name, () => {
-    let tools: BusTools
     let bed: BusBed | undefined
     let missing: string | undefined
 
@@ -33,16 +32,19 @@ export function busContract(name: string, setUp: () => Promise<BusBed | { readon
         return
       }
       bed = made
-      tools = createBusTools(bed)
     })
     after(async () => {
-      await tools?.stop()
       await bed?.stop()
     })
     const check = (title: string, body: (tools: BusTools) => Promise<void>) =>
       test(title, async (t) => {
-        if (missing) t.skip(missing)
-        else await body(tools)
+        if (!bed) return t.skip(missing)
+        const tools = createBusTools(bed)
+        try {
+          await body(tools)
+        } finally {
+          await tools.stop()
+        }
       })
 
     check('a key keeps its order and its partition, whoever publishes beside it', keyedOrder)
@@ -59,6 +61,15 @@ export function busContract(name: string, setUp: () => Promise<BusBed | { readon
     check('ensureTopics keeps what is there', ensureTwice)
     check('compaction keeps the latest of each key, and drops what a tombstone closed', compaction)
     check('retention drops what is too old', retention)
+    test('throughput and latency, printed', async (t) => {
+      if (!bed) return t.skip(missing)
+      const tools = createBusTools(bed)
+      try {
+        t.diagnostic(await measure(tools))
+      } finally {
+        await tools.stop()
+      }
+    })
   })
 }
 
@@ -403,6 +414,55 @@ async function retention({ topic, open }: BusTools): Promise<void> {
   await bus.publish([record(name, 'k', 'last')])
   await until('a new group starts at what is kept', () => mine.texts.has('last'))
   await consumer.stop()
+}
+
+async function measure({ topic, open }: BusTools): Promise<string> {
+  const name = await topic()
+  const bus = await open()
+  const value = Buffer.alloc(300, 'x')
+  const sentAtMs = new Map<string, number>()
+  const latenciesMs: number[] = []
+  const acknowledgedMs: number[] = []
+  let arrived = 0
+  const tail = await (await open()).tail({
+    topics: [name],
+    from: 'latest',
+    onBatch(records) {
+      arrived += records.length
+      for (const { key } of records) {
+        const sent = sentAtMs.get(key)
+        if (sent !== undefined) latenciesMs.push(performance.now() - sent)
+      }
+    },
+  })
+  await publishTo(bus, name, 0, 40)
+  await until('the tail runs', () => arrived === 40)
+  for (let at = 0; at < 200; at++) {
+    const startMs = performance.now()
+    sentAtMs.set(`one-${at}`, startMs)
+    await bus.publish([{ topic: name, key: `one-${at}`, value }])
+    acknowledgedMs.push(performance.now() - startMs)
+    await sleep(3)
+  }
+  await until('all singles arrived', () => arrived === 240)
+  const startMs = performance.now()
+  const calls = range(0, 20).map(() =>
+    bus.publish(range(0, 1_000).map((at) => ({ topic: name, key: `many-${at % 100}`, value }))),
+  )
+  await Promise.all(calls)
+  const perSecond = 20_000_000 / (performance.now() - startMs)
+  await until('all arrived', () => arrived === 20_240)
+  const consumedPerSecond = 20_000_000 / (performance.now() - startMs)
+  await tail.stop()
+  const figures = (all: number[]) => {
+    const sorted = all.sort((a, b) => a - b)
+    const at = (share: number) => (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)
+    return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`
+  }
+  return (
+    `single publish acknowledged ${figures(acknowledgedMs)}; publish to consume ${figures(latenciesMs)}; ` +
+    `batches of 1,000: ${Math.round(perSecond)} records/s published, ${Math.round(consumedPerSecond)} through`
+  )
 }
 
 function collector() {

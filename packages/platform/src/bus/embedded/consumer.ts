@@ -101,6 +101,12 @@ export async function startConsumer(parts: ConsumerParts, options: ConsumeOption
         from,
         limits: parts.limits,
         logger,
+        // A process that was suspended must not handle what another one has taken over meanwhile.
+        mayHandle() {
+          const isMine = membership.holds(claim)
+          if (!isMine) soon()
+          return isMine
+        },
         onBatch: (records) => options.onBatch(records),
         onHandled: (next) => committer.add(claim, next),
       })

@@ -31,6 +31,8 @@ export interface Membership {
    */
   reconcile(): Promise<{ held: Claim[]; release: Claim[] }>
   heartbeat(): Promise<void>
+  /** Whether the claim is still this member's, as of now. */
+  holds(claim: Claim): boolean
   /** Gives partitions up. */
   release(claims: readonly Claim[]): Promise<void>
   /** Offset to go on from; undefined where the group never committed one. */
@@ -138,6 +140,10 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
       },
       async heartbeat() {
         if (await members.put([group, id], me(beat + 1), beat + 1, beat)) beat++
+      },
+      holds(one) {
+        store.resetReadTxn()
+        return owners.getEntry(ownerKey(one))?.version === one.epoch
       },
       async release(claims) {
         await Promise.all(claims.map((one) => claim(one, nobody)))

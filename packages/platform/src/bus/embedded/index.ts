@@ -54,6 +54,7 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
   const publishers = new Map<Topic, Publisher>()
   const consumers = new Set<Started<void>>()
   const publishing = new Set<Promise<void>>()
+  let lane = Promise.resolve()
   let stopped: Promise<void> | undefined
 
   function assertRunning(): void {
@@ -149,10 +150,14 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
 
   async function publish(records: readonly BusRecord[]): Promise<void> {
     const byTopic = Map.groupBy(records, (record) => record.topic)
-    const writers = await Promise.all(
-      [...byTopic].map(async ([topic, part]) => ({ part, writer: await publisher(topic) })),
+    // One after the other, so that calls reach the publishers in the order in which they were made.
+    const ready = lane.then(() => Promise.all([...byTopic.keys()].map(publisher)))
+    lane = ready.then(
+      () => undefined,
+      () => undefined,
     )
-    await Promise.all(writers.map(({ part, writer }) => writer.publish(part)))
+    const writers = await ready
+    await Promise.all([...byTopic.values()].map((part, at) => writers[at]?.publish(part)))
   }
 
   async function stop(): Promise<void> {

@@ -22,6 +22,8 @@ export interface ReaderOptions {
   readonly from: number
   readonly limits: BatchLimits
   readonly logger: BusLogger
+  /** Asked before each batch: false where somebody else may have the partition by now. */
+  mayHandle?(): boolean
   onBatch(records: readonly Received[]): Promise<void> | void
   /** After each batch that was handled; `next` is the new position. */
   onHandled(next: number): void
@@ -64,6 +66,7 @@ export function startReader(options: ReaderOptions): Reader {
 
   async function readOrWait(): Promise<{ records: Received[]; next: number } | undefined> {
     try {
+      if (options.mayHandle?.() === false) return undefined
       const end = log.ends()[partition] ?? 0
       if (position > end) {
         // The log lost its end (a restored copy, another folder): a repeat is allowed, a gap is not.

@@ -3,9 +3,18 @@
  * topics and never changes or deletes one; what operators set on a topic stays.
  */
 import { randomUUID } from 'node:crypto'
-import type { Bus, ConsumeOptions, Started, TailOptions, Topic, TopicSpec } from '@portcullis/kernel'
+import type {
+  Bus,
+  BusRecord,
+  ConsumeOptions,
+  Started,
+  TailOptions,
+  Topic,
+  TopicSpec,
+} from '@portcullis/kernel'
 import type { Admin } from 'kafkajs'
 import { partitionName } from '../assign.ts'
+import { createBackoff } from '../backoff.ts'
 import { BusError } from '../errors.ts'
 import {
   batchBytesMaxDefault,
@@ -32,15 +41,19 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
   }
   const sessionTimeoutMs = options.sessionTimeoutMs ?? sessionTimeoutMsDefault
   const common = { kafka, limits, logger, sessionTimeoutMs, ...withStall(options.kafka?.stallMs) }
+  const publishTimeoutMs = options.publishTimeoutMs ?? publishTimeoutMsDefault
   const writer = createWriter(kafka, logger)
   const publisher = createPublisher({
-    timeoutMs: options.publishTimeoutMs ?? publishTimeoutMsDefault,
+    timeoutMs: publishTimeoutMs,
     logger,
     // Below a topic's usual max.message.bytes, which bounds what one request brings to a partition.
     groupBytesMax: 768 * 1024,
     write: (records) => writer.write(records),
   })
   const consumers = new Set<Started<void>>()
+  const publishing = new Set<Promise<void>>()
+  const known = new Set<Topic>()
+  let lane = Promise.resolve()
   let stopped: Promise<void> | undefined
 
   function assertRunning(): void {
@@ -78,11 +91,15 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
     }
   }
 
+  /** Asks once for each topic: kafkajs would retry for long before it said so. */
   async function assertTopics(names: readonly Topic[]): Promise<void> {
+    if (names.every((name) => known.has(name))) return
     const present = new Set(await withAdmin((admin) => admin.listTopics()))
-    for (const name of names)
+    for (const name of names) {
       if (!present.has(name))
         throw new BusError('unknown_topic', `${name} does not exist: ensureTopics creates it`)
+      known.add(name)
+    }
   }
 
   const bus: Bus = {
@@ -93,7 +110,9 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
     async publish(records) {
       assertRunning()
       for (const record of records) checkRecord(record)
-      if (records.length > 0) await publisher.publish(records)
+      const call = publish(records)
+      publishing.add(call)
+      await call.finally(() => publishing.delete(call))
     },
     async consume(consume: ConsumeOptions) {
       assertRunning()
@@ -151,9 +170,32 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
     },
   }
 
+  async function publish(records: readonly BusRecord[]): Promise<void> {
+    if (records.length === 0) return
+    // One after the other, so that calls reach the publisher in the order in which they were made.
+    const ready = lane.then(() => findTopics([...new Set(records.map(({ topic }) => topic))]))
+    lane = ready.catch(() => undefined)
+    await ready
+    await publisher.publish(records)
+  }
+
+  async function findTopics(names: readonly Topic[]): Promise<void> {
+    const backoff = createBackoff(100, 2_000)
+    const giveUpAtMs = performance.now() + publishTimeoutMs
+    for (;;) {
+      try {
+        return await assertTopics(names)
+      } catch (error) {
+        const mayPass = error instanceof BusError && error.code === 'unavailable'
+        if (!mayPass || performance.now() > giveUpAtMs) throw error
+        await backoff.wait(new AbortController().signal)
+      }
+    }
+  }
+
   async function stop(): Promise<void> {
     await Promise.all([...consumers].map((consumer) => consumer.stop()))
-    await publisher.drain()
+    await Promise.allSettled(publishing)
     await writer.close()
   }
 
