@@ -5,7 +5,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Caps, CommandResult, Decision, Intent, Recorder, Started, Verdict } from '@portcullis/kernel'
+import type {
+  Caps,
+  CommandResult,
+  Decision,
+  Intent,
+  Recorder,
+  Started,
+  UpstreamTls,
+  Verdict,
+} from '@portcullis/kernel'
 import { systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
@@ -19,6 +28,7 @@ import { startListener } from '../listener.ts'
 import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
 import { createReadText } from '../protocols/postgres/read-text.ts'
+import { tlsContext } from '../protocols/postgres/startup.ts'
 import { createVerdictTable, type VerdictTable } from '../verdicts.ts'
 
 /** One command as it was recorded. */
@@ -57,6 +67,11 @@ export interface BedOptions {
   readonly throttleDelayMsMax?: number
   readonly statementBytesMax?: number
   readonly controlFresh?: () => boolean
+  /** PEM for the client's side. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly upstreamTls?: UpstreamTls
+  /** What a peer's address counts as; loopback as it is where absent. */
+  readonly loopback?: boolean
 }
 
 export async function startBed(options: BedOptions): Promise<Started<Bed>> {
@@ -114,7 +129,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
                 host: postgres.host,
                 port: postgres.port,
                 database: request.database || postgres.database,
-                tls: { mode: 'disable' },
+                tls: options.upstreamTls ?? { mode: 'disable' },
                 credentials: {
                   user: options.user ?? postgres.user,
                   password: options.password ?? postgres.password,
@@ -137,7 +152,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     onLogin: () => undefined,
   })
   const door = createPostgres({
-    tls: undefined,
+    tls: options.tls && tlsContext(options.tls.cert, options.tls.key),
     tokenBytesMax: 10_000,
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: 5000,
@@ -151,7 +166,8 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     port: 0,
     viaProxy: () => false,
     originOf: (address) => ({ address, country: '', region: '', asn: 0, asOrg: '' }),
-    serve: (connection) => door.serve(connection, sessions.door),
+    serve: (connection) =>
+      door.serve({ ...connection, loopback: options.loopback ?? connection.loopback }, sessions.door),
     headerMsMax: 1000,
     log,
   })
