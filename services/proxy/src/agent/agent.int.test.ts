@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Bus,
+  type ControlEvent,
+  type Started,
+  systemClock,
+  topics,
+  type VerdictEvent,
+} from '@portcullis/kernel'
+import { createCodecs } from '@portcullis/platform/codec'
+import { connectBus } from '@portcullis/platform/connect'
+import { followAgent, type VerdictState } from './client.ts'
+import { createFollower, type Follower } from './follower.ts'
+import { socketAddress } from './protocol.ts'
+import { type AgentServer, startServer } from './server.ts'
+import { topicSpecs } from './topics.ts'
+
+const codecs = createCodecs()
+const hourUs = 3_600_000_000
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+
+test('a verdict on the bus is in the table of every worker within milliseconds, and gone when lifted', async (t) => {
+  const bed = await startBed(t)
+  const agent = await startAgent(t, bed)
+  await agent.follower.value.attach(bed.bus)
+  const workers = [await startWorker(t, bed), await startWorker(t, bed)]
+  const latenciesMs: number[] = []
+  for (let i = 0; i < 20; i++) {
+    const sentMs = performance.now()
+    await bed.publishVerdict(verdict(`v${i}`))
+    for (const worker of workers) await worker.has(`v${i}`)
+    latenciesMs.push(performance.now() - sentMs)
+  }
+  latenciesMs.sort((a, b) => a - b)
+  t.diagnostic(
+    `publish to both tables: p50 ${latenciesMs[10]?.toFixed(1)} ms, max ${latenciesMs[19]?.toFixed(1)} ms`,
+  )
+  assert.ok((latenciesMs[10] ?? 1000) < 100)
+
+  await bed.publishVerdict({ ...verdict('v0'), state: 'lifted' })
+  await bed.publishControl('e1', 'v1', 'verdict.lifted', { verdictId: 'v1', reason: 'mistake' })
+  const {
+    issuedBy: _by,
+    state: _state,
+    findings: _f,
+    causeCommandId: _c,
+    causeReceivedAt: _r,
+    ...byHand
+  } = verdict('h1')
+  await bed.publishControl('e2', 'h1', 'verdict.issued', { verdict: byHand })
+  for (const worker of workers) {
+    await worker.has('h1')
+    assert.deepEqual(worker.ids().includes('v0'), false)
+    assert.deepEqual(worker.ids().includes('v1'), false)
+    assert.equal(worker.ids().length, 19)
+  }
+})
+
+test('a successor serves what its predecessor knew, with its age, until the logs are read', async (t) => {
+  const bed = await startBed(t)
+  const first = await startAgent(t, bed)
+  await first.follower.value.attach(bed.bus)
+  await bed.publishVerdict(verdict('v1'))
+  const before = await startWorker(t, bed)
+  await before.has('v1')
+  await first.stop()
+  const stoppedUs = systemClock.nowUs()
+  await sleep(50)
+
+  const second = await startAgent(t, bed)
+  const worker = await startWorker(t, bed)
+  await worker.has('v1')
+  await before.has('v1')
+  await until(() => worker.freshAtUs() > 0)
+  assert.ok(worker.freshAtUs() <= stoppedUs, 'an agent without a bus claimed to be fresh')
+  await bed.publishControl('e1', 'v1', 'verdict.lifted', { verdictId: 'v1', reason: 'mistake' })
+  await second.follower.value.attach(bed.bus)
+  await until(() => worker.ids().length === 0)
+  await until(() => worker.freshAtUs() > stoppedUs)
+})
+
+test('what is over leaves by itself; what does not decode is counted and stops nothing', async (t) => {
+  const bed = await startBed(t)
+  const agent = await startAgent(t, bed)
+  await agent.follower.value.attach(bed.bus)
+  const worker = await startWorker(t, bed)
+  await bed.bus.publish([{ topic: topics.verdicts, key: 'bad', value: Buffer.from('garbage') }])
+  await bed.publishVerdict({ ...verdict('short'), until: systemClock.nowUs() + 600_000 })
+  await bed.publishVerdict(verdict('long'))
+  await worker.has('short')
+  assert.equal(agent.follower.value.refused(), 1)
+  await until(() => worker.ids().join() === 'long')
+})
+
+test('a socket path that is too long for the system finds a private place that both ends know', () => {
+  const long = join(tmpdir(), 'x'.repeat(120), 'agent.sock')
+  assert.equal(socketAddress(long), socketAddress(long))
+  assert.ok(Buffer.byteLength(socketAddress(long)) < 104)
+})
+
+test('nobody can make the agent listen', async (t) => {
+  const bed = await startBed(t)
+  await startAgent(t, bed)
+  const socket = connect(socketAddress(bed.socketPath))
+  t.after(() => socket.destroy())
+  socket.write('{"kind":"snapshot","verdicts":[]}\n'.repeat(1000))
+  const worker = await startWorker(t, bed)
+  await until(() => worker.states() > 0)
+})
+
+interface Bed {
+  readonly dir: string
+  readonly bus: Bus
+  readonly socketPath: string
+  publishVerdict(event: VerdictEvent): Promise<void>
+  publishControl(eventId: string, verdictId: string, type: string, payload: object): Promise<void>
+}
+
+async function startBed(t: TestContext): Promise<Bed> {
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-agent-'))
+  const bus = await connectBus(`lmdb:${join(dir, 'bus')}`, { logger: quiet })
+  t.after(async () => {
+    await bus.stop()
+    rmSync(dir, { recursive: true, force: true })
+  })
+  await bus.value.ensureTopics(topicSpecs({ partitions: 2, retentionDays: 1 }))
+  return {
+    dir,
+    bus: bus.value,
+    socketPath: join(dir, 'agent.sock'),
+    publishVerdict: (event) =>
+      bus.value.publish([
+        { topic: topics.verdicts, key: event.verdictId, value: codecs.verdict.encode(event) },
+      ]),
+    publishControl(eventId, verdictId, type, payload) {
+      const event: ControlEvent = {
+        eventId,
+        aggregateId: `verdict/${verdictId}`,
+        type,
+        at: systemClock.nowUs(),
+        actor: { issuer: 'test', subject: 'analyst', roles: ['responder'] },
+        expectedVersion: -1,
+        payload: JSON.stringify(payload),
+      }
+      return bus.value.publish([
+        { topic: topics.control, key: event.aggregateId, value: codecs.control.encode(event) },
+      ])
+    },
+  }
+}
+
+async function startAgent(
+  t: TestContext,
+  bed: Bed,
+): Promise<{ follower: Started<Follower>; stop(): Promise<void> }> {
+  let server: Started<AgentServer> | undefined
+  const follower = createFollower({
+    dir: join(bed.dir, 'control'),
+    decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
+    clock: systemClock,
+    log: quiet,
+    onChange: (set, removed) => server?.value.changed(set, removed),
+  })
+  server = await startServer({
+    socketPath: bed.socketPath,
+    verdicts: follower.value.standing,
+    freshAtUs: follower.value.freshAtUs,
+    onWorkers() {},
+  })
+  let stopped = false
+  const stop = async () => {
+    if (stopped) return
+    stopped = true
+    await server?.stop()
+    await follower.stop()
+  }
+  t.after(stop)
+  return { follower, stop }
+}
+
+async function startWorker(t: TestContext, { socketPath }: Bed) {
+  let state: VerdictState = { verdicts: [] }
+  let states = 0
+  let freshAtUs = 0
+  const bell = new EventTarget()
+  const following = followAgent({
+    socketPath,
+    onState(next) {
+      state = next
+      states++
+      bell.dispatchEvent(new Event('state'))
+    },
+    onFresh(atUs) {
+      freshAtUs = atUs
+    },
+  })
+  t.after(() => following.stop())
+  const ids = () => state.verdicts.map(({ verdictId }) => verdictId).sort()
+  return {
+    ids,
+    states: () => states,
+    freshAtUs: () => freshAtUs,
+    async has(id: string) {
+      while (!ids().includes(id))
+        await new Promise((resolve) => bell.addEventListener('state', resolve, { once: true }))
+    },
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 10_000
+  while (!condition()) {
+    assert.ok(performance.now() < deadlineMs, `not so after 10 s: ${condition}`)
+    await sleep(10)
+  }
+}
+
+function verdict(verdictId: string): VerdictEvent {
+  const now = systemClock.nowUs()
+  return {
+    verdictId,
+    state: 'active',
+    action: 'block',
+    subject: { kind: 'identity', issuer: 'https://ci', id: 'job', instance: '' },
+    target: '',
+    issuedAt: now,
+    until: now + hourUs,
+    ratePerMinute: 0,
+    cancelRunning: false,
+    reason: 'verdict_block',
+    explanation: 'a test',
+    findings: [],
+    causeCommandId: 's.1',
+    causeReceivedAt: now,
+    issuedBy: 'analyzer',
+  }
+}

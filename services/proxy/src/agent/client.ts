@@ -1,0 +1,82 @@
+/**
+ * A worker's ear: follows the agent of its replica over a unix socket, for ever. What was heard last stands while the
+ * agent is away; how old it is only the agent says (`onFresh`), so a worker cannot take silence for good news. It
+ * refuses to wait on a connection that says nothing.
+ */
+import { connect, type Socket } from 'node:net'
+import type { Started, Verdict } from '@portcullis/kernel'
+import { createLineReader, type FromAgent, socketAddress } from './protocol.ts'
+
+/** What is in force, as far as the agent knows. */
+export interface VerdictState {
+  readonly verdicts: readonly Verdict[]
+}
+
+export interface FollowOptions {
+  readonly socketPath: string
+  /** All that stands, at each change. */
+  onState(state: VerdictState): void
+  /** When the bus was last known to be read to its end, microseconds since 1970 UTC. */
+  onFresh(atUs: number): void
+}
+
+const reconnectMs = 100
+/** The agent speaks four times a second. */
+const silenceMsMax = 3000
+
+/** Returns at once; the first state comes when the agent is there. */
+export function followAgent(options: FollowOptions): Started<void> {
+  const verdicts = new Map<string, Verdict>()
+  let stopped = false
+  let socket: Socket | undefined
+  let timer: NodeJS.Timeout | undefined
+  open()
+
+  return {
+    value: undefined,
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      socket?.destroy()
+    },
+  }
+
+  function open(): void {
+    const current = connect(socketAddress(options.socketPath))
+    socket = current
+    const read = createLineReader(take)
+    current.setEncoding('utf8')
+    current.setTimeout(silenceMsMax, () => current.destroy())
+    current.on('data', (piece: string) => {
+      try {
+        read(piece)
+      } catch (error) {
+        current.destroy(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
+    // `close` follows, and tries again; that the agent is away shows in the age of what it said last.
+    current.on('error', () => current.destroy())
+    current.on('close', () => {
+      if (!stopped) timer = setTimeout(open, reconnectMs)
+    })
+  }
+
+  function take(message: FromAgent): void {
+    switch (message.kind) {
+      case 'snapshot':
+        verdicts.clear()
+        for (const verdict of message.verdicts) verdicts.set(verdict.verdictId, verdict)
+        return tell()
+      case 'delta':
+        for (const verdict of message.set) verdicts.set(verdict.verdictId, verdict)
+        for (const id of message.removed) verdicts.delete(id)
+        return tell()
+      case 'fresh':
+        return options.onFresh(message.atUs)
+    }
+  }
+
+  function tell(): void {
+    options.onState({ verdicts: Array.from(verdicts.values()) })
+  }
+}

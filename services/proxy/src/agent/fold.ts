@@ -1,0 +1,106 @@
+/**
+ * What is in force: verdicts of the analyzer and verdicts by hand, less what was lifted and what is over. A fold over two
+ * topics; pure but for the clock it is handed. It refuses what does not decode, and reports it.
+ */
+import {
+  type ControlEvent,
+  evolveControl,
+  initialControl,
+  pruneControl,
+  type Received,
+  topics,
+  type Verdict,
+  type VerdictEvent,
+} from '@portcullis/kernel'
+
+export interface VerdictFold {
+  apply(records: readonly Received[]): void
+  /** In force at `nowUs`, by id. Lets go of what is over. */
+  standing(nowUs: number): Map<string, Verdict>
+  /** Whether it was lifted by hand, or by the analyzer. */
+  isLifted(verdictId: string): boolean
+}
+
+export interface Decoders {
+  verdict(value: Uint8Array): VerdictEvent
+  control(value: Uint8Array): ControlEvent
+}
+
+export function createVerdictFold(
+  decoders: Decoders,
+  onRefused: (record: Received, why: unknown) => void,
+): VerdictFold {
+  const control = initialControl()
+  const analyzed = new Map<string, Verdict>()
+  const liftedByAnalyzer = new Set<string>()
+
+  return {
+    apply(records) {
+      for (const record of records) {
+        try {
+          if (record.topic === topics.verdicts) takeVerdict(record)
+          else if (record.topic === topics.control && record.value) takeControl(record, record.value)
+        } catch (error) {
+          // One record that this version cannot read must not stop the verdicts behind it.
+          onRefused(record, error)
+        }
+      }
+    },
+    standing(nowUs) {
+      for (const [id, verdict] of analyzed) if (verdict.until <= nowUs) analyzed.delete(id)
+      pruneControl(control, nowUs)
+      const standing = new Map<string, Verdict>()
+      for (const [id, verdict] of analyzed) if (!control.lifted.has(id)) standing.set(id, verdict)
+      for (const [id, verdict] of control.verdicts) if (verdict.until > nowUs) standing.set(id, verdict)
+      return standing
+    },
+    isLifted: (verdictId) => control.lifted.has(verdictId) || liftedByAnalyzer.has(verdictId),
+  }
+
+  function takeVerdict({ key, value }: Received): void {
+    if (value === null) {
+      analyzed.delete(key)
+      return
+    }
+    const event = decoders.verdict(value)
+    if (event.state === 'lifted') {
+      analyzed.delete(event.verdictId)
+      liftedByAnalyzer.add(event.verdictId)
+      return
+    }
+    liftedByAnalyzer.delete(event.verdictId)
+    analyzed.set(event.verdictId, verdictOf(event))
+  }
+
+  function takeControl(record: Received, value: Uint8Array): void {
+    const { rejection } = evolveControl(control, { event: decoders.control(value), offset: record.offset })
+    if (rejection && rejection.code !== 'duplicate') onRefused(record, rejection.why)
+  }
+}
+
+function verdictOf(event: VerdictEvent): Verdict {
+  const {
+    verdictId,
+    action,
+    subject,
+    target,
+    issuedAt,
+    until,
+    ratePerMinute,
+    cancelRunning,
+    reason,
+    explanation,
+  } = event
+  return {
+    verdictId,
+    action,
+    subject,
+    target,
+    issuedAt,
+    until,
+    ratePerMinute,
+    cancelRunning,
+    reason,
+    explanation,
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Follows the verdicts and control topics, both in full, and says what stands. It folds the logs anew at each start, so
+ * that nothing but the logs decides; until it has read them to their end, what the predecessor knew last stands too. It
+ * refuses to call itself fresh on anything but a bus that was read to its end and can be read now.
+ */
+import { type Bus, type Clock, type Received, type Started, topics, type Verdict } from '@portcullis/kernel'
+import { createVerdictFold, type Decoders } from './fold.ts'
+import { openStateFile } from './state-file.ts'
+
+export interface FollowerLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface FollowerOptions {
+  /** Where the state is kept. */
+  readonly dir: string
+  readonly decoders: Decoders
+  readonly clock: Clock
+  readonly log: FollowerLog
+  onChange(set: readonly Verdict[], removed: readonly string[]): void
+}
+
+export interface Follower {
+  /** Begins to follow; resolves when the bus has taken the request. Until then what was stored stands. */
+  attach(bus: Bus): Promise<void>
+  standing(): readonly Verdict[]
+  /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. */
+  freshAtUs(): number
+  /** Records that did not decode or were refused. */
+  refused(): number
+}
+
+const storeEveryMs = 1000
+const storeFreshEveryMs = 5000
+
+export function createFollower(options: FollowerOptions): Started<Follower> {
+  const { clock, log } = options
+  const file = openStateFile(options.dir, (path, error) =>
+    log.error({ err: error, path }, 'the stored state does not read; nothing is known until the bus is read'),
+  )
+  const stored = file.read()
+  /** What the predecessor knew; undefined once the logs were read to their end. */
+  let inherited: readonly Verdict[] | undefined = stored.verdicts
+  let freshAtUs = stored.freshAtUs
+  let standing = new Map<string, Verdict>()
+  let healthy = false
+  let refused = 0
+  let tail: Started<void> | undefined
+  let storedFreshAtUs = freshAtUs
+  let isDirty = false
+  const fold = createVerdictFold(options.decoders, ({ topic, partition, offset }, why) => {
+    refused++
+    log.error({ topic, partition, offset, why: String(why) }, 'a record was not taken into the state')
+  })
+  refresh()
+  const timer = setInterval(tick, storeEveryMs)
+
+  return {
+    value: {
+      attach,
+      standing: () => Array.from(standing.values()),
+      freshAtUs: currentFreshAtUs,
+      refused: () => refused,
+    },
+    async stop() {
+      clearInterval(timer)
+      await tail?.stop()
+      store(true)
+    },
+  }
+
+  async function attach(bus: Bus): Promise<void> {
+    tail = await bus.tail({
+      topics: [topics.verdicts, topics.control],
+      from: 'earliest',
+      onBatch(records: readonly Received[]) {
+        fold.apply(records)
+        refresh()
+      },
+      onCaughtUp() {
+        inherited = undefined
+        healthy = true
+        refresh()
+        log.info({ verdicts: standing.size }, 'verdicts and control are read to their end')
+      },
+      onHealth(isHealthy) {
+        currentFreshAtUs()
+        healthy = isHealthy
+      },
+    })
+  }
+
+  function currentFreshAtUs(): number {
+    if (healthy && !inherited) freshAtUs = clock.nowUs()
+    return freshAtUs
+  }
+
+  /** Tells what differs from what was told before. */
+  function refresh(): void {
+    const nowUs = clock.nowUs()
+    const now = fold.standing(nowUs)
+    for (const verdict of inherited ?? [])
+      if (verdict.until > nowUs && !now.has(verdict.verdictId) && !fold.isLifted(verdict.verdictId))
+        now.set(verdict.verdictId, verdict)
+    const set = Array.from(now.values()).filter((verdict) => standing.get(verdict.verdictId) !== verdict)
+    const removed = Array.from(standing.keys()).filter((id) => !now.has(id))
+    standing = now
+    if (set.length === 0 && removed.length === 0) return
+    isDirty = true
+    options.onChange(set, removed)
+  }
+
+  function tick(): void {
+    refresh()
+    store(false)
+  }
+
+  function store(isLast: boolean): void {
+    const atUs = currentFreshAtUs()
+    try {
+      if (isDirty) file.writeVerdicts(Array.from(standing.values()))
+      isDirty = false
+      if (atUs === storedFreshAtUs || (!isLast && atUs - storedFreshAtUs < storeFreshEveryMs * 1000)) return
+      file.writeFresh(atUs)
+      storedFreshAtUs = atUs
+    } catch (error) {
+      log.error({ err: error }, 'the folded state cannot be stored; a restart without a bus would know less')
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The agent: the one process of a proxy replica that talks to the bus. It ships what the workers recorded, and tells
+ * them what the verdicts and control topics say. It touches no client; where it dies, the workers serve on with what
+ * they know, record, and are told anew by its successor.
+ */
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { type Bus, type Started, systemClock } from '@portcullis/kernel'
+import { createCodecs } from '@portcullis/platform/codec'
+import { type BusOptions, connectBus } from '@portcullis/platform/connect'
+import { createShipper } from '@portcullis/platform/recorder'
+import { createLog, createMetrics, type Log, type Metrics } from '@portcullis/platform/service'
+import type { ToWorker } from '../ipc.ts'
+import { proxyPaths } from '../paths.ts'
+import { createFollower } from './follower.ts'
+import { type AgentServer, startServer } from './server.ts'
+import { topicSpecs } from './topics.ts'
+
+const retryMs = 1000
+/** How long a stop waits for the bus to take what the workers recorded last. */
+const drainMsMax = 5000
+
+await main()
+
+async function startAgent(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+): Promise<Started<{ measure(): Promise<void> }>> {
+  const paths = proxyPaths(config)
+  const codecs = createCodecs()
+  const clock = systemClock
+  const gauges = createGauges(metrics)
+  const stopping = new AbortController()
+  const bus = await retry('the bus cannot be opened', () =>
+    connectBus(config.bus.url, busOptions(config, log)),
+  )
+  const shipper = createShipper({ dir: paths.records, bus: bus.value, codecs, clock, log })
+  let server: Started<AgentServer> | undefined
+  const follower = createFollower({
+    dir: paths.control,
+    decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
+    clock,
+    log,
+    onChange: (set, removed) => server?.value.changed(set, removed),
+  })
+  server = await startServer({
+    socketPath: paths.agentSocket,
+    verdicts: follower.value.standing,
+    freshAtUs: follower.value.freshAtUs,
+    // Looking is cheap, and a worker that left may have died.
+    onWorkers: () => shipper.value.ring(),
+  })
+  const attached = attach(bus.value)
+
+  return {
+    value: { measure },
+    async stop() {
+      stopping.abort()
+      await attached
+      await Promise.race([shipper.value.drained(), sleep(drainMsMax)])
+      await server?.stop()
+      await follower.stop()
+      await shipper.stop()
+      await bus.stop()
+    },
+  }
+
+  /** The bus may be away when the agent starts: until it is there the workers have what was known last. */
+  async function attach(to: Bus): Promise<void> {
+    await retry('the bus is away', () => to.ensureTopics(topicSpecs(config.bus)))
+    if (!stopping.signal.aborted) await retry('the bus is away', () => follower.value.attach(to))
+  }
+
+  async function retry<T>(what: string, step: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await step()
+      } catch (error) {
+        if (stopping.signal.aborted) throw error
+        log.warn({ err: error, retryMs }, what)
+        await sleep(retryMs, undefined, { signal: stopping.signal })
+      }
+    }
+  }
+
+  async function measure(): Promise<void> {
+    const stats = shipper.value.stats()
+    gauges.shipped.set(stats.shipped)
+    gauges.failed.set(stats.failedPublishes)
+    gauges.lag.set(stats.lagSeconds)
+    gauges.lagBytes.set(await shipper.value.backlogBytes())
+    gauges.verdicts.set(follower.value.standing().length)
+    gauges.age.set((clock.nowUs() - follower.value.freshAtUs()) / 1e6)
+  }
+}
+
+function createGauges(metrics: Metrics) {
+  const { gauge } = metrics
+  return {
+    shipped: gauge('portcullis_shipped_events', 'Events the bus acknowledged since the agent started'),
+    failed: gauge('portcullis_ship_failures', 'Publishes that failed since the agent started'),
+    lagBytes: gauge('portcullis_ship_lag_bytes', 'Recorded bytes the bus has not acknowledged'),
+    lag: gauge('portcullis_ship_lag_seconds', 'Age of the oldest event not acknowledged'),
+    verdicts: gauge('portcullis_verdicts_standing', 'Verdicts in force'),
+    age: gauge('portcullis_control_age_seconds', 'Time since the bus was known to be read to its end'),
+  }
+}
+
+function busOptions({ bus }: Config, logger: Log): BusOptions {
+  const { username, password, mechanism, tls, ca, replicas } = bus
+  const sasl = username !== undefined &&
+    password !== undefined && { sasl: { mechanism, username, password: resolveSecret(password) } }
+  const ssl = tls && { ssl: ca === undefined ? true : { ca: readFileSync(ca, 'utf8') } }
+  return { logger, clientId: 'portcullis-proxy', kafka: { ...sasl, ...ssl, replicationFactor: replicas } }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: 'string' } } })
+  if (values.config === undefined) throw new Error('node services/proxy/src/agent/main.ts --config FILE')
+  const config = loadConfig(values.config)
+  const log = createLog({ service: 'proxy-agent', level: config.log.level })
+  const metrics = createMetrics('proxy-agent')
+  const fatal = (error: unknown) => {
+    log.fatal({ err: error }, 'agent failed')
+    process.exit(1)
+  }
+  process.on('uncaughtException', fatal)
+  process.on('unhandledRejection', fatal)
+  let agent: Awaited<ReturnType<typeof startAgent>> | undefined
+  let isStopping = false
+  const stop = async () => {
+    if (isStopping) return
+    isStopping = true
+    await agent?.stop()
+    process.exit(0)
+  }
+  process.on('message', async (message: ToWorker) => {
+    if (message.kind !== 'metrics') return
+    await agent?.value.measure()
+    process.send?.({ kind: 'metrics', id: message.id, metrics: await metrics.registry.getMetricsAsJSON() })
+  })
+  process.on('SIGTERM', stop)
+  // A Ctrl-C reaches all processes of the terminal; the supervisor stops the agent last.
+  process.on('SIGINT', () => undefined)
+  process.on('disconnect', stop)
+  agent = await startAgent(config, log, metrics)
+}
