@@ -52,6 +52,27 @@ test('commands page by page: every one once, latest first, none skipped while ne
   assert.equal(new Set(seen).size, 30)
 })
 
+test('the largest page is whole and in order', async () => {
+  const many = Array.from({ length: 450 }, (_, index) => ({
+    session: 5_000 + index,
+    number: 1,
+    seq: 5_000 + index,
+    subject: 'agent-3',
+    startedAt: Date.UTC(2026, 10, 19) * 1_000 + Math.floor(index / 100),
+  }))
+  await api.value.addCommands(many)
+  const { status, body } = await get(`/v1/commands?limit=500&identity=${key('agent-3')}`)
+  assert.equal(status, 200, JSON.stringify(body))
+  const ids = body.items.map((item: { commandId: string }) => item.commandId)
+  const expected = [...many]
+    .map(({ session, startedAt }) => ({ id: `s${session}.1`, startedAt }))
+    .sort((a, b) => b.startedAt - a.startedAt || (a.id < b.id ? 1 : -1))
+  assert.deepEqual(
+    ids,
+    expected.map(({ id }) => id),
+  )
+})
+
 test('a row has times with microseconds and 64-bit numbers as text, nested as the events are', async () => {
   const { body } = await get('/v1/commands/s1.1')
   assert.match(body.startedAt, /^2026-11-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
@@ -87,6 +108,8 @@ const filters: [string, number][] = [
   ['contains=%22Quoted', 50],
   ["contains='%3B%20DROP%20TABLE%20commands_log%3B--", 0],
   ['decision=d-s2.2', 1],
+  ["verb=it's%5C%22%0A&verb=%5D,%5B&effect=read", 0],
+  ['contains=a%00b%09%5Cc', 0],
   ['from=2100-01-01T00:00:00Z', 0],
 ]
 for (const [query, count] of filters)
@@ -108,6 +131,7 @@ test('sessions, findings and control events answer from their tables', async () 
   const control = await get('/v1/control-events', tokens.admin)
   assert.equal(control.status, 200)
   assert.ok(Array.isArray(control.body.items))
+  assert.equal((await get('/v1/control-events', tokens.responder)).status, 403)
 })
 
 test('identities: the list, and one with its baseline, verdicts and findings', async () => {
@@ -182,6 +206,32 @@ test("lifting ends a verdict, the analyzer's too, once", async () => {
   const other = await post('/v1/verdicts/a-1/lift', { reason: 'another reason' })
   assert.equal(other.status, 409)
   assert.equal((await post('/v1/verdicts/none/lift', { reason: 'x' })).status, 404)
+})
+
+test('the history has both verdicts and liftings, and says who and why; the log has every change', async () => {
+  const historyOf = async () => (await get('/v1/verdicts?state=all&limit=10')).body.items
+  await api.value.eventually(async () => (await historyOf()).length === 3)
+  const items = await historyOf()
+  const analyzers = items.find(isAnalyzers)
+  assert.equal(analyzers.state, 'lifted')
+  assert.equal(analyzers.liftedBy, 'portcullis|ops')
+  assert.equal(analyzers.liftReason, 'known batch')
+  assert.deepEqual(analyzers.subject, {
+    kind: 'identity',
+    issuer: 'https://idp.example',
+    id: 'agent-1',
+    instance: '',
+  })
+  const active = (await get('/v1/verdicts')).body.items
+  const byHand = items.find(({ verdictId }: { verdictId: string }) => verdictId === active[0].verdictId)
+  assert.equal(byHand.issuedBy, 'portcullis|ops')
+  // The same verdict from memory and from the trail has the same fields with the same values.
+  assert.deepEqual(byHand, active[0])
+  const issued = await get('/v1/control-events?type=verdict.issued&accepted=true', tokens.admin)
+  assert.equal(issued.body.items.length, 2)
+  assert.equal(issued.body.items[0].actor.subject, 'ops')
+  const filtered = await get(`/v1/verdicts?state=all&identity=${key('agent-1')}&action=throttle`)
+  assert.equal(filtered.body.items.length, 1)
 })
 
 test('with the engine away the answer is 503 with Retry-After, soon', async () => {

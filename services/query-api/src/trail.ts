@@ -1,7 +1,7 @@
 /**
  * Reads the audit trail for the API. Every query is made of constant text and parameters, has a LIMIT and a time limit,
  * and only so many run at once; input never becomes part of a statement. Lists go back through time in growing windows,
- * so that the latest rows are found without reading all of history.
+ * so that the latest rows are found without reading all of history, and only the rows of the page are read whole.
  */
 import type { AuditStore, QueryParams } from '@portcullis/platform/audit'
 import { type Column, nest } from './columns.ts'
@@ -78,11 +78,17 @@ export function createTrail({ store, nowUs, timeoutMs = 10_000, concurrency = 8 
     async page(listing, request) {
       const signal = AbortSignal.timeout(timeoutMs)
       const wanted = request.limit + 1
-      const found: Found[] = []
+      const keys: Position[] = []
       for (const window of windows(request, nowUs())) {
-        const { sql, params } = pageQuery(listing, request, window, wanted - found.length)
+        const { sql, params } = keysQuery(listing, request, window, wanted - keys.length)
+        for (const { _us, _id } of await query(sql, params, signal))
+          keys.push({ us: Number(_us), id: String(_id) })
+        if (keys.length >= wanted) break
+      }
+      const found: Found[] = []
+      for (let start = 0; start < keys.length; start += keysAtOnce) {
+        const { sql, params } = rowsQuery(listing, keys.slice(start, start + keysAtOnce))
         for (const row of await query(sql, params, signal)) found.push(foundOf(row))
-        if (found.length >= wanted) break
       }
       return found
     },
@@ -94,6 +100,9 @@ export function createTrail({ store, nowUs, timeoutMs = 10_000, concurrency = 8 
     rows: (sql, params) => query(sql, params, AbortSignal.timeout(timeoutMs)),
   }
 }
+
+/** Parameters travel in the URL, and servers take only so much of one. */
+const keysAtOnce = 100
 
 interface Window {
   readonly startUs: number
@@ -120,26 +129,36 @@ export function* windows(
   }
 }
 
-function pageQuery(listing: Listing, { where, after }: PageRequest, window: Window, limit: number) {
+/** Which rows: reads only what is filtered and sorted by, since texts and objects are most of the bytes. */
+function keysQuery(listing: Listing, { where, after }: PageRequest, window: Window, limit: number) {
   const { table, timeColumn, idColumn } = listing
-  const clauses: Clause[] = [
-    {
-      sql: `${timeColumn} >= ${micros('startUs')} AND ${timeColumn} < ${micros('endUs')}`,
-      params: { startUs: window.startUs, endUs: window.endUs },
-    },
-    ...where,
-  ]
+  const clauses: Clause[] = [inWindow(timeColumn, window), ...where]
   if (after)
     clauses.push({
       sql: `(${timeColumn}, ${idColumn}) < (${micros('afterUs')}, {afterId:String})`,
       params: { afterUs: after.us, afterId: after.id },
     })
-  const sql = `${selectOuter(listing)} FROM (SELECT ${innerColumns(listing)} FROM ${table} WHERE ${clauses
+  const sql = `SELECT ${keyColumns(listing)} FROM ${table} WHERE ${clauses
     .map((clause) => `(${clause.sql})`)
-    .join(
-      ' AND ',
-    )} ORDER BY ${timeColumn} DESC, ${idColumn} DESC LIMIT {limit:UInt32}) ORDER BY \`_us\` DESC, \`_id\` DESC`
+    .join(' AND ')} ORDER BY ${timeColumn} DESC, ${idColumn} DESC LIMIT {limit:UInt32}`
   return { sql, params: { ...Object.assign({}, ...clauses.map(({ params }) => params ?? {})), limit } }
+}
+
+/** Those rows whole. One that came into the same microsecond meanwhile is not among them. */
+function rowsQuery(listing: Listing, keys: readonly Position[]) {
+  const { table, timeColumn, idColumn } = listing
+  const times = keys.map(({ us }) => us)
+  const window = { startUs: Math.min(...times), endUs: Math.max(...times) + 1 }
+  const { sql: inRange, params } = inWindow(timeColumn, window)
+  const sql = `${selectOuter(listing)} FROM (SELECT ${innerColumns(listing)} FROM ${table} WHERE ${inRange} AND ${idColumn} IN {ids:Array(String)} LIMIT {limit:UInt32}) ORDER BY \`_us\` DESC, \`_id\` DESC`
+  return { sql, params: { ...params, ids: keys.map(({ id }) => id), limit: keys.length } }
+}
+
+function inWindow(timeColumn: string, { startUs, endUs }: Window): Required<Clause> {
+  return {
+    sql: `${timeColumn} >= ${micros('startUs')} AND ${timeColumn} < ${micros('endUs')}`,
+    params: { startUs, endUs },
+  }
 }
 
 export function micros(param: string): string {
@@ -156,14 +175,18 @@ function innerColumns({ columns, computed = {}, timeColumn, idColumn }: Listing)
   return [...names].map((name) => `\`${name}\``).join(', ')
 }
 
-function selectOuter({ columns, computed = {}, timeColumn, idColumn }: Listing): string {
+function selectOuter(listing: Listing): string {
+  const { columns, computed = {} } = listing
   const expressions = [
     ...columns.map(({ field, column, kind }) => `${expression(column, kind)} AS \`${field}\``),
     ...Object.entries(computed).map(([field, { sql }]) => `${sql} AS \`${field}\``),
-    `toUnixTimestamp64Micro(\`${timeColumn}\`) AS \`_us\``,
-    `\`${idColumn}\` AS \`_id\``,
+    keyColumns(listing),
   ]
   return `SELECT ${expressions.join(', ')}`
+}
+
+function keyColumns({ timeColumn, idColumn }: Listing): string {
+  return `toUnixTimestamp64Micro(\`${timeColumn}\`) AS \`_us\`, \`${idColumn}\` AS \`_id\``
 }
 
 function expression(column: string, kind: Column['kind']): string {
