@@ -2,11 +2,19 @@
  * kafkajs, configured: where the brokers are, with which secrets, and its log lines in our logger. Nothing is connected
  * here. Secrets come as values and never in the URL, which may be logged.
  */
-import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } from 'kafkajs'
+import {
+  type ISocketFactory,
+  Kafka,
+  type KafkaConfig,
+  type LogEntry,
+  logLevel,
+  type SASLOptions,
+} from 'kafkajs'
 import { BusError } from '../errors.ts'
 import type { BusLogger, BusOptions, KafkaOptions } from '../options.ts'
 
-export function createClient(url: string, options: BusOptions): Kafka {
+/** `socketFactory` takes the place of kafkajs's own, for tests of broken connections. */
+export function createClient(url: string, options: BusOptions, socketFactory?: ISocketFactory): Kafka {
   const { brokers, ssl } = parseUrl(url)
   const { sasl } = options.kafka ?? {}
   const config: KafkaConfig = {
@@ -19,6 +27,7 @@ export function createClient(url: string, options: BusOptions): Kafka {
     logLevel: logLevel.INFO,
     logCreator: () => (entry) => forward(entry, options.logger),
   }
+  if (socketFactory) config.socketFactory = socketFactory
   const tls = options.kafka?.ssl ?? ssl
   if (tls !== undefined) config.ssl = tls === true || tls === false ? tls : withoutUndefined(tls)
   if (sasl) config.sasl = saslOf(sasl)
