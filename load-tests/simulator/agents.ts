@@ -172,6 +172,18 @@ export function reporter(seed: number): Agent {
   })
 }
 
+/** As plain as can be: one statement at a steady pace, day and night. For tests that need some history of a name. */
+export function steadyAgent(seed: number, subject: string, perMinute: number, from: Origin = berlin): Agent {
+  const statement = read('select 1', 'none', 1, 60)
+  return agent(subject, 'a steady agent', seed, function* (random, fromUs, toUs) {
+    for (let at = fromUs; ; ) {
+      at += random.exponential(minuteUs / perMinute)
+      if (at >= toUs) return
+      yield act(random, at, Math.floor(at / dayUs), statement, from)
+    }
+  })
+}
+
 export const secondUs = 1_000_000
 export const minuteUs = 60 * secondUs
 export const hourUs = 60 * minuteUs

@@ -2,4 +2,5 @@
 export * from './agents.ts'
 export * from './events.ts'
 export * from './hostile.ts'
+export * from './live.ts'
 export * from './random.ts'

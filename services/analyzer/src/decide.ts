@@ -179,7 +179,6 @@ function fresh(
   const { identity } = event
   const spanUs = (action === 'block' ? settings.blockMs : settings.throttleMs) * 1000 * times
   const ratePerMinute = action === 'throttle' ? Math.max(1, Math.round(usualPerMinute)) : 0
-  const why = telling.map(({ explanation }) => explanation).join('; ')
   return {
     verdictId: deterministicId('v', identityKey(identity), action, event.eventId),
     state: 'active',
@@ -196,8 +195,7 @@ function fresh(
     ratePerMinute,
     cancelRunning: action === 'block' && settings.cancelRunning,
     reason,
-    explanation:
-      action === 'throttle' ? `throttled to ${ratePerMinute} commands/min: ${why}` : `blocked: ${why}`,
+    explanation: telling.map(({ explanation }) => explanation).join('; '),
     findings: telling.map(({ findingId }) => findingId),
     causeCommandId: event.commandId,
     causeReceivedAt: event.startedAt,
