@@ -234,6 +234,35 @@ test('the history has both verdicts and liftings, and says who and why; the log 
   assert.equal(filtered.body.items.length, 1)
 })
 
+test('live: commands, verdicts and control changes come over the bus to who watches', async () => {
+  const url = await api.value.app.listen({ host: '127.0.0.1', port: 0 })
+  const controller = new AbortController()
+  const headers = { authorization: `Bearer ${tokens.viewer}` }
+  const response = await fetch(`${url}/v1/events`, { headers, signal: controller.signal })
+  let text = ''
+  const reading = (async () => {
+    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString()
+  })()
+  reading.catch(() => undefined)
+  await api.value.addCommands([{ session: 7_000, number: 3, text: `select '${'x'.repeat(100_000)}'` }])
+  await post('/v1/verdicts', blockOf('agent-11'))
+  await api.value.eventually(async () => /event: command/.test(text) && /event: control/.test(text))
+  const data = /event: command\ndata: (.*)\n/.exec(text)?.[1] ?? ''
+  const shown: { commandId: string; text: string; textTruncated: boolean; bytesOut: string } =
+    JSON.parse(data)
+  assert.equal(shown.commandId, 's7000.3')
+  assert.equal(shown.text.length, 4_000)
+  assert.equal(shown.textTruncated, true)
+  assert.equal(shown.bytesOut, String(2 ** 40))
+  assert.match(text, /event: control\ndata: .*"type":"verdict.issued".*"accepted":true/)
+  const listed = await get('/v1/commands?session=s7000')
+  assert.equal(listed.body.items[0].text.length, 4_000)
+  assert.equal(listed.body.items[0].textTruncated, true)
+  assert.equal((await get('/v1/commands?session=s1')).body.items[0].textTruncated, false)
+  assert.equal((await get('/v1/commands/s7000.3')).body.text.length, 100_009)
+  controller.abort()
+})
+
 test('with the engine away the answer is 503 with Retry-After, soon', async () => {
   const started = performance.now()
   const { status, headers, body } = await api.value.withoutEngine('/v1/commands')

@@ -37,11 +37,13 @@ export const tokens = {
 export interface TestApi {
   readonly app: FastifyInstance
   readonly other: FastifyInstance
-  addCommands(which: readonly Sampled[]): Promise<void>
+  addCommands(which: readonly SampledText[]): Promise<void>
   eventually(condition: () => Promise<boolean>): Promise<void>
   withoutEngine(url: string): Promise<Answer>
   withHungEngine(url: string): Promise<Answer>
 }
+/** A sample with another text. */
+export type SampledText = Sampled & { readonly text?: string }
 interface Answer {
   readonly status: number
   readonly headers: Record<string, unknown>
@@ -80,9 +82,12 @@ export async function startTestApi(): Promise<Started<TestApi>> {
     return row?.n ?? 0
   }
 
-  async function addCommands(which: readonly Sampled[]): Promise<void> {
+  async function addCommands(which: readonly SampledText[]): Promise<void> {
     const before = await projected()
-    const events = which.map((of) => sampleCommand(codecs, of))
+    const events = which.map((of) => ({
+      ...sampleCommand(codecs, of),
+      ...(of.text !== undefined && { text: of.text }),
+    }))
     await bus.value.publish(
       events.map((event) => ({
         topic: topics.commands,

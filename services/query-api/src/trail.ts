@@ -178,8 +178,8 @@ function innerColumns({ columns, computed = {}, timeColumn, idColumn }: Listing)
 function selectOuter(listing: Listing): string {
   const { columns, computed = {} } = listing
   const expressions = [
-    ...columns.map(({ field, column, kind }) => `${expression(column, kind)} AS \`${field}\``),
-    ...Object.entries(computed).map(([field, { sql }]) => `${sql} AS \`${field}\``),
+    ...columns.map(({ field, column, kind }) => `${expression(column, kind)} AS ${shown(field)}`),
+    ...Object.entries(computed).map(([field, { sql }]) => `${sql} AS ${shown(field)}`),
     keyColumns(listing),
   ]
   return `SELECT ${expressions.join(', ')}`
@@ -195,8 +195,14 @@ function expression(column: string, kind: Column['kind']): string {
   return `\`${column}\``
 }
 
+/** Marked, since ClickHouse lets an alias stand for the column of the same name in the other expressions too. */
+function shown(field: string): string {
+  return `\`=${field}\``
+}
+
 function foundOf({ _us, _id, ...row }: Row): Found {
-  return { row: nest(row), position: { us: Number(_us), id: String(_id) } }
+  const fields = Object.entries(row).map(([name, value]): [string, unknown] => [name.slice(1), value])
+  return { row: nest(Object.fromEntries(fields)), position: { us: Number(_us), id: String(_id) } }
 }
 
 /** Lets `limit` in at once; more wait their turn, and beyond eight times as many are sent away. */

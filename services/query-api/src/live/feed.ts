@@ -73,7 +73,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
     id,
     type: 'command',
     identity,
-    data: once(() => ({
+    data: lazily({
       commandId: event.commandId,
       phase: event.phase,
       sessionId: event.sessionId,
@@ -86,7 +86,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
       verb: event.verb,
       effects: event.effects,
       privileged: event.privileged,
-      text: event.text.slice(0, textCharsMax),
+      text: shortened(event.text),
       textTruncated: event.text.length > textCharsMax,
       decision: event.decision,
       outcome: event.outcome,
@@ -96,7 +96,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
       bytesOut: String(event.bytesOut),
       startedAt: isoMicros(event.startedAt),
       durationUs: String(event.durationUs),
-    })),
+    }),
   }
 }
 
@@ -107,14 +107,14 @@ export function findingEvent(id: string, event: FindingEvent): LiveEvent {
     id,
     type: 'finding',
     identity,
-    data: once(() => ({
+    data: lazily({
       ...rest,
       identity,
       subject: event.identity.subject,
       at: isoMicros(at),
       windowStart: isoMicros(windowStart),
       windowEnd: isoMicros(windowEnd),
-    })),
+    }),
   }
 }
 
@@ -124,12 +124,12 @@ export function verdictEvent(id: string, event: VerdictEvent): LiveEvent {
     id,
     type: 'verdict',
     identity: subjectIdentity(event),
-    data: once(() => ({
+    data: lazily({
       ...rest,
       issuedAt: isoMicros(issuedAt),
       until: isoMicros(until),
       causeReceivedAt: isoMicros(causeReceivedAt),
-    })),
+    }),
   }
 }
 
@@ -140,7 +140,7 @@ export function controlEvent(id: string, event: ControlEvent, accepted: boolean)
     id,
     type: 'control',
     identity: '',
-    data: once(() => ({ eventId, aggregateId, type, actor, at: isoMicros(event.at), accepted })),
+    data: lazily({ eventId, aggregateId, type, actor, at: isoMicros(event.at), accepted }),
   }
 }
 
@@ -153,10 +153,16 @@ function subjectIdentity({ subject }: VerdictEvent): string {
 
 const textCharsMax = 4_000
 
-function once(make: () => object): () => string {
+/** A copy of its own: a slice would keep the whole text, however long, for as long as the event is remembered. */
+function shortened(text: string): string {
+  return text.length <= textCharsMax ? text : Buffer.from(text.slice(0, textCharsMax)).toString('utf8')
+}
+
+/** `fields` are few and small: thousands of them are kept, most of which nobody will ever ask for. */
+function lazily(fields: object): () => string {
   let text: string | undefined
   return () => {
-    text ??= JSON.stringify(make())
+    text ??= JSON.stringify(fields)
     return text
   }
 }

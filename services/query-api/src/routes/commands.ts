@@ -60,7 +60,7 @@ const list: Listing = {
   columns: commandColumns,
   computed: {
     text: { sql: `substringUTF8(\`text\`, 1, ${textCharsMax})`, reads: ['text'] },
-    textTruncated: { sql: `lengthUTF8(\`text\`) > ${textCharsMax}`, reads: ['text'] },
+    textTruncated: { sql: `toBool(lengthUTF8(\`text\`) > ${textCharsMax})`, reads: ['text'] },
   },
   timeColumn: 'started_at',
   idColumn: 'command_id',
@@ -82,7 +82,7 @@ export function commandRoutes(register: Register, trail: Trail): void {
     query,
     answer: {
       status: 200,
-      schema: pageSchema(rowSchema(commandColumns, { text: z.string(), textTruncated: z.unknown() })),
+      schema: pageSchema(rowSchema(commandColumns, { text: z.string(), textTruncated: z.boolean() })),
     },
     handle: ({ query }) => listPage(trail, list, conditions, query),
   })
