@@ -34,6 +34,7 @@ export interface Relay {
   readonly over: Promise<string>
 }
 
+const saidGoodbye = 'the client said goodbye'
 /** How long a side that does not read may hold up its own goodbye. */
 const goodbyeMsMax = 2000
 
@@ -46,6 +47,7 @@ export function startRelay(parts: RelayParts): Relay {
   let passing = false
   let cancelAsked = false
   let draining: Refusal | undefined
+  let leaving = false
   let ended = false
 
   const requests: Requests = new Requests({
@@ -61,7 +63,9 @@ export function startRelay(parts: RelayParts): Relay {
     forward: (output) => {
       if (!output.flush(server)) client.pause()
     },
-    terminate: () => finish('the client said goodbye', 'skipped', undefined),
+    leaving: () => {
+      leaving = true
+    },
     notice,
   })
   const answers: Answers = new Answers(
@@ -88,7 +92,7 @@ export function startRelay(parts: RelayParts): Relay {
 
   client.on('data', (chunk: Buffer) => guarded(() => fromClient(chunk)))
   client.on('drain', () => server.resume())
-  client.on('close', () => finish('the client is gone', 'cancelled', undefined))
+  client.on('close', () => finish(leaving ? saidGoodbye : 'the client is gone', 'cancelled', undefined))
   server.on('data', (chunk: Buffer) => guarded(() => fromServer(chunk)))
   server.on('drain', () => {
     if (!passing && !requests.blocked) client.resume()
@@ -217,27 +221,24 @@ export function startRelay(parts: RelayParts): Relay {
   /** Cancel what runs, then close both sides. */
   function finish(
     detail: string,
-    runningOutcome: 'skipped' | 'cancelled' | 'cut' | 'unknown',
+    runningOutcome: 'cancelled' | 'cut' | 'unknown',
     by: Refusal | undefined,
   ): void {
     if (ended) return
     ended = true
     const busy = ledger.running !== undefined && !server.destroyed
-    ledger.abandon(runningOutcome === 'skipped' ? 'unknown' : runningOutcome, by)
+    ledger.abandon(runningOutcome, by)
     client.end()
     const late = setTimeout(() => client.destroy(), goodbyeMsMax)
     client.once('close', () => clearTimeout(late))
     if (client.destroyed) clearTimeout(late)
     const close = () => {
-      server.destroy()
+      // An idle backend leaves at once when its connection ends; Terminate keeps its log clean.
+      if (!server.destroyed) server.end(goodbye, () => server.destroy())
       over.resolve(detail)
     }
     if (busy) void upstream.cancel().then(close)
-    else if (runningOutcome === 'skipped') {
-      server.end(goodbye)
-      server.once('close', () => over.resolve(detail))
-      setTimeout(close, goodbyeMsMax).unref()
-    } else close()
+    else close()
   }
 
   return { cancel, over: over.promise }

@@ -35,8 +35,8 @@ export interface RequestsDeps {
   readonly answer: (messages: readonly Buffer[]) => void
   /** Queued output stands recorded: write it to the server. */
   readonly forward: (output: Output) => void
-  /** The client says goodbye. */
-  readonly terminate: () => void
+  /** The client says goodbye; the server is told so in its turn. */
+  readonly leaving: () => void
   readonly notice: (reason: string, waitMs: number) => void
 }
 
@@ -232,8 +232,8 @@ export class Requests implements Road {
       case frontend.copyFail:
         return this.#copyEnd(frame)
       case frontend.terminate:
-        this.#deps.terminate()
-        return undefined
+        this.#deps.leaving()
+        return this.#passOn(frame)
       default:
         throw new ProtocolViolation(`message type ${type} is out of place`)
     }
@@ -383,7 +383,9 @@ export class Requests implements Road {
   }
 
   #copyData(frame: Frame): undefined {
-    const run = this.copyIn
+    const { running } = this.#deps.ledger
+    // Data may come before the server has asked for it.
+    const run = this.copyIn ?? (running?.command.analysis.verb === 'COPY' ? running : undefined)
     const bytes = frame.end - frame.start + frame.rest
     if (this.#copyDropping) {
       this.#dropRest = frame.rest > 0
