@@ -397,6 +397,30 @@ set session_replication_role = replica
 -- expect: privileged
 set row_security = off
 
+-- expect: privileged
+set search_path = app, pg_catalog
+
+-- expect: read execute privileged
+select set_config('search_path', 'app, "pg_catalog"', false)
+
+-- expect: write privileged
+update pg_settings set setting = 'bob' where name = 'role'
+
+-- expect: write privileged
+update pg_authid set rolsuper = true where rolname = 'alice'
+
+-- expect: delete privileged
+delete from pg_catalog.pg_proc where proname = 'x'
+
+-- expect: read privileged
+select rolname, rolpassword from pg_catalog.pg_authid
+
+-- expect: read privileged
+select passwd from pg_shadow
+
+-- expect: read privileged
+select umoptions from pg_user_mappings
+
 -- expect: grant privileged
 grant select on users to public
 

@@ -24,3 +24,12 @@ create role bob;
 create role alice login;
 insert into t values (1, 'one', 1), (2, 'two', 2);
 insert into s values (1, 1, 'n');
+-- What catalogue.sql is about.
+create function wipe(t) returns int language sql volatile as $$ delete from s; select 1 $$;
+create function wipe_any(anyelement) returns boolean language plpgsql volatile as $$ begin delete from s; return true; end $$;
+create view wiping_view as select id from t where wipe_any(id);
+create domain wiping_domain as text check (wipe_any(value));
+create function to_mood(pair) returns mood language sql volatile as $$ delete from s; select 'ok'::mood $$;
+create cast (pair as mood) with function to_mood(pair);
+create function wipe_op(int, int) returns int language sql volatile as $$ delete from s; select 1 $$;
+create operator @@@ (leftarg = int, rightarg = int, function = wipe_op);

@@ -115,7 +115,7 @@ test('cached and uncached analyses are equal for every text of the corpus, with 
           assert.deepEqual(analyze(cached, text), analyze(uncached, text), text)
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 700 },
   )
   assert.ok(cached.stats().strippedHits > 50, 'the form without literals was never used')
 })
@@ -144,7 +144,7 @@ test('a text falls into the statements that the grammar finds, and nothing betwe
         }
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
 })
 

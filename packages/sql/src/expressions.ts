@@ -1,7 +1,7 @@
 // What expressions do: function calls, columns, casts, and the constants that make a literal matter. Refuses to know
 // statements.
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
-import { settingIsParsing, settingIsPrivileged } from './settings.ts'
+import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged } from './settings.ts'
 import {
   constantText,
   type FoundObject,
@@ -25,7 +25,7 @@ export const expressionVisitors: Readonly<Record<string, Visitor>> = {
     if (use.privileged) walk.privileged = true
     if (use.setsParsing) walk.setsParsing = true
     if (use.effects.length > 0) walk.literalsMatter = true
-    if (name === 'set_config') setting(walk, list(call.args)[0])
+    if (name === 'set_config') setting(walk, list(call.args))
     walk.object('function', schema, name, use.effects.length > 0 ? 'execute' : 'read')
     walk.fields(call, ['funcname'])
   },
@@ -147,11 +147,14 @@ function find(from: Level | undefined, alias: string): FoundObject | undefined {
   return undefined
 }
 
-function setting(walk: Walk, name: Tree | undefined): void {
-  const constant = constantText(name)
-  if (constant === undefined || settingIsPrivileged(constant)) walk.privileged = true
-  if (constant !== undefined) {
-    walk.object('setting', '', constant.toLowerCase(), 'write')
-    if (settingIsParsing(constant)) walk.setsParsing = true
-  }
+/** The arguments of set_config. */
+function setting(walk: Walk, args: readonly Tree[]): void {
+  const name = constantText(args[0])
+  if (name === undefined || settingIsPrivileged(name)) walk.privileged = true
+  if (name === undefined) return
+  walk.object('setting', '', name.toLowerCase(), 'write')
+  if (settingIsParsing(name)) walk.setsParsing = true
+  const value = constantText(args[1])
+  if (name.toLowerCase() !== 'search_path') return
+  if (value === undefined || searchPathShadowsCatalog(value.split(','))) walk.privileged = true
 }

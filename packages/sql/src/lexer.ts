@@ -187,7 +187,7 @@ export class Lexer {
       const byte = bytes[at] as number
       if (escapes && byte === backslash) at += 2
       else if (byte !== quote) at += 1
-      else if (at + 1 < limit && bytes[at + 1] === quote) at += 2
+      else if (at + 1 < limit && bytes[at + 1] === quote && kind !== Kind.bitString) at += 2
       else {
         const next = this.#continuation(at + 1)
         if (next === -1) {

@@ -110,7 +110,10 @@ test('the text of what cannot be parsed has no literal left', () => {
   assert.equal(textOf('selec $a$ hunter2 $b$'), "selec '***'")
   assert.equal(textOf('selec 1 /* hunter2'), 'selec 0 /* *** */')
   assert.equal(textOf('selec 1 -- hunter2'), 'selec 0 -- ***')
-  assert.equal(textOf('selec "hunter2-x@y"'), 'selec "***"')
+  assert.equal(textOf('selec "hunter2" from "app"."t"'), 'selec "***" from "app"."t"')
+  assert.equal(textOf('alter user bob password hunter2'), 'alter user bob password ***')
+  assert.equal(textOf('alter user bob password "hunter2"'), 'alter user bob password "***"')
+  assert.equal(textOf('alter user bob set password = hunter2 x'), 'alter user bob set password = *** x')
 })
 
 test('cost is linear in the text, whatever a client writes', () => {

@@ -25,18 +25,33 @@ export function withoutCredentials(bytes: Uint8Array, start: number, end: number
 export function withoutLiterals(bytes: Uint8Array, start: number, end: number): string {
   const out = new Cutter(view(bytes), start, end)
   const lexer = new Lexer(bytes, start, end)
+  // Behind a secret's name a bare word may be the secret: `PASSWORD hunter2` is an error that people make.
+  let behindSecret = false
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
+    if (kind === Kind.space) continue
     if (isStringKind(kind)) out.replace(lexer.start, lexer.end, replaced)
     else if (kind === Kind.number) out.replace(lexer.start, lexer.end, '0')
     else if (kind === Kind.comment) out.replace(lexer.start, lexer.end, emptied(lexer))
     else if (kind === Kind.quotedWord || kind === Kind.unicodeWord) {
-      // Outside PostgreSQL a double quote often holds a literal, and one that never closes may swallow some.
-      const plain =
-        kind === Kind.quotedWord && !lexer.open && /^"[\p{L}_][\p{L}\p{N}_ ]*"$/u.test(slice(out, lexer))
-      if (!plain) out.replace(lexer.start, lexer.end, '"***"')
-    }
+      // Elsewhere a double quote holds a literal, and one that never closes may swallow some: only a part of a
+      // qualified name is sure to be a name.
+      if (!isQualified(out.bytes, lexer)) out.replace(lexer.start, lexer.end, '"***"')
+    } else if (kind === Kind.word) {
+      const word = slice(out, lexer).toLowerCase()
+      if (behindSecret && !neverSecret.test(word)) out.replace(lexer.start, lexer.end, '***')
+      behindSecret = namesSecret(word) || (behindSecret && word === 'to')
+      continue
+    } else if (behindSecret && /[=:>]/.test(slice(out, lexer))) continue
+    behindSecret = false
   }
   return out.finish()
+}
+
+const neverSecret =
+  /^(and|as|by|char|default|from|in|is|like|not|null|or|text|then|to|valid|varchar|where|with)$/
+
+function isQualified(bytes: Buffer, lexer: Lexer): boolean {
+  return !lexer.open && (bytes[lexer.start - 1] === 0x2e || bytes[lexer.end] === 0x2e)
 }
 
 interface Token {

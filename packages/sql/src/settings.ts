@@ -10,6 +10,15 @@ export function settingIsParsing(name: string): boolean {
   return parsing.has(name.toLowerCase())
 }
 
+/**
+ * Whether this search path puts another schema before PostgreSQL's own, whose functions would then go by the names of
+ * those that are known to only read.
+ */
+export function searchPathShadowsCatalog(schemas: readonly string[]): boolean {
+  const at = schemas.findIndex((schema) => schema.trim().replaceAll('"', '').toLowerCase() === 'pg_catalog')
+  return at > 0
+}
+
 /** A setting that takes another role. */
 export function settingIsRole(name: string): boolean {
   return name === 'role' || name === 'session_authorization'

@@ -2,10 +2,10 @@
 // changes the session itself has no effect on the world, so none is reported. Refuses to resolve what an EXECUTE runs:
 // the session that prepared it knows.
 import type { Tree, TreeNode } from './grammar.ts'
-import { settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
+import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
 import type { Statements } from './statements.ts'
 import type { Transaction } from './types.ts'
-import { inner, list, node, nodeType, only, stringOf, text, type Walk } from './walk.ts'
+import { constantText, inner, list, node, nodeType, only, stringOf, text, type Walk } from './walk.ts'
 
 export const sessionStatements: Statements = {
   TransactionStmt: {
@@ -37,6 +37,8 @@ export const sessionStatements: Statements = {
         const role = only(list(statement.args)[0], 'A_Const')?.sval
         walk.object('role', '', text(node(role).sval) || name, 'grant')
       } else if (settingIsPrivileged(name)) walk.privileged = true
+      const values = list(statement.args).map((value) => constantText(value) ?? '')
+      if (name === 'search_path' && searchPathShadowsCatalog(values)) walk.privileged = true
       walk.object('setting', '', name, 'write')
     },
   },

@@ -1,6 +1,7 @@
 // The state of one walk over one statement's tree: what was found so far, and which names stand for what at this point
 // of the text (CTEs, aliases). Refuses to know any statement: those are in statements-*.ts.
 import type { Effect, TargetObject } from '@portcullis/kernel'
+import { tellsCredential } from './credentials.ts'
 import type { Functions } from './functions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 
@@ -104,6 +105,7 @@ export class Walk {
     const schema = text(node.schemaname)
     if (name === '') return undefined
     if (schema === '' && effect === 'read' && this.isCte(name)) return undefined
+    if (schema === '' || schema === 'pg_catalog') this.#catalogue(name, effect)
     return this.object('table', schema, name, effect, columns)
   }
 
@@ -125,6 +127,14 @@ export class Walk {
     return found
   }
 
+  #catalogue(name: string, effect: Effect): void {
+    if (catalogueSecrets.has(name)) this.privileged = true
+    if (effect === 'read' || !name.startsWith('pg_')) return
+    // Who changes the catalogue needs no GRANT, and pg_settings is SET by other means.
+    this.privileged = true
+    this.setsParsing = true
+  }
+
   isCte(name: string): boolean {
     for (let scope = this.ctes; scope !== undefined; scope = scope.outer) {
       if (scope.names.has(name)) return true
@@ -133,8 +143,31 @@ export class Walk {
   }
 
   objects(): readonly TargetObject[] {
-    return [...this.#objects.values()].map((found) => ({ ...found, columns: [...found.columns] }))
+    return [...this.#objects.values()].map(({ kind, namespace, name, effect, columns }) => ({
+      kind,
+      namespace: shown(namespace),
+      name: shown(name),
+      effect,
+      columns: [...columns].map(shown),
+    }))
   }
+}
+
+/** Catalogue tables and views that hold credentials, connection strings or the server's access rules. */
+const catalogueSecrets = new Set([
+  'pg_authid',
+  'pg_file_settings',
+  'pg_hba_file_rules',
+  'pg_ident_file_mappings',
+  'pg_shadow',
+  'pg_subscription',
+  'pg_user_mapping',
+  'pg_user_mappings',
+])
+
+/** A quoted name or a path can hold a connection string too. */
+function shown(name: string): string {
+  return tellsCredential(name) ? '***' : name
 }
 
 /** What EXPLAIN does not carry out, and what is left of it. */

@@ -13,8 +13,13 @@ const folder = new URL('../../corpus/', import.meta.url)
 
 export function corpus(): readonly Block[] {
   return readdirSync(folder)
-    .filter((file) => file.endsWith('.sql') && file !== 'fixture.sql')
+    .filter((file) => file.endsWith('.sql') && file !== 'fixture.sql' && file !== 'catalogue.sql')
     .flatMap(blocksOf)
+}
+
+/** What takes the target's catalogue to judge. */
+export function catalogueBlocks(): readonly Block[] {
+  return blocksOf('catalogue.sql')
 }
 
 export function fixture(): string {
