@@ -20,7 +20,7 @@ export interface BusBed {
 }
 
 /** Leases short enough for a test, long enough for a busy machine. */
-export const sessionTimeoutMs = 3_000
+export const sessionTimeoutMs = 2_500
 
 export interface BusTools {
   /** A new topic of its own name. */

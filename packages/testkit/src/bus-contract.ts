@@ -15,6 +15,8 @@ import {
   textOf,
   until,
 } from './bus-bed.ts'
+import { measure } from './bus-measure.ts'
+import { publishTo, range, record } from './bus-records.ts'
 
 export type { BusBed } from './bus-bed.ts'
 
@@ -416,55 +418,6 @@ async function retention({ topic, open }: BusTools): Promise<void> {
   await consumer.stop()
 }
 
-async function measure({ topic, open }: BusTools): Promise<string> {
-  const name = await topic()
-  const bus = await open()
-  const value = Buffer.alloc(300, 'x')
-  const sentAtMs = new Map<string, number>()
-  const latenciesMs: number[] = []
-  const acknowledgedMs: number[] = []
-  let arrived = 0
-  const tail = await (await open()).tail({
-    topics: [name],
-    from: 'latest',
-    onBatch(records) {
-      arrived += records.length
-      for (const { key } of records) {
-        const sent = sentAtMs.get(key)
-        if (sent !== undefined) latenciesMs.push(performance.now() - sent)
-      }
-    },
-  })
-  await publishTo(bus, name, 0, 40)
-  await until('the tail runs', () => arrived === 40)
-  for (let at = 0; at < 200; at++) {
-    const startMs = performance.now()
-    sentAtMs.set(`one-${at}`, startMs)
-    await bus.publish([{ topic: name, key: `one-${at}`, value }])
-    acknowledgedMs.push(performance.now() - startMs)
-    await sleep(3)
-  }
-  await until('all singles arrived', () => arrived === 240)
-  const startMs = performance.now()
-  const calls = range(0, 20).map(() =>
-    bus.publish(range(0, 1_000).map((at) => ({ topic: name, key: `many-${at % 100}`, value }))),
-  )
-  await Promise.all(calls)
-  const perSecond = 20_000_000 / (performance.now() - startMs)
-  await until('all arrived', () => arrived === 20_240)
-  const consumedPerSecond = 20_000_000 / (performance.now() - startMs)
-  await tail.stop()
-  const figures = (all: number[]) => {
-    const sorted = all.sort((a, b) => a - b)
-    const at = (share: number) => (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)
-    return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`
-  }
-  return (
-    `single publish acknowledged ${figures(acknowledgedMs)}; publish to consume ${figures(latenciesMs)}; ` +
-    `batches of 1,000: ${Math.round(perSecond)} records/s published, ${Math.round(consumedPerSecond)} through`
-  )
-}
-
 function collector() {
   const records: Received[] = []
   const texts = new Set<string>()
@@ -484,17 +437,4 @@ function collector() {
       },
     },
   }
-}
-
-function record(topic: Topic, key: string, text: string) {
-  return { topic, key, value: Buffer.from(text) }
-}
-
-/** The numbers from `from` to before `to`, over many keys. */
-function publishTo(bus: Bus, topic: Topic, from: number, to: number): Promise<void> {
-  return bus.publish(range(from, to).map((at) => record(topic, `key-${at % 40}`, String(at))))
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, at) => from + at)
 }

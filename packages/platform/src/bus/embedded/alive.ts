@@ -22,11 +22,10 @@ export function fate(other: ProcessIdentity, mine: ProcessIdentity): 'alive' | '
   try {
     process.kill(other.pid, 0)
   } catch (error) {
-    // EPERM: it is there and belongs to another user.
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return 'dead'
+    // EPERM: somebody else's process has that pid; whether it took it over cannot be seen.
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH' ? 'dead' : 'unknown'
   }
-  const startedAt = startTime(other.pid)
-  return startedAt === other.startedAt ? 'alive' : 'dead'
+  return startTime(other.pid) === other.startedAt ? 'alive' : 'dead'
 }
 
 /** proc(5), /proc/pid/stat, field 22; undefined for a process that is gone or a zombie. */

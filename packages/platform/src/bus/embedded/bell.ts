@@ -12,9 +12,7 @@ export interface Bell {
   close(): void
 }
 
-export const pollMs = 100
-
-export function openBell(path: string): Bell {
+export function openBell(path: string, pollMs: number): Bell {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
   const listeners = new Set<() => void>()
   let watcher: FSWatcher | undefined

@@ -5,6 +5,7 @@
  */
 import type { ConsumeOptions, Started, Topic } from '@portcullis/kernel'
 import { createBackoff } from '../backoff.ts'
+import { commitEveryMs, createCommitter } from '../committer.ts'
 import type { BatchLimits } from '../limits.ts'
 import type { BusLogger } from '../options.ts'
 import { partitionName } from '../assign.ts'
@@ -26,7 +27,7 @@ export async function startConsumer(parts: ConsumerParts, options: ConsumeOption
   const counts = new Map([...logs].map(([topic, log]) => [topic, log.spec().partitions]))
   const membership = await groups.join(options.group, memberId, counts)
   const serving = new Map<string, Serving>()
-  const committer = createCommitter()
+  const committer = createCommitter(commitEveryMs, commit)
   let stopped = false
   let rounds = Promise.resolve()
   let roundIsDue = false
@@ -135,34 +136,15 @@ export async function startConsumer(parts: ConsumerParts, options: ConsumeOption
     return undefined
   }
 
-  /** One commit at a time, of the latest offsets. What a crash leaves uncommitted is handed out again. */
-  function createCommitter() {
-    const pending = new Map<Claim, number>()
-    let running: Promise<void> | undefined
-    async function run(): Promise<void> {
-      while (pending.size > 0) {
-        const offsets = new Map(pending)
-        pending.clear()
-        try {
-          const fenced = await membership.commit(offsets)
-          if (fenced.length > 0) soon()
-        } catch (error) {
-          logger.error(
-            { group: options.group, err: error },
-            'offsets could not be committed; records may come again',
-          )
-        }
-      }
-      running = undefined
-    }
-    return {
-      add(claim: Claim, next: number) {
-        pending.set(claim, next)
-        running ??= run()
-      },
-      async flush() {
-        await running
-      },
+  async function commit(offsets: ReadonlyMap<Claim, number>): Promise<void> {
+    try {
+      const fenced = await membership.commit(offsets)
+      if (fenced.length > 0) soon()
+    } catch (error) {
+      logger.error(
+        { group: options.group, err: error },
+        'offsets could not be committed; records may come again',
+      )
     }
   }
 

@@ -62,7 +62,7 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
   })
   const owners: Database<Owner, Key> = store.openDB({ name: 'owners', encoding: 'json', useVersions: true })
   const offsets: Database<number, Key> = store.openDB({ name: 'offsets', encoding: 'json' })
-  const bell = openBell(join(dir, 'bell'))
+  const bell = openBell(join(dir, 'bell'), pollMs)
   const mine = thisProcess()
 
   async function join_(group: string, id: string, topics: ReadonlyMap<Topic, number>): Promise<Membership> {
@@ -186,6 +186,8 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
 
 type Key = (string | number)[]
 
+/** How often members look for others that died; everything else rings. */
+const pollMs = 500
 /** Whom a partition belongs to that was given up. */
 const nobody = ''
 /** Sorts after every member id. */

@@ -63,14 +63,8 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
 
   function open(topic: Topic, create?: TopicSpec): Promise<TopicLog> {
     const known = opened.get(topic)
-    if (known && !create) return known
-    // Opening anew with a spec takes its settings over; lmdb-js shares one environment a process.
-    const log = (known ?? Promise.resolve(undefined)).then(async (before) => {
-      const after = await openTopicLog(join(dir, 'topics', topic), topic, create)
-      if (!before) return after
-      await after.close()
-      return before
-    })
+    if (known) return known
+    const log = openTopicLog(join(dir, 'topics', topic), topic, create)
     opened.set(topic, log)
     log.catch(() => opened.delete(topic))
     return log
@@ -120,7 +114,7 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
   const bus: Bus = {
     async ensureTopics(specs) {
       assertRunning()
-      for (const spec of specs) await open(spec.topic, spec)
+      for (const spec of specs) await (await open(spec.topic, spec)).configure(spec)
     },
     async publish(records) {
       assertRunning()
@@ -164,7 +158,7 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
     await Promise.all([...consumers].map((consumer) => consumer.stop()))
     await Promise.allSettled(publishing)
     await cleaner.stop()
-    for (const log of opened.values()) await (await log).close()
+    for (const log of await Promise.all(opened.values())) await log.close()
     await groups.close()
   }
 

@@ -39,7 +39,7 @@ export function startReader(options: ReaderOptions): Reader {
   let position = options.from
   let rung = true
   let wake: (() => void) | undefined
-  const unlisten = log.bell.listen(() => {
+  const unlisten = log.listen(partition, () => {
     rung = true
     wake?.()
   })

@@ -13,14 +13,18 @@ import type { BusRecord, Received, Topic, TopicSpec } from '@portcullis/kernel'
 import type { Database } from 'lmdb'
 import { BusError } from '../errors.ts'
 import type { BatchLimits } from '../limits.ts'
-import { type Bell, openBell } from './bell.ts'
+import { openBell } from './bell.ts'
+import { createWakers } from './wakers.ts'
 import { openStore, type Store } from './store.ts'
 import { decodeStored, encodeStored, publishedMsOf } from './stored.ts'
 
 export interface TopicLog {
   readonly topic: Topic
-  readonly bell: Bell
   spec(): TopicSpec
+  /** Takes over retention settings; the number of partitions stays. */
+  configure(spec: TopicSpec): Promise<void>
+  /** Calls `wake` after records were added to the partition, by whichever process. Returns how to stop. */
+  listen(partition: number, wake: () => void): () => void
   /** In one transaction; durable when it resolves. The records must have passed `checkRecord`. */
   append(records: readonly BusRecord[], nowMs: number): Promise<void>
   /** Offset after the last record of each partition, as of now. */
@@ -65,7 +69,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
     tombstones: part('tombstones'),
     partitions: spec.partitions,
   }
-  const bell = openBell(join(dir, 'bell'))
+  const bell = openBell(join(dir, 'bell'), pollMs)
   const { partitions } = spec
 
   const ends = (): number[] => {
@@ -75,8 +79,9 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
 
   return {
     topic,
-    bell,
     spec: () => readSpec(meta) ?? spec,
+    configure: (wanted) => ensureSpec(store, meta, wanted),
+    listen: createWakers(bell, ends),
     ends,
     async append(records, nowMs) {
       const stored = records.map(({ key, value }) => ({
@@ -247,3 +252,6 @@ function encodeOffsets(offsets: readonly number[]): Buffer {
   for (const [at, offset] of offsets.entries()) stored.writeDoubleLE(offset, at * 8)
   return stored
 }
+
+/** For a ring that was missed. */
+const pollMs = 100

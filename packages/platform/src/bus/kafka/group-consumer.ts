@@ -10,9 +10,20 @@ import type { Received, Topic, TopicPartition } from '@portcullis/kernel'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import { partitionName } from '../assign.ts'
 import { createBackoff, sleep } from '../backoff.ts'
+import { type Committer, commitEveryMs, createCommitter } from '../committer.ts'
 import type { BatchLimits } from '../limits.ts'
 import type { BusLogger } from '../options.ts'
 import { stickyAssigner } from './assigner.ts'
+import {
+  type Beating,
+  createHealth,
+  createPulse,
+  heartbeatMs,
+  keepBeating,
+  type Pulse,
+  rebalanceTimeoutMs,
+} from './pulse.ts'
+import { pieces, received } from './records.ts'
 
 export interface GroupConsumerOptions {
   readonly kafka: Kafka
@@ -31,6 +42,8 @@ export interface GroupConsumerOptions {
   onHandled?(partition: TopicPartition, next: number): void
   onRevoked?(partitions: readonly TopicPartition[]): Promise<void>
   onHealth?(healthy: boolean): void
+  /** When several fetches in a row brought nothing: there is nothing left to bring. */
+  onIdle?(): void
 }
 
 export interface GroupConsumer {
@@ -47,6 +60,8 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   const inHand = new Map<string, Promise<void>>()
   const firstJoin = Promise.withResolvers<void>()
   const health = createHealth(options)
+  let emptyFetches = 0
+  let working = 0
 
   async function run(): Promise<void> {
     const backoff = createBackoff(100, 2_000)
@@ -67,13 +82,17 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   async function startLife(): Promise<Life> {
     const over = Promise.withResolvers<{ why: string; joined: boolean }>()
     let hasJoined = false
-    const end = (why: string) => over.resolve({ why, joined: hasJoined })
+    let isOver = false
+    const end = (why: string) => {
+      isOver = true
+      over.resolve({ why, joined: hasJoined })
+    }
     const pulse = createPulse(options, end)
     const consumer = options.kafka.consumer({
       groupId,
       partitionAssigners: [stickyAssigner(() => [...held.keys()])],
       sessionTimeout: options.sessionTimeoutMs,
-      heartbeatInterval: Math.floor(options.sessionTimeoutMs / 4),
+      heartbeatInterval: heartbeatMs(options),
       rebalanceTimeout: rebalanceTimeoutMs,
       allowAutoTopicCreation: false,
       minBytes: 1,
@@ -83,14 +102,16 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
       // A crash ends this life; the next one is ours to start.
       retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     })
-    const committer = options.commits ? createCommitter(consumer, options) : undefined
+    const committer = options.commits ? createCommitter(commitEveryMs, commitWith(consumer)) : undefined
     const { GROUP_JOIN, REBALANCING, CRASH, REQUEST } = consumer.events
-    consumer.on(REQUEST, () => {
+    consumer.on(REQUEST, ({ payload }) => {
       pulse.beat()
+      if (payload.apiName === 'Fetch' && working === 0 && ++emptyFetches === idleFetches) options.onIdle?.()
       if (hasJoined) health.set(true)
     })
     consumer.on(REBALANCING, () => pulse.joining(true))
     consumer.on(GROUP_JOIN, (event) => {
+      if (isOver) return
       hasJoined = true
       pulse.joining(false)
       take(consumer, event)
@@ -105,7 +126,10 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: concurrency,
-        eachBatch: (payload) => handOut(payload, pulse, committer),
+        eachBatch: async (payload) => {
+          // A consumer that was given up may still deliver.
+          if (!isOver) await handOut(payload, pulse, committer)
+        },
       })
     } catch (error) {
       end(error instanceof Error ? error.message : String(error))
@@ -174,14 +198,15 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   async function handOut(
     payload: EachBatchPayload,
     pulse: Pulse,
-    committer: Committer | undefined,
+    committer: Committer<TopicPartition> | undefined,
   ): Promise<void> {
     const { batch, heartbeat, isRunning, isStale, resolveOffset } = payload
     const place: TopicPartition = { topic: batch.topic as Topic, partition: batch.partition }
     const name = partitionName(place)
     const mine = held.get(name)
     if (!mine) return
-    const beating = keepBeating(heartbeat, options.sessionTimeoutMs / 4)
+    working++
+    const beating = keepBeating(heartbeat, heartbeatMs(options))
     pulse.working(1)
     try {
       await Promise.race([Promise.all([mine.ready, inHand.get(name)]), beating.failed])
@@ -196,7 +221,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
         mine.position = next
         resolveOffset(last.offset)
         options.onHandled?.(place, next)
-        committer?.add(place, next)
+        committer?.add(mine.place, next)
         beating.check()
         await heartbeat()
       }
@@ -207,6 +232,8 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     } finally {
       beating.stop()
       pulse.working(-1)
+      working--
+      emptyFetches = 0
     }
   }
 
@@ -244,12 +271,28 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     }
   }
 
-  /** Lets the batches in hand end, commits, leaves the group; not for longer than `disconnectMs` where brokers are silent. */
+  function commitWith(consumer: Consumer) {
+    return async (offsets: ReadonlyMap<TopicPartition, number>) => {
+      try {
+        const all = [...offsets].map(([place, offset]) => ({ ...place, offset: String(offset) }))
+        await consumer.commitOffsets(all)
+      } catch (error) {
+        // The group has moved on, or the broker is gone: whoever resumes gets these records again.
+        logger.debug({ group: groupId, err: error }, 'offsets could not be committed')
+      }
+    }
+  }
+
+  /** Leaves the group with everything committed; not for longer than `disconnectMs` where brokers are silent. */
   async function disconnect({ consumer, committer }: Life): Promise<void> {
+    if (stopping.signal.aborted) {
+      // What is in hand is finished first, however long that takes; nothing more is fetched meanwhile.
+      pause(consumer)
+      await Promise.allSettled(inHand.values())
+    }
     const patience = new AbortController()
     const leave = async () => {
       try {
-        await Promise.allSettled(inHand.values())
         await committer?.flush()
         await consumer.disconnect()
       } catch (error) {
@@ -258,6 +301,14 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     }
     await Promise.race([leave(), sleep(disconnectMs, patience.signal)])
     patience.abort()
+  }
+
+  function pause(consumer: Consumer): void {
+    try {
+      consumer.pause(options.topics.map((topic) => ({ topic })))
+    } catch (error) {
+      logger.debug({ group: groupId, err: error }, 'nothing to pause: the consumer never ran')
+    }
   }
 
   const done = run()
@@ -273,7 +324,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
 
 interface Life {
   readonly consumer: Consumer
-  readonly committer: Committer | undefined
+  readonly committer: Committer<TopicPartition> | undefined
   readonly over: Promise<{ why: string; joined: boolean }>
 }
 
@@ -285,144 +336,9 @@ interface Held {
   readonly lost: AbortController
 }
 
-interface Committer {
-  add(partition: TopicPartition, next: number): void
-  /** Resolves once nothing is left to commit, or the broker refused. */
-  flush(): Promise<void>
-}
-
-/** One commit at a time, of the latest offsets, beside the fetches: waiting for each would add its time to every record. */
-function createCommitter(consumer: Consumer, { logger, groupId }: GroupConsumerOptions): Committer {
-  const pending = new Map<string, TopicPartition & { offset: string }>()
-  let running: Promise<void> | undefined
-  async function run(): Promise<void> {
-    while (pending.size > 0) {
-      const offsets = [...pending.values()]
-      pending.clear()
-      try {
-        await consumer.commitOffsets(offsets)
-      } catch (error) {
-        // The group has moved on, or the broker is gone: whoever resumes gets these records again.
-        logger.debug({ group: groupId, err: error }, 'offsets could not be committed')
-      }
-    }
-    running = undefined
-  }
-  return {
-    add({ topic, partition }, next) {
-      pending.set(partitionName({ topic, partition }), { topic, partition, offset: String(next) })
-      running ??= run()
-    },
-    async flush() {
-      await running
-    },
-  }
-}
-
-interface Pulse {
-  beat(): void
-  joining(yes: boolean): void
-  working(change: 1 | -1): void
-  stop(): void
-}
-
-function createPulse(options: GroupConsumerOptions, end: (why: string) => void): Pulse {
-  const stallMs = options.stallMs ?? stallMsDefault
-  let lastMs = performance.now()
-  let isJoining = true
-  let working = 0
-  const timer = setInterval(() => {
-    // A join waits for the other members. A batch in hand heartbeats, and is answered, too.
-    const patienceMs = isJoining && options.commits ? Math.max(stallMs, rebalanceTimeoutMs + 5_000) : stallMs
-    const silentMs = performance.now() - lastMs
-    if (silentMs > patienceMs + (working > 0 ? options.sessionTimeoutMs : 0))
-      end(`no answer from a broker for ${Math.round(silentMs)} ms`)
-  }, stallMs / 8)
-  return {
-    beat() {
-      lastMs = performance.now()
-    },
-    joining(yes) {
-      isJoining = yes
-    },
-    working(change) {
-      working += change
-    },
-    stop: () => clearInterval(timer),
-  }
-}
-
-interface Beating {
-  /** Aborted by the first heartbeat that failed. */
-  readonly signal: AbortSignal
-  /** Rejects with what the first failing heartbeat threw. */
-  readonly failed: Promise<never>
-  /** Throws it. */
-  check(): void
-  stop(): void
-}
-
-/** Heartbeats while a handler works, however long that takes; remembers the first failure. */
-function keepBeating(heartbeat: () => Promise<void>, everyMs: number): Beating {
-  const broken = new AbortController()
-  const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => undefined)
-  const timer = setInterval(() => {
-    heartbeat().catch((error) => {
-      broken.abort(error)
-      failed.reject(error)
-    })
-  }, everyMs)
-  return {
-    signal: broken.signal,
-    failed: failed.promise,
-    check: () => broken.signal.throwIfAborted(),
-    stop: () => clearInterval(timer),
-  }
-}
-
-function createHealth(options: GroupConsumerOptions): { set(healthy: boolean): void } {
-  let last: boolean | undefined
-  return {
-    set(healthy) {
-      if (healthy === last) return
-      last = healthy
-      options.onHealth?.(healthy)
-    },
-  }
-}
-
-function* pieces(messages: readonly KafkaMessage[], limits: BatchLimits): Generator<KafkaMessage[]> {
-  let piece: KafkaMessage[] = []
-  let bytes = 0
-  for (const message of messages) {
-    const size = (message.value?.length ?? 0) + (message.key?.length ?? 0)
-    if (piece.length > 0 && (piece.length >= limits.recordsMax || bytes + size > limits.bytesMax)) {
-      yield piece
-      piece = []
-      bytes = 0
-    }
-    piece.push(message)
-    bytes += size
-  }
-  if (piece.length > 0) yield piece
-}
-
-function received({ topic, partition }: TopicPartition, message: KafkaMessage): Received {
-  return {
-    topic,
-    partition,
-    offset: Number(message.offset),
-    key: message.key?.toString() ?? '',
-    value: message.value,
-    publishedMs: Number(message.timestamp),
-  }
-}
-
 /** How long a broker holds a fetch that finds nothing; one that finds something is answered at once. */
 const fetchWaitMs = 250
-const stallMsDefault = 8_000
-const rebalanceTimeoutMs = 30_000
 const disconnectMs = 3_000
+const idleFetches = 8
 /** Partitions handled at the same time. */
 const concurrency = 32

@@ -151,6 +151,12 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
         onBatch: (records) => tail.onBatch(records),
         onHandled: (partition, next) => catchUp(partitionName(partition), next),
         onHealth: (healthy) => tail.onHealth?.(healthy),
+        // Compaction and expiry can leave offsets before the end with no record.
+        onIdle() {
+          if (behind.size === 0) return
+          behind.clear()
+          tail.onCaughtUp?.()
+        },
       })
       if (behind.size === 0) void consumer.joined.then(() => tail.onCaughtUp?.())
       return keep(async () => {
