@@ -12,6 +12,7 @@ import { type Log, runService, type ServiceContext } from '@portcullis/platform/
 import { AggregatorRegistry } from 'prom-client'
 import type { ToSupervisor, ToWorker } from './ipc.ts'
 
+const starting = ['starting']
 const restartMsMin = 100
 const restartMsMax = 5000
 const metricsMsMax = 1000
@@ -53,10 +54,11 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
   for (let slot = 0; slot < proxy.workers; slot++) {
     const args = ['--config', configFile, '--slot', String(slot), '--port', String(port)]
     const child = keepRunning('worker', join(import.meta.dirname, 'worker.ts'), args, log, proxy.drainSecMax)
-    const worker: Worker = { child, listening: false, reasons: [] }
+    const worker: Worker = { child, listening: false, reasons: starting }
     workers.set(slot, worker)
     child.onExit(() => {
       worker.listening = false
+      worker.reasons = starting
     })
     child.onMessage((message) => receive(slot, worker, message))
   }
