@@ -24,8 +24,12 @@ export interface Parts {
   readonly api: { readonly url: string; readonly token: string }
 }
 
-/** `onAlert` gets the text of every message that Slack would have shown. */
-export async function startParts(folder: string, onAlert: (text: string) => void): Promise<Started<Parts>> {
+/** `onAlert` gets the text of every message that Slack would have shown. `busUrl`: another bus than one in `folder`. */
+export async function startParts(
+  folder: string,
+  onAlert: (text: string) => void,
+  busUrl = `lmdb:${join(folder, 'bus')}`,
+): Promise<Started<Parts>> {
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
     for (const one of stops.splice(0).reverse()) await one()
@@ -47,6 +51,7 @@ export async function startParts(folder: string, onAlert: (text: string) => void
       configFile,
       configuration({
         issuer: issuer.value.issuer,
+        busUrl,
         postgresPort: port,
         user: app.user,
         database,
@@ -65,7 +70,7 @@ export async function startParts(folder: string, onAlert: (text: string) => void
     stops.push(() => services.stop())
     const value: Parts = {
       issuer: issuer.value,
-      busUrl: `lmdb:${join(folder, 'bus')}`,
+      busUrl,
       door: { host: '127.0.0.1', port: door },
       analyzer: `127.0.0.1:${health[1] ?? 0}`,
       api: { url: `http://127.0.0.1:${api}`, token: apiToken },
@@ -82,6 +87,7 @@ const stopMsMax = 30_000
 
 function configuration(values: {
   issuer: string
+  busUrl: string
   postgresPort: number
   user: string
   database: string
@@ -92,7 +98,7 @@ function configuration(values: {
   const [proxy, analyzer, projector, alerts] = values.health
   return `# Made by npm run demo, for one run.
 dataDir: .
-bus: lmdb:./bus
+bus: ${values.busUrl}
 audit: embedded:./audit
 identity: { issuers: [{ issuer: '${values.issuer}', audience: [portcullis], algorithms: [ES256] }] }
 targets:

@@ -28,7 +28,7 @@ export interface AnalyzerOptions {
   readonly settings: AnalyzerSettings
   /** Default `analyzer`: its members share the partitions. */
   readonly group?: string
-  /** A checkpoint after this many records of a partition, or after this much of its event time. */
+  /** A checkpoint after this many records of a partition, or after this much of its event time and a second. */
   readonly checkpointRecords?: number
   readonly checkpointMs?: number
 }
@@ -53,6 +53,7 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<v
       unpublished: [],
       checkpointedOffset: nextOffset,
       checkpointedAt: lastAt,
+      checkpointedMs: clock.monotonicMs(),
     })
     log.info({ partition, nextOffset, identities: identities.size }, 'partition taken up')
     meters.identities(partition, identities.size)
@@ -123,12 +124,12 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<v
     one.unpublished = []
   }
 
-  function isDue({ partition, checkpointedOffset, checkpointedAt }: Owned): boolean {
+  function isDue({ partition, checkpointedOffset, checkpointedAt, checkpointedMs }: Owned): boolean {
     const { checkpointRecords = 2000, checkpointMs = 30_000 } = options
     const records = partition.nextOffset - checkpointedOffset
+    const isOld = partition.lastAt - checkpointedAt >= checkpointMs * 1000
     return (
-      records >= checkpointRecords ||
-      (records > 0 && partition.lastAt - checkpointedAt >= checkpointMs * 1000)
+      records >= checkpointRecords || (records > 0 && isOld && clock.monotonicMs() - checkpointedMs >= 1000)
     )
   }
 
@@ -137,6 +138,7 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<v
     const snapshots = await checkpoint(bus, codecs.baseline, partition)
     one.checkpointedOffset = partition.nextOffset
     one.checkpointedAt = partition.lastAt
+    one.checkpointedMs = clock.monotonicMs()
     meters.checkpointed(snapshots)
   }
 
@@ -177,6 +179,8 @@ interface Owned {
   unpublished: BusRecord[]
   checkpointedOffset: number
   checkpointedAt: number
+  /** By the monotonic clock: while it catches up, event time flies. */
+  checkpointedMs: number
 }
 
 /** Joins the calls of one turn of the event loop, so that an assignment of many partitions reads the topic once. */

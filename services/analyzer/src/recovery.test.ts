@@ -35,6 +35,8 @@ import { codecs, foldAll, foldOf, mondayUs, received, recorder } from './test-su
 
 const log = createLog({ service: 'analyzer', level: 'silent' })
 const commands = stream()
+/** A second passes at each look at the clock: checkpoints come as event time says. */
+let ticks = 0
 const uninterrupted = await live([])
 
 test('the stream raises verdicts, forgets an identity and writes several checkpoints', async () => {
@@ -112,7 +114,7 @@ async function runToEnd(bus: ReturnType<typeof memoryBus>): Promise<void> {
   const analyzer = await startAnalyzer({
     bus,
     codecs,
-    clock: systemClock,
+    clock: { nowUs: systemClock.nowUs, monotonicMs: () => ticks++ * 1000 },
     log,
     metrics: createMetrics('analyzer'),
     settings: defaultSettings,

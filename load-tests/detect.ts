@@ -1,0 +1,194 @@
+/**
+ * Detect to enforce, over the whole road: from the proxy's receipt of the command that tips a verdict to the first
+ * refusal in the hands of a client on another, already open session that another proxy process serves. Everything real:
+ * drivers, gate with two workers, bus, analyzer, PostgreSQL. Two independent features tip it (a result far too large,
+ * then a first privileged command), so the verdict is a block and follows from one command.
+ *
+ *   node load-tests/detect.ts [--kafka] [--identities N]
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { type Bus, type CommandEvent, identityKey, topics, type VerdictEvent } from '@portcullis/kernel'
+import { type Codecs, createCodecs, linkHash } from '@portcullis/platform/codec'
+import { connectBus } from '@portcullis/platform/connect'
+import { createLog } from '@portcullis/platform/service'
+import { startKafka } from '@portcullis/testkit/kafka'
+import pg from 'pg'
+import { type Parts, startParts } from './demo/parts.ts'
+import { report } from './report.ts'
+import { historyOf, hourUs, minuteUs, simulatedRecorder, steadyAgent } from './simulator/index.ts'
+
+const { values: args } = parseArgs({
+  options: { kafka: { type: 'boolean', default: false }, identities: { type: 'string', default: '60' } },
+})
+const subjects = Array.from({ length: Number(args.identities) }, (_, i) => `agent/detect-${i}`)
+const witnesses = 4
+/** 300 commands within more than a day: what the analyzer wants to have seen. */
+const historyHours = 25
+const historyPerMinute = 0.2
+
+process.exitCode = await main()
+process.exit()
+
+async function main(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-detect-'))
+  const stops: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })]
+  try {
+    const kafka = args.kafka ? await startKafka() : undefined
+    if (kafka && 'missing' in kafka) throw new Error(kafka.missing)
+    if (kafka) stops.push(() => kafka.stop())
+    const parts = await startParts(folder, () => undefined, kafka && `kafka://${kafka.brokers}`)
+    stops.push(() => parts.stop())
+    const bus = await connectBus(parts.value.busUrl, {
+      logger: createLog({ service: 'detect', level: 'error' }),
+    })
+    stops.push(() => bus.stop())
+    const codecs = createCodecs()
+    const learnSeconds = await publishHistory(bus.value, codecs, parts.value)
+    const seen = await follow(bus.value, codecs)
+    stops.push(() => seen.stop())
+    const enforcedMs: number[] = []
+    let untold = 0
+    for (const subject of subjects) {
+      const ms = await measure(parts.value, seen, subject)
+      if (ms === undefined) untold++
+      else enforcedMs.push(ms)
+    }
+    enforcedMs.sort((a, b) => a - b)
+    const at = (q: number) => enforcedMs[Math.ceil(q * enforcedMs.length) - 1] ?? Number.NaN
+    report(args.kafka ? 'detect-kafka' : 'detect', [
+      { row: 'detect to enforce, p50', value: at(0.5), unit: 'ms' },
+      { row: 'detect to enforce, p99', value: at(0.99), unit: 'ms', aim: { atMost: args.kafka ? 500 : 250 } },
+      { row: 'detect to enforce, worst', value: at(1), unit: 'ms' },
+      { row: 'identities measured', value: enforcedMs.length, unit: 'identities' },
+      { row: 'all witnesses on the same worker as the offender', value: untold, unit: 'identities' },
+      { row: 'history learned', value: learnSeconds.events / learnSeconds.seconds, unit: 'commands/s' },
+    ])
+    return enforcedMs.length > 0 ? 0 : 1
+  } catch (error) {
+    console.error(`detect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    return 1
+  } finally {
+    for (const stop of stops.reverse()) await stop()
+  }
+}
+
+async function publishHistory(bus: Bus, codecs: Codecs, { issuer, analyzer }: Parts) {
+  const recorder = simulatedRecorder({
+    name: `detect-${Date.now()}`,
+    issuer: issuer.issuer,
+    target: 'shop',
+    database: 'shop',
+    hash: (prevHash, event) => linkHash(prevHash, codecs.command, event),
+  })
+  const agents = subjects.map((subject, seed) => steadyAgent(seed, subject, historyPerMinute))
+  const toUs = nowUs() - 5 * minuteUs
+  const events = [...historyOf(agents, recorder, toUs - historyHours * hourUs, toUs)]
+  const startMs = performance.now()
+  for (let from = 0; from < events.length; from += 2_000)
+    await bus.publish(
+      events.slice(from, from + 2_000).map((event) => ({
+        topic: topics.commands,
+        key: identityKey(event.identity),
+        value: codecs.command.encode(event),
+      })),
+    )
+  await until('the history to be learned', 60_000, async () => {
+    const metrics = await (await fetch(`http://${analyzer}/metrics`)).text()
+    const line = metrics
+      .split('\n')
+      .find((one) => /^portcullis_analyzer_events_total\{.*outcome="folded"/.test(one))
+    return Number(line?.split(' ').at(-1) ?? 0) >= events.length
+  })
+  return { events: events.length, seconds: (performance.now() - startMs) / 1000 }
+}
+
+async function follow(bus: Bus, codecs: Codecs) {
+  const verdicts = new Map<string, VerdictEvent>()
+  /** The recorder (one worker process) by the text that a session ran. */
+  const recorders = new Map<string, string>()
+  const tail = await bus.tail({
+    topics: [topics.commands, topics.verdicts],
+    from: 'latest',
+    onBatch(records) {
+      for (const { topic, value } of records) {
+        if (value === null) continue
+        if (topic === topics.verdicts) {
+          const verdict = codecs.verdict.decode(value)
+          if (verdict.action === 'block') verdicts.set(verdict.subject.id, verdict)
+        } else note(codecs.command.decode(value))
+      }
+    },
+  })
+  const note = ({ text, link, identity }: CommandEvent) =>
+    recorders.set(`${identity.subject} ${text}`, link.recorder)
+  return { verdicts, recorders, stop: () => tail.stop() }
+}
+
+/** Milliseconds from detection to the first refusal by another process; undefined where no witness was on another. */
+async function measure(
+  parts: Parts,
+  seen: Awaited<ReturnType<typeof follow>>,
+  subject: string,
+): Promise<number | undefined> {
+  const token = await parts.issuer.sign({ sub: subject, groups: ['agents'] }, { ttlSec: 600 })
+  const connect = async () => {
+    const client = new pg.Client({
+      ...parts.door,
+      user: 'shop',
+      password: token,
+      database: 'postgres',
+      ssl: false,
+    })
+    client.on('error', () => undefined)
+    await client.connect()
+    return client
+  }
+  const offender = await connect()
+  const others = await Promise.all(Array.from({ length: witnesses }, connect))
+  try {
+    await offender.query('select 100')
+    for (const [index, witness] of others.entries()) await witness.query(`select ${index}`)
+    await offender.query("select repeat('x', 4000) from generate_series(1, 1000)")
+    // The first evidence has to stand before the second comes: each takes its own way over the bus.
+    await delay(300)
+    const refusals = others.map((witness, index) => firstRefusal(witness, index))
+    // Privileged by its text alone; the server refuses it too.
+    await offender.query('create role intruder superuser').catch(() => undefined)
+    const refusedUs = await Promise.all(refusals)
+    await until(`the verdict on ${subject}`, 5_000, () => seen.verdicts.has(subject))
+    const process = (text: string) => seen.recorders.get(`${subject} ${text}`)
+    await until('the commands of the sessions', 5_000, () => process('select 100') !== undefined)
+    const elsewhere = refusedUs.filter((_, index) => process(`select ${index}`) !== process('select 100'))
+    const causeUs = seen.verdicts.get(subject)?.causeReceivedAt ?? Number.NaN
+    return elsewhere.length === 0 ? undefined : (Math.min(...elsewhere) - causeUs) / 1000
+  } finally {
+    await Promise.all([offender, ...others].map((client) => client.end()))
+  }
+}
+
+async function firstRefusal(client: pg.Client, index: number): Promise<number> {
+  for (const untilMs = performance.now() + 10_000; performance.now() < untilMs; ) {
+    try {
+      await client.query(`select ${index}`)
+      await delay(2)
+    } catch {
+      return nowUs()
+    }
+  }
+  throw new Error('no refusal within 10 s')
+}
+
+function nowUs(): number {
+  return Math.round((performance.timeOrigin + performance.now()) * 1000)
+}
+
+async function until(what: string, timeoutMs: number, done: () => boolean | Promise<boolean>): Promise<void> {
+  for (const endMs = performance.now() + timeoutMs; !(await done()); ) {
+    if (performance.now() > endMs) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`)
+    await delay(20)
+  }
+}
