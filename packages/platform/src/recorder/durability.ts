@@ -25,10 +25,12 @@ interface Group {
   frame: number
 }
 
-const sync = promisify(fdatasync)
+/** What the operating system does; a test counts it or makes it fail. */
+export type SyncFile = (fd: number) => Promise<void>
+export const syncFile: SyncFile = promisify(fdatasync)
 
 /** `onFailure` is called before those who wait are told, and makes the error that they get. */
-export function createDurability(onFailure: (error: unknown) => Error): Durability {
+export function createDurability(sync: SyncFile, onFailure: (error: unknown) => Error): Durability {
   let next: Group | undefined
   let running: Promise<void> | undefined
   let syncedFrame = 0

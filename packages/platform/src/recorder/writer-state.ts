@@ -49,7 +49,7 @@ export interface Ledger {
   statement(analysis: Analysis, define: (number: number, analysis: Analysis) => void): number
   decision(decision: Decision, define: (number: number, kind: DecisionKind) => void): number
   frameWritten(): void
-  /** Takes back what this frame alone held. Returns how many commands and sessions go unrecorded. */
+  /** Takes back what this frame alone held. Returns how many commands and closed sessions that were. */
   frameFailed(): number
   /** Takes back what is written but not on the disk, except what has an outcome. Returns as `frameFailed`. */
   forgetAfter(frame: number): number
@@ -159,11 +159,11 @@ export function createLedger(keepUnwritten: boolean): Ledger {
       for (const analysis of newStatements) words.statements.delete(analysis)
       for (const key of newDecisions) words.decisions.delete(key)
       lastDecision = undefined
-      const unrecorded = newIntents.length + newSessions.length
+      const unrecorded = newIntents.length + newSessions.filter((live) => live.closed).length
       finished = finished.filter(({ entry }) => entry.frame < frame)
       closed = closed.filter((live) => live.written && live.frame < frame)
       forgetNews()
-      return keepUnwritten ? unrecorded : 0
+      return unrecorded
     },
     forgetAfter(synced) {
       let unrecorded = 0
@@ -176,9 +176,8 @@ export function createLedger(keepUnwritten: boolean): Ledger {
         }
         if (live.frame <= synced || live.closed || !live.written) continue
         unwrite(live)
-        unrecorded++
       }
-      return keepUnwritten ? unrecorded : 0
+      return unrecorded
     },
     recorded: () => Array.from(sessions.values()).filter((live) => live.written && live.frame < frame),
     newWords() {

@@ -53,7 +53,7 @@ test('what was recorded comes back as events, in order, chained', async (t) => {
 })
 
 test('segments roll, and the last one alone tells what is open', async (t) => {
-  const { recorder } = start(t, { segmentBytes: 4096 })
+  const { recorder } = start(t, { segmentBytes: 2048 })
   recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
   for (let number = 1; number <= 500; number++) {
     recorder.value.intent(intentOf('s1', number, analysisOf(`select ${number % 7}`)))

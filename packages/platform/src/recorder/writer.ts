@@ -20,7 +20,7 @@ import type {
 import { watchBacklog } from './backlog.ts'
 import { ByteWriter } from './bytes.ts'
 import { createRecorderDirectory, newRecorderId } from './directory.ts'
-import { createDurability } from './durability.ts'
+import { createDurability, type SyncFile, syncFile } from './durability.ts'
 import { putEnd, putNothing, putOutcome, putProgress, putSession, putSessionClosed } from './encode.ts'
 import { ended, unknownResult } from './endings.ts'
 import { RecorderError } from './error.ts'
@@ -46,7 +46,7 @@ export interface RecorderOptions {
   readonly onUnavailable: 'deny' | 'allow-and-count'
   readonly proxy: { readonly name: string; readonly version: string }
   readonly clock: Clock
-  /** A segment takes no further frame once it is this long. Default 16 MiB, or a 16th of `bytesMax` if that is less. */
+  /** A segment takes no further frame once it is this long behind its head. Default 16 MiB, or a 16th of `bytesMax` if that is less. */
   readonly segmentBytes?: number
 }
 
@@ -55,7 +55,7 @@ export interface RecorderStats {
   readonly bytes: number
   /** Writes and syncs that failed, or were refused for the backlog's size. */
   readonly failures: number
-  /** Commands and sessions that were let through without a record (`allow-and-count` only). */
+  /** Commands, refused logins and whole sessions that went without a record (`allow-and-count` only). */
   readonly unrecorded: number
   /** Bytes in `dir` that the bus has not acknowledged. */
   readonly backlogBytes: number
@@ -69,7 +69,7 @@ export interface LocalRecorder extends Recorder {
 
 const probeMs = 100
 /** Throws RecorderError('unavailable') where its directory cannot be made. */
-export function createRecorder(options: RecorderOptions): Started<LocalRecorder> {
+export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFile): Started<LocalRecorder> {
   const { clock, durability, onUnavailable } = options
   const id = newRecorderId(clock.nowUs())
   const segmentBytes = options.segmentBytes ?? Math.min(16 << 20, Math.ceil(options.bytesMax / 16))
@@ -83,6 +83,9 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
   /** Sequence number of the next event, as far as frames are written. */
   let seq = 1
   let eventsPending = 0
+  /** What the segment repeats of those before it: not counted against its length, or a long one would never end. */
+  let headBytes = 0
+  let refusalsPending = 0
   /** Intents or sessions are pending: the write is subject to the backlog's limit, and to the fail mode. */
   let guarded = false
   /** Pending intents were dropped outside of a commit; the commit that covers them must say so. */
@@ -91,7 +94,7 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
   let probing: NodeJS.Timeout | undefined
   let stopped = false
 
-  const durable = durability === 'disk' ? createDurability(syncFailed) : undefined
+  const durable = durability === 'disk' ? createDurability(sync, syncFailed) : undefined
   /** A sync of it failed: it takes nothing more. */
   let segmentSuspect = false
   beginFrame(out)
@@ -125,6 +128,7 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
   ): void {
     guarded = true
     eventsPending++
+    if (phase === 'refused') refusalsPending++
     const session = phase === 'opened' ? ledger.open(record, decision, detail).session : 0
     putSession(out, phase, session, record, decision, detail)
   }
@@ -220,13 +224,14 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
       dropPending()
       throw lost(error)
     }
-    available = true
+    // An outcome is written even where nothing new may be.
+    if (guarded || backlog.bytes() <= options.bytesMax) available = true
     stats.bytes += out.at
     backlog.add(out.at)
     seq += eventsPending
     ledger.frameWritten()
     clearPending()
-    if (segment.bytes() >= segmentBytes) rollIfPossible()
+    if (segment.bytes() - headBytes >= segmentBytes) rollIfPossible()
   }
 
   /** What is pending may refer to words of the segment that is left: all but the outcomes has to be tried again. */
@@ -242,7 +247,8 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
     segmentSuspect = true
     if (guarded) droppedUnsaid = unavailable(error)
     dropPending()
-    stats.unrecorded += ledger.forgetAfter(durable?.syncedFrame() ?? 0)
+    const dropped = ledger.forgetAfter(durable?.syncedFrame() ?? 0)
+    if (onUnavailable === 'allow-and-count') stats.unrecorded += dropped
     return lost(error)
   }
 
@@ -296,7 +302,9 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
   }
 
   function dropPending(): void {
-    stats.unrecorded += ledger.frameFailed()
+    const dropped = ledger.frameFailed() + refusalsPending
+    if (onUnavailable === 'allow-and-count') stats.unrecorded += dropped
+    refusalsPending = 0
     let at = frameHeadBytes
     eventsPending = 0
     for (let i = 0; i < keep.length; i += 2) {
@@ -316,6 +324,7 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
     beginFrame(out)
     keep.length = 0
     eventsPending = 0
+    refusalsPending = 0
     guarded = false
   }
 
@@ -366,6 +375,7 @@ export function createRecorder(options: RecorderOptions): Started<LocalRecorder>
       next.remove()
       throw error
     }
+    headBytes = headOut.at
     stats.bytes += headOut.at
     backlog.add(headOut.at)
     return next
