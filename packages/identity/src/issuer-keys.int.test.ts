@@ -164,7 +164,7 @@ test('an issuer that is known to be away keeps nobody waiting', async (t) => {
     clock.advance(60)
     const startedMs = performance.now()
     await verifier.verify(await issuer.sign({ sub: `agent-${login}` }))
-    assert.ok(performance.now() - startedMs < 500, 'the login waited for the issuer')
+    assert.ok(performance.now() - startedMs < soonMs, 'the login waited for the issuer')
   }
 })
 
@@ -200,16 +200,19 @@ test('an issuer that comes back is asked again within its back-off, not at every
   await verifier.verify(token)
 })
 
+/** Under the 3 s that a fetch may take, and roomy enough for a busy machine. */
+const soonMs = 2500
 const moods: readonly [IssuerMood, RegExp, number][] = [
-  ['away', /could not be reached/, 500],
-  ['error', /status 503/, 500],
-  ['garbage', /not JSON/, 500],
-  ['foreign', /names the issuer "https:\/\/elsewhere.example"/, 500],
-  ['huge', /more than \d+ bytes/, 1500],
-  ['cut', /broke off/, 500],
-  ['moved', /status 302/, 500],
-  ['hang', /did not answer within 3000 ms/, 4500],
-  ['drip', /did not answer within 3000 ms/, 4500],
+  ['away', /could not be reached/, soonMs],
+  ['error', /status 503/, soonMs],
+  ['garbage', /not JSON/, soonMs],
+  ['foreign', /names the issuer "https:\/\/elsewhere.example"/, soonMs],
+  ['huge', /more than \d+ bytes/, soonMs],
+  ['astray', /no safe jwks_uri/, soonMs],
+  ['cut', /broke off/, soonMs],
+  ['moved', /status 302/, soonMs],
+  ['hang', /did not answer within 3000 ms/, 3000 + soonMs],
+  ['drip', /did not answer within 3000 ms/, 3000 + soonMs],
 ]
 test('with nothing known the login is refused soon and says why', { concurrency: true }, async (t) => {
   await Promise.all(
@@ -223,7 +226,7 @@ test('with nothing known the login is refused soon and says why', { concurrency:
         assert.ok(performance.now() - startedMs < withinMs, `took ${performance.now() - startedMs} ms`)
         const againMs = performance.now()
         await refused(verifier, token, 'issuer_unavailable')
-        assert.ok(performance.now() - againMs < 100, 'the next login does not wait again')
+        assert.ok(performance.now() - againMs < soonMs, 'the next login does not wait again')
       }),
     ),
   )
@@ -246,7 +249,17 @@ test('keys are fetched before they are too old, while they still serve', async (
   issuer.behave('hang')
   const startedMs = performance.now()
   await verifier.verify(await issuer.sign({ sub: 'bob' }))
-  assert.ok(performance.now() - startedMs < 500, 'the login waited for the fetch')
+  assert.ok(performance.now() - startedMs < soonMs, 'the login waited for the fetch')
+})
+
+test('a set of keys without measure is refused', async (t) => {
+  const { issuer, verifier } = await setUp(t)
+  const key = await issuer.publicJwk()
+  for (let at = 0; at < 200; at += 1) issuer.publish({ ...key, kid: `k${at}` })
+  assert.match(
+    await refused(verifier, await issuer.sign({ sub: 'alice' }), 'issuer_unavailable'),
+    /more than 200 keys/,
+  )
 })
 
 test('a configured jwksUri is used without discovery', async (t) => {

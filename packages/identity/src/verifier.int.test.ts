@@ -332,7 +332,15 @@ describe('what is no token', () => {
     await refused('x'.repeat(20_000), 'too_large')
     await refused(issuer.sign({ sub: 'a', pad: 'x'.repeat(20_000) }), 'too_large')
     assert.equal(verifier.verifyCached('x'.repeat(10_000_000)), undefined)
-    const small = verifierWith({ maxTokenBytes: 256 })
+    const audience = ['portcullis']
+    const small = createTokenVerifier({
+      issuers: [
+        { issuer: issuer.issuer, audience, maxTokenBytes: 256 },
+        { issuer: 'https://roomier.example', audience },
+      ],
+      clock: systemClock,
+      log: quiet,
+    })
     await refused(issuer.sign({ sub: 'a' }), 'too_large', small)
   })
 })

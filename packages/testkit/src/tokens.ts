@@ -13,7 +13,7 @@ import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'j
 /**
  * normal: as an issuer should. away: connections are reset. error: 503. garbage: 200 with what is no JSON.
  * hang: takes the request and never answers. drip: one byte every 50 ms. foreign: discovery names another issuer.
- * huge: a body without end. cut: half an answer, then nothing. moved: a redirect.
+ * astray: discovery says that the keys are at a plain-HTTP address elsewhere. huge: a body without end. cut: half an answer, then nothing. moved: a redirect.
  */
 export type IssuerMood =
   | 'normal'
@@ -23,6 +23,7 @@ export type IssuerMood =
   | 'hang'
   | 'drip'
   | 'foreign'
+  | 'astray'
   | 'huge'
   | 'cut'
   | 'moved'
@@ -84,7 +85,10 @@ export async function startTestIssuer(
     const body = isJwks
       ? { keys: published }
       : isDiscovery
-        ? { issuer: mood === 'foreign' ? 'https://elsewhere.example' : issuer, jwks_uri: `${issuer}/jwks` }
+        ? {
+            issuer: mood === 'foreign' ? 'https://elsewhere.example' : issuer,
+            jwks_uri: mood === 'astray' ? 'http://192.0.2.1/jwks' : `${issuer}/jwks`,
+          }
         : undefined
     if (!body) return void response.writeHead(404).end()
     if (mood === 'cut') {
