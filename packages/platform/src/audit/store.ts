@@ -128,7 +128,7 @@ export function openAuditStore(url: string, options: AuditOptions): AuditStore {
     },
     async query<T>(sql: string, params?: QueryParams, options?: CallOptions) {
       const rows: T[] = []
-      for await (const some of stream<T>(sql, params, options)) rows.push(...some)
+      for await (const some of stream<T>(sql, params, options)) for (const row of some) rows.push(row)
       return rows
     },
     stream,

@@ -1,6 +1,7 @@
 /** The engine behind its HTTP face, through the client that everything else uses, and through bare requests. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -296,6 +297,40 @@ test('one directory, one engine; after kill -9 the next one takes over and what 
   engine = await startEngine({ dir, log, port, password })
   assert.deepEqual(await rows('SELECT a FROM kept'), [{ a: 1 }])
 })
+
+test('the engine ends with its parent, also where that is killed', async () => {
+  const other = mkdtempSync(join(tmpdir(), 'portcullis-engine-'))
+  const script = `
+    import { startEngine } from ${JSON.stringify(join(import.meta.dirname, 'start.ts'))}
+    const none = () => {}
+    const engine = await startEngine({ dir: process.argv[1], log: { debug: none, info: none, warn: none, error: none } })
+    console.log(engine.value.pid)
+    setInterval(none, 1000)`
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script, other])
+  const died = once(parent, 'exit').then(() => assert.fail('the parent did not start its engine'))
+  const [pid] = await Promise.race([once(parent.stdout, 'data'), died])
+  died.catch(() => 'killed below')
+  parent.kill('SIGKILL')
+  const until = performance.now() + 10_000
+  while (isAlive(Number(pid))) {
+    assert.ok(performance.now() < until, 'the engine outlives its parent')
+    await sleep(50)
+  }
+  rmSync(other, { recursive: true })
+})
+
+test('parameters as long as a server takes them', async () => {
+  const s = 'x'.repeat(100_000)
+  assert.deepEqual(await rows('SELECT length({s:String})::UInt32 n', { s }), [{ n: s.length }])
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false // no such process
+  }
+}
 
 async function drain({ stream }: { stream: AsyncIterable<unknown> }): Promise<void> {
   for await (const _ of stream);

@@ -4,8 +4,9 @@
  * no environment that others could read.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { type OpenFailure, openFailure } from './open-failure.ts'
 import { startFront } from './server.ts'
 import { openSessions, type Sessions } from './sessions.ts'
 
@@ -20,11 +21,7 @@ export interface EngineOrder {
 /** Engine to parent, once. */
 export type EngineReport =
   | { readonly kind: 'ready'; readonly port: number }
-  | {
-      readonly kind: 'failed'
-      readonly code: 'engine_unsupported' | 'engine_locked' | 'engine_failed'
-      readonly message: string
-    }
+  | ({ readonly kind: 'failed' } & OpenFailure)
 
 const concurrentMax = 6
 const waitingMax = 1000
@@ -42,7 +39,7 @@ async function main(order: EngineOrder): Promise<void> {
       onKillFailed: (cause) => console.error(`kill of a query failed: ${String(cause)}`),
     })
   } catch (cause) {
-    return fail(openFailure(dataDir, cause))
+    return fail({ kind: 'failed', ...openFailure(dataDir, cause) })
   }
   const { credentials, port } = { credentials: order, port: order.port }
   const front = await startFront({ sessions, bodiesDir: join(order.dir, 'bodies'), credentials, port })
@@ -58,46 +55,9 @@ async function main(order: EngineOrder): Promise<void> {
   }
   // The parent's end of the channel closes when it asks for the end, and also when it dies.
   process.once('disconnect', stop)
+  process.once('SIGTERM', stop)
   if (!process.connected) return stop()
   report({ kind: 'ready', port: front.value.port })
-}
-
-function openFailure(dataDir: string, cause: unknown): Extract<EngineReport, { kind: 'failed' }> {
-  const message = cause instanceof Error ? cause.message : String(cause)
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (
-    code === 'MODULE_NOT_FOUND' ||
-    code === 'ERR_DLOPEN_FAILED' ||
-    /Cannot find module|libchdb|\.node\b/.test(message)
-  )
-    return {
-      kind: 'failed',
-      code: 'engine_unsupported',
-      message: `The embedded ClickHouse engine (npm chdb) does not run on ${process.platform}-${process.arch} here: it needs Linux with glibc, or macOS. Set audit.url to a ClickHouse server instead. (${message.split('\n')[0]})`,
-    }
-  const holder = holderOf(dataDir)
-  if (holder !== undefined)
-    return {
-      kind: 'failed',
-      code: 'engine_locked',
-      message: `${dataDir} is held by process ${holder}: one engine a directory. Stop that process, or give this one another directory.`,
-    }
-  return { kind: 'failed', code: 'engine_failed', message: `${dataDir} cannot be opened: ${message}` }
-}
-
-/**
- * The engine locks `status` in its directory (the kernel lets the lock go when the process dies, however it dies) and
- * writes its process id there. Undefined where that process is gone, so that something else is wrong.
- */
-function holderOf(dataDir: string): number | undefined {
-  try {
-    const pid = Number(/^PID: (\d+)/m.exec(readFileSync(join(dataDir, 'status'), 'utf8'))?.[1])
-    if (!Number.isSafeInteger(pid) || pid === process.pid) return undefined
-    process.kill(pid, 0)
-    return pid
-  } catch (cause) {
-    return cause instanceof Error && 'code' in cause && cause.code === 'EPERM' ? -1 : undefined
-  }
 }
 
 function fail(failure: Extract<EngineReport, { kind: 'failed' }>): void {

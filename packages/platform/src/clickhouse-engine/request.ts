@@ -41,6 +41,13 @@ export function readRequest(url: URL, headers: IncomingHttpHeaders, newId: () =>
       'BAD_ARGUMENTS',
       `Content-Encoding ${encoding} is not supported, only gzip is`,
     )
+  if (/^multipart\//i.test(headers['content-type'] ?? ''))
+    throw new HttpProblem(
+      400,
+      36,
+      'BAD_ARGUMENTS',
+      'Parameters belong in the URL: multipart is not supported',
+    )
   const compressed = url.searchParams.get('enable_http_compression') === '1'
   return {
     queryId: url.searchParams.get('query_id') || newId(),

@@ -32,12 +32,15 @@ export interface FrontOptions {
 const textBytesMax = 256 * 1024 * 1024
 /** A client that takes nothing for so long loses its place among the running queries. */
 const clientStallMs = 60_000
+const drainMsMax = 15_000
+/** As a server's http_max_uri_size: parameters travel in the URL. */
+const headerBytesMax = 1024 * 1024
 
 /** Rejects as `listen` does (EADDRINUSE). */
 export async function startFront(options: FrontOptions): Promise<Started<{ port: number }>> {
   await rm(options.bodiesDir, { recursive: true, force: true })
   await mkdir(options.bodiesDir, { recursive: true, mode: 0o700 })
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: headerBytesMax }, (request, response) => {
     answer(options, request, response).catch((cause: unknown) => response.destroy(asError(cause)))
   })
   server.requestTimeout = 0
@@ -301,9 +304,14 @@ const badSyntax = (cause: Error) => new HttpProblem(400, 62, 'SYNTAX_ERROR', cau
 const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
 const asError = (cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause)))
 
+/** Lets running requests finish, for a while. */
 async function closeServer(server: Server): Promise<void> {
   const closed = once(server, 'close')
   server.close()
-  server.closeIdleConnections()
+  // A connection whose request ends after `close` would otherwise be kept for the next one.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
+  const late = setTimeout(() => server.closeAllConnections(), drainMsMax)
   await closed
+  clearInterval(idle)
+  clearTimeout(late)
 }

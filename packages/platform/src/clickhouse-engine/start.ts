@@ -43,6 +43,8 @@ export async function startEngine(options: EngineOptions): Promise<Started<Engin
   const child = fork(join(import.meta.dirname, 'main.ts'), [], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: engineEnv(),
+    // Not the parent's own flags (--eval, --inspect-brk, a test runner's).
+    execArgv: [],
   })
   const lastWords = collectOutput(child, log)
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((settle) => {

@@ -51,6 +51,12 @@ test('reading or writing the client’s files is refused, since there is no clie
   assert.equal(readStatement("select 'into outfile'").kind, 'query')
 })
 
+test('a statement has a longest length, the data of an insert has none', () => {
+  const long = 'x'.repeat(2 * 1024 * 1024)
+  assert.throws(() => readStatement(`select 1 -- a\n, '${long}', 2`), /Max query size/)
+  assert.equal(readStatement(`insert into t values ('${long}'), ('${long}')`).kind, 'insert')
+})
+
 test('whatever bytes come, the scanner ends', () => {
   for (const text of [
     '',

@@ -101,6 +101,9 @@ interface ScannedToken extends Token {
   readonly text: string
 }
 
+/** Data of an INSERT does not count. */
+const statementBytesMax = 1024 * 1024
+
 const space = /[\s\u00a0\ufeff]/
 const wordStart = /[A-Za-z_]/
 const wordPart = /[A-Za-z0-9_]/
@@ -113,6 +116,10 @@ function scan(text: string): ScannedToken[] {
   const add = (word: string, start: number, end: number) =>
     tokens.push({ word, start, end, depth, text: text.slice(start, end) })
   while (at < text.length) {
+    if (at > statementBytesMax)
+      throw new StatementError(
+        `Max query size exceeded: the statement is longer than ${statementBytesMax} bytes`,
+      )
     const char = text[at] ?? ''
     const skipped = skipBlank(text, at, char)
     if (skipped > at) {

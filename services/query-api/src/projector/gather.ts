@@ -31,13 +31,15 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
   let held = 0
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
+  let due = false
   let closed = false
 
   function arrange(): void {
     if (writing || waiting.length === 0) return
-    if (closed || held >= options.hurryAt) {
+    if (closed || due || held >= options.hurryAt) {
       clearTimeout(timer)
       timer = undefined
+      due = false
       writing = writeSome().finally(() => {
         writing = undefined
         arrange()
@@ -45,7 +47,7 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
     } else {
       timer ??= setTimeout(() => {
         timer = undefined
-        held = Math.max(held, options.hurryAt)
+        due = true
         arrange()
       }, options.waitMs)
     }
