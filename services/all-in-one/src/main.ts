@@ -58,12 +58,17 @@ async function runDemo(options: {
   stopAsked: AbortSignal
 }): Promise<number> {
   const folder = resolve(options.data)
-  const log = lazyFileLog(folder)
+  let starting = true
+  // While parts come up they wait for one another, and say so.
+  const log = lazyFileLog(folder, (text, level) => {
+    if (level === 'error' || !starting) console.error(text)
+  })
   console.log(`portcullis: starting the demo, data in ${folder}`)
   const progress = (what: string) => console.log(`  up: ${what}`)
   const { postgresPort, apiPort, stopAsked } = options
-  const starting = startDemo({ folder, postgresPort, apiPort, log, progress, signal: stopAsked })
-  const demo = await stopWhenAsked(starting, stopAsked)
+  const started = startDemo({ folder, postgresPort, apiPort, log, progress, signal: stopAsked })
+  const demo = await stopWhenAsked(started, stopAsked)
+  starting = false
   if (!demo) return 0
   const token = await demo.value.mint('agent:demo', { groups: ['agents'], ttlSec: 12 * 3600 })
   console.log(welcome(demo.value, token, { hasPsql: hasPsql(), folder }).text)
@@ -166,10 +171,10 @@ function portOf(option: string, text: string): number {
 }
 
 /** The folder must not be touched before it is held by us, so the files are opened at the first line. */
-function lazyFileLog(folder: string): SupervisorLog {
+function lazyFileLog(folder: string, show: (text: string, level: 'warn' | 'error') => void): SupervisorLog {
   let log: SupervisorLog | undefined
   const get = () => {
-    log ??= logToFiles(join(folder, 'log'), (text) => console.error(text))
+    log ??= logToFiles(join(folder, 'log'), show)
     return log
   }
   return {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
-import { startEngine } from '@portcullis/platform/audit'
+import { type Engine, startEngine } from '@portcullis/platform/audit'
 import { keepRunning, type Part, type Running } from './keep-running.ts'
 import { type ServiceSpec, startServiceProcess } from './service-process.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
@@ -27,13 +27,14 @@ export type Services = { pids(): Record<string, number> }
 const servicesDir = join(import.meta.dirname, '../..')
 
 /** From first to last to be stopped: who takes commands, who works on events, who answers, and what all of them use. */
-const stopOrder = ['proxy', 'analyzer', 'projector', 'alerts', 'query-api', 'engine']
+const stopOrder = ['proxy', 'analyzer', 'projector', 'alerts', 'query-api']
 
-/** Starts the engine where the trail is embedded, then all services at once. */
+/** Starts all services at once. `engine` where the trail is embedded. */
 export async function startServices(
   config: Config,
   configFile: string,
   secrets: Secrets,
+  engine: Engine | undefined,
   context: Context,
 ): Promise<Started<Services>> {
   const parts = new Map<string, Started<() => Running>>()
@@ -46,16 +47,9 @@ export async function startServices(
     }
   }
   try {
-    let engineEnv = {}
-    if (config.audit.url.startsWith('embedded:')) {
-      const engine = await startPart(
-        enginePart(config.audit.url.slice('embedded:'.length), context.log),
-        context,
-      )
-      parts.set('engine', engine)
-      const { url, password } = engine.value()
-      engineEnv = { PORTCULLIS_ENGINE_URL: url, PORTCULLIS_ENGINE_PASSWORD: password }
-    }
+    const engineEnv = engine
+      ? { PORTCULLIS_ENGINE_URL: engine.url, PORTCULLIS_ENGINE_PASSWORD: engine.password }
+      : {}
     const specs = serviceSpecs(config, configFile, secrets, engineEnv)
     const starting = specs.map(async (spec) => {
       const part = {
@@ -86,6 +80,18 @@ export async function startPart<T extends Running>(
   return started
 }
 
+/** The embedded ClickHouse; it has the same address and secret when it starts again, so that services find it. */
+export function startEmbeddedEngine(dir: string, context: Context): Promise<Started<() => Engine>> {
+  const { log } = context
+  let known: { port: number; password: string } | undefined
+  const start = async () => {
+    const engine = await startEngine({ dir, log, ...known })
+    known = { port: engine.value.port, password: engine.value.password }
+    return engine
+  }
+  return startPart({ name: 'engine', start }, context)
+}
+
 /** What still holds a port or a folder may be about to let it go. */
 export async function retry<T>(start: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
   const deadline = performance.now() + retryMs
@@ -97,19 +103,6 @@ export async function retry<T>(start: () => Promise<T>, retryMs: number, signal:
       if (signal.aborted || performance.now() >= deadline) throw error
       await delay(500)
     }
-  }
-}
-
-/** The same address and secret when it starts again, so that services find it. */
-function enginePart(dir: string, log: SupervisorLog) {
-  let known: { port: number; password: string } | undefined
-  return {
-    name: 'engine',
-    start: async () => {
-      const engine = await startEngine({ dir, log, ...known })
-      known = { port: engine.value.port, password: engine.value.password }
-      return engine
-    },
   }
 }
 

@@ -10,10 +10,10 @@ import type { Started } from '@portcullis/kernel'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
-import { demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
+import { type DemoPostgres, demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
 import { shopDatabase, shopRoles } from './demo-shop.ts'
 import { assertPortsFree, freePorts } from './ports.ts'
-import { type Context, retry, startPart, startServices } from './services.ts'
+import { type Context, retry, startEmbeddedEngine, startPart, startServices } from './services.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
 
 export type DemoOptions = {
@@ -65,25 +65,16 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       ],
       context.retryMs,
     )
-    const idp = await retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs, signal)
-    stops.push(() => idp.stop())
-    progress('demo identity provider')
-
     const passwords = newDemoPasswords()
-    const order = { dataDir: demoPostgresDir(folder), passwords }
-    let port = 0
-    const postgres = await startPart(
-      {
-        name: 'demo-postgres',
-        start: async (abort) => {
-          const started = await startDemoPostgres({ ...order, port }, log, abort)
-          port = started.value.port
-          return started
-        },
-      },
-      context,
+    const [idp, postgres, engine] = await allStarted(
+      [
+        retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs, signal),
+        keepDemoPostgres(demoPostgresDir(folder), passwords, context),
+        startEmbeddedEngine(join(folder, 'audit'), context),
+      ],
+      stops,
     )
-    stops.push(() => postgres.stop())
+    const { port } = postgres.value()
 
     const [proxy, analyzer, alerts, projector] = healthPorts.map((free) => `127.0.0.1:${free}`)
     const text = demoConfig({
@@ -106,7 +97,13 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report },
       'query-api': { [demoSecrets.api]: apiToken },
     }
-    const services = await startServices(parseConfig(text, configFile), configFile, secrets, context)
+    const services = await startServices(
+      parseConfig(text, configFile),
+      configFile,
+      secrets,
+      engine.value(),
+      context,
+    )
     stops.push(() => services.stop())
     const value: Demo = {
       postgresDoor: door,
@@ -118,6 +115,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       mint: idp.value.mint,
       pids: () => ({
         ...services.value.pids(),
+        engine: engine.value().pid,
         'demo-postgres': postgres.value().pid,
         'demo-idp': idp.value.pid,
       }),
@@ -140,14 +138,46 @@ export async function startConfigured(
   const stops: (() => Promise<void>)[] = [async () => held.release()]
   const stop = stopper(stops)
   try {
-    const retryMs = held.afterCrash ? afterCrashMs : 0
-    const services = await startServices(config, configFile, {}, { ...options, retryMs })
+    const context = { ...options, retryMs: held.afterCrash ? afterCrashMs : 0 }
+    const { url } = config.audit
+    const embedded = url.startsWith('embedded:') ? [startEmbeddedEngine(url.slice(9), context)] : []
+    const [engine] = await allStarted(embedded, stops)
+    const services = await startServices(config, configFile, {}, engine?.value(), context)
     stops.push(() => services.stop())
     return { value: { config }, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** The same port when it starts again, so that the gate finds it. */
+function keepDemoPostgres(
+  dataDir: string,
+  passwords: ReturnType<typeof newDemoPasswords>,
+  context: Context,
+): Promise<Started<() => DemoPostgres>> {
+  let port = 0
+  const start = async (signal: AbortSignal) => {
+    const started = await startDemoPostgres({ dataDir, passwords, port }, context.log, signal)
+    port = started.value.port
+    return started
+  }
+  return startPart({ name: 'demo-postgres', start }, context)
+}
+
+/** Waits for all, also where one fails, so that every one that came up is among `stops`. */
+async function allStarted<T extends readonly Promise<Started<unknown>>[]>(
+  starting: readonly [...T],
+  stops: (() => Promise<void>)[],
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const begun = starting.map(async (one) => {
+    const started = await one
+    stops.push(() => started.stop())
+  })
+  const failed = (await Promise.allSettled(begun)).find(({ status }) => status === 'rejected')
+  if (failed?.status === 'rejected') throw failed.reason
+  return await Promise.all(starting)
 }
 
 /** Last started, first stopped; a second call waits for the same end. */

@@ -30,7 +30,7 @@ export function logToStdout(): SupervisorLog {
 /** One file a service under `folder`, each kept to two times `fileBytesMax`; warnings and errors also to `show`. */
 export function logToFiles(
   folder: string,
-  show: (text: string) => void,
+  show: (text: string, level: 'warn' | 'error') => void,
   fileBytesMax = 16 * 1024 * 1024,
 ): SupervisorLog {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -59,22 +59,22 @@ export function logToFiles(
 
 function build(sink: {
   write: (service: string, text: string) => void
-  show: (text: string) => void
+  show: (text: string, level: 'warn' | 'error') => void
   close: () => void
 }): SupervisorLog {
   const lately = new Map<string, number>()
   /** A part that fails again and again says the same each time: a person reads it once a while, the file has it all. */
-  const show = (text: string) => {
+  const show = (text: string, level: 'warn' | 'error') => {
     const nowMs = performance.now()
     if (nowMs - (lately.get(text) ?? Number.NEGATIVE_INFINITY) < repeatMs) return
     if (lately.size > 100) lately.clear()
     lately.set(text, nowMs)
-    sink.show(text)
+    sink.show(text, level)
   }
   const own = (level: Level) => (fields: object, message: string) => {
     const time = new Date().toISOString()
     sink.write('all-in-one', JSON.stringify({ level, time, service: 'all-in-one', ...fields, msg: message }))
-    if (level === 'warn' || level === 'error') show(`portcullis: ${message}`)
+    if (level === 'warn' || level === 'error') show(`portcullis: ${message}`, level)
   }
   return {
     debug: own('debug'),
@@ -84,7 +84,7 @@ function build(sink: {
     line: (service, text) => {
       sink.write(service, text)
       const trouble = troubleIn(text)
-      if (trouble) show(`${service}: ${trouble}`)
+      if (trouble) show(`${service}: ${trouble}`, trouble.startsWith('warn') ? 'warn' : 'error')
     },
     close: sink.close,
   }
