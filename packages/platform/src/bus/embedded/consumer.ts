@@ -157,9 +157,12 @@ export async function startConsumer(parts: ConsumerParts, options: ConsumeOption
       unlisten()
       // Heartbeats go on until the last batch was handled, or another member would take it over too early.
       rounds = rounds.then(async () => {
-        await letGo([...serving.values()])
-        clearInterval(heartbeats)
-        await membership.leave()
+        try {
+          await letGo([...serving.values()])
+        } finally {
+          clearInterval(heartbeats)
+          await membership.leave()
+        }
       })
       await rounds
     },

@@ -6,6 +6,7 @@
  * Guard: after dropped connections kafkajs can hang without an error or an event. A broker answers a fetch within
  * `fetchWaitMs` even when there is nothing, so a consumer that had no answer of any kind for `stallMs` is given up.
  */
+import { setMaxListeners } from 'node:events'
 import type { Received, Topic, TopicPartition } from '@portcullis/kernel'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import { partitionName } from '../assign.ts'
@@ -55,6 +56,8 @@ export interface GroupConsumer {
 export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer {
   const { logger, groupId } = options
   const stopping = new AbortController()
+  // One listener for each partition that waits.
+  setMaxListeners(0, stopping.signal)
   const held = new Map<string, Held>()
   /** What is being handled, by partition: a new life must not hand out what an old one still has in hand. */
   const inHand = new Map<string, Promise<void>>()
@@ -66,7 +69,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   async function run(): Promise<void> {
     const backoff = createBackoff(100, 2_000)
     while (!stopping.signal.aborted) {
-      const life = await startLife()
+      const life = startLife()
       const end = await life.over
       if (end.joined) backoff.reset()
       await disconnect(life)
@@ -79,7 +82,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     await revoke([...held.values()])
   }
 
-  async function startLife(): Promise<Life> {
+  function startLife(): Life {
     const over = Promise.withResolvers<{ why: string; joined: boolean }>()
     let hasJoined = false
     let isOver = false
@@ -118,23 +121,25 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
       firstJoin.resolve()
     })
     consumer.on(CRASH, ({ payload }) => end(payload.error.message))
-    stopping.signal.addEventListener('abort', () => end('stopped'))
-    try {
+    const onStop = () => end('stopped')
+    stopping.signal.addEventListener('abort', onStop)
+    const start = async () => {
       await consumer.connect()
       await consumer.subscribe({ topics: [...options.topics], fromBeginning: true })
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: concurrency,
-        eachBatch: async (payload) => {
-          // A consumer that was given up may still deliver.
-          if (!isOver) await handOut(payload, pulse, committer)
-        },
+        eachBatch: (payload) => handOut(payload, { isOver: () => isOver, pulse, committer }),
       })
-    } catch (error) {
-      end(error instanceof Error ? error.message : String(error))
     }
-    return { consumer, committer, over: over.promise.finally(() => pulse.stop()) }
+    // Not awaited: connecting and joining can hang, too, and the watchdog already runs.
+    start().catch((error) => end(error instanceof Error ? error.message : String(error)))
+    const ended = over.promise.finally(() => {
+      pulse.stop()
+      stopping.signal.removeEventListener('abort', onStop)
+    })
+    return { consumer, committer, over: ended }
   }
 
   /** Runs inside kafkajs's join, before the first fetch: seeks must be in place when it returns. */
@@ -195,23 +200,20 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   }
 
   /** kafkajs's eachBatch. Throws what a heartbeat throws (a rebalance): kafkajs then joins again. */
-  async function handOut(
-    payload: EachBatchPayload,
-    pulse: Pulse,
-    committer: Committer<TopicPartition> | undefined,
-  ): Promise<void> {
+  async function handOut(payload: EachBatchPayload, { isOver, pulse, committer }: LifeParts): Promise<void> {
     const { batch, heartbeat, isRunning, isStale, resolveOffset } = payload
     const place: TopicPartition = { topic: batch.topic as Topic, partition: batch.partition }
     const name = partitionName(place)
     const mine = held.get(name)
-    if (!mine) return
+    // A consumer that was given up may still deliver; the next one delivers the same.
+    if (!mine || isOver()) return
     working++
     const beating = keepBeating(heartbeat, heartbeatMs(options))
     pulse.working(1)
     try {
       await Promise.race([Promise.all([mine.ready, inHand.get(name)]), beating.failed])
       for (const piece of pieces(batch.messages, options.limits)) {
-        if (!isRunning() || isStale() || held.get(name) !== mine || stopping.signal.aborted) return
+        if (isOver() || !isRunning() || isStale() || held.get(name) !== mine) return
         const last = piece.at(-1)
         if (!last) return
         const handled = handle(place, piece, mine, beating)
@@ -226,8 +228,10 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
         await heartbeat()
       }
     } catch (error) {
+      if (stopping.signal.aborted) return
       // kafkajs joins again now, and another member may go on from what is committed.
       await committer?.flush()
+      beating.check()
       throw error
     } finally {
       beating.stop()
@@ -241,7 +245,6 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
   async function handle(place: TopicPartition, piece: readonly KafkaMessage[], mine: Held, beating: Beating) {
     const records = piece.map((message) => received(place, message))
     const backoff = createBackoff(50, 5_000)
-    const signal = AbortSignal.any([stopping.signal, mine.lost.signal, beating.signal])
     for (;;) {
       try {
         await options.onBatch(records)
@@ -255,7 +258,7 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
           err: error,
         }
         logger.warn(detail, 'the handler failed: the same batch comes again')
-        if (signal.aborted) throw error
+        const signal = AbortSignal.any([stopping.signal, mine.lost.signal, beating.signal])
         await backoff.wait(signal)
         if (signal.aborted) throw error
       }
@@ -316,10 +319,15 @@ export function startGroupConsumer(options: GroupConsumerOptions): GroupConsumer
     joined: firstJoin.promise,
     async stop() {
       stopping.abort()
-      firstJoin.resolve()
       await done
     },
   }
+}
+
+interface LifeParts {
+  isOver(): boolean
+  readonly pulse: Pulse
+  readonly committer: Committer<TopicPartition> | undefined
 }
 
 interface Life {
