@@ -222,6 +222,8 @@ export class Answers {
     }
     const run = ledger.running ?? (head && 'runs' in head ? head.runs[0] : undefined)
     const cutting = this.#cut
+    // It failed before its Execute was reached.
+    if (run && (head?.kind === 'parse' || head?.kind === 'bind')) run.executed = false
     if (run) this.#failed(run, sqlstate)
     if (cutting && cutting.run === run) this.#cutEnded('failed')
     else if (!cutting) {
