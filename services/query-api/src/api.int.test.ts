@@ -225,6 +225,8 @@ test('the history has both verdicts and liftings, and says who and why; the log 
   const active = (await get('/v1/verdicts')).body.items
   const byHand = items.find(({ verdictId }: { verdictId: string }) => verdictId === active[0].verdictId)
   assert.equal(byHand.issuedBy, 'portcullis|ops')
+  assert.equal(byHand.causeReceivedAt, null)
+  assert.match(analyzers.causeReceivedAt, /^20/)
   // The same verdict from memory and from the trail has the same fields with the same values.
   assert.deepEqual(byHand, active[0])
   const issued = await get('/v1/control-events?type=verdict.issued&accepted=true', tokens.admin)

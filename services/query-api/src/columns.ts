@@ -9,12 +9,12 @@ export type Kind =
   | 'optionalText'
   | 'time'
   | 'optionalTime'
+  | 'knownTime'
   | 'int64'
   | 'flag'
   | 'number'
   | 'texts'
   | 'json'
-  | 'hex'
 
 export interface Column {
   /** Dots nest: `decision.reason`. */
@@ -39,9 +39,8 @@ const origin: Column[] = [
 ]
 const proxy = columns('text', ['name', 'version'], 'proxy')
 const link: Column[] = [
-  ...columns('text', ['eventId', 'recorder']),
+  ...columns('text', ['eventId', 'recorder', 'hash', 'prevHash']),
   ...columns('int64', ['seq']),
-  ...columns('hex', ['hash', 'prevHash']),
 ]
 
 /** A command without its text, which a list shortens. */
@@ -91,7 +90,8 @@ export const findingColumns: readonly Column[] = [
   ...columns('text', ['detector', 'feature', 'severity', 'unit', 'explanation']),
   ...columns('number', ['score', 'observed', 'expected']),
   ...columns('texts', ['commandIds']),
-  ...columns('time', ['at', 'windowStart', 'windowEnd']),
+  ...columns('time', ['at']),
+  ...columns('knownTime', ['windowStart', 'windowEnd']),
 ]
 
 export const verdictColumns: readonly Column[] = [
@@ -109,7 +109,8 @@ export const verdictColumns: readonly Column[] = [
   ...columns('number', ['ratePerMinute']),
   ...columns('flag', ['cancelRunning']),
   ...columns('texts', ['findings']),
-  ...columns('time', ['issuedAt', 'until', 'causeReceivedAt']),
+  ...columns('time', ['issuedAt', 'until']),
+  ...columns('knownTime', ['causeReceivedAt']),
   ...columns('optionalTime', ['liftedAt']),
 ]
 
@@ -127,12 +128,12 @@ const shapes: Record<Kind, z.ZodType> = {
   optionalText: z.string().nullable(),
   time: z.string().describe('ISO 8601, UTC, microseconds'),
   optionalTime: z.string().nullable().describe('ISO 8601, UTC, microseconds'),
+  knownTime: z.string().nullable().describe('ISO 8601, UTC, microseconds; null where not known'),
   int64: z.string().describe('64-bit whole number as text'),
   flag: z.boolean(),
   number: z.number(),
   texts: z.array(z.string()),
   json: z.unknown(),
-  hex: z.string().describe('bytes in hexadecimal'),
 }
 
 /** The shape of a row, for the OpenAPI document. */

@@ -14,3 +14,8 @@ export function parseIsoMicros(text: string): number | undefined {
   const ms = Date.parse(`${seconds}${zone}`)
   return Number.isNaN(ms) ? undefined : ms * 1000 + Number(fraction.padEnd(6, '0'))
 }
+
+/** Null where events say 0: there is no such time. */
+export function isoMicrosOrNull(us: number): string | null {
+  return us === 0 ? null : isoMicros(us)
+}

@@ -190,8 +190,9 @@ function keyColumns({ timeColumn, idColumn }: Listing): string {
 }
 
 function expression(column: string, kind: Column['kind']): string {
-  if (kind === 'hex') return `lower(hex(\`${column}\`))`
   if (kind === 'optionalText') return `nullIf(toString(\`${column}\`), '')`
+  // Events say 0 where there is no such time.
+  if (kind === 'knownTime') return `if(toUnixTimestamp64Micro(\`${column}\`) = 0, NULL, \`${column}\`)`
   return `\`${column}\``
 }
 

@@ -10,7 +10,7 @@ import type { Caller } from './auth.ts'
 import type { Books } from './live/books.ts'
 import { invalid } from './input.ts'
 import { ApiError } from './problems.ts'
-import { isoMicros } from './time.ts'
+import { isoMicros, isoMicrosOrNull } from './time.ts'
 
 /** What a person asks for; `until` follows from when it is issued, or stands by itself. */
 export type HandAction = Omit<Verdict, 'verdictId' | 'issuedAt' | 'until'> & {
@@ -112,7 +112,7 @@ export function verdictRow(verdict: VerdictEvent, lifted: Lifted | undefined) {
     state: lifted ? 'lifted' : verdict.state,
     issuedAt: isoMicros(verdict.issuedAt),
     until: isoMicros(verdict.until),
-    causeReceivedAt: isoMicros(verdict.causeReceivedAt),
+    causeReceivedAt: isoMicrosOrNull(verdict.causeReceivedAt),
     liftedAt: lifted ? isoMicros(lifted.at) : null,
     liftedBy: lifted?.by ?? '',
     liftReason: lifted?.reason ?? '',

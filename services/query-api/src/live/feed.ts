@@ -11,7 +11,7 @@ import {
   type VerdictEvent,
   verdictKey,
 } from '@portcullis/kernel'
-import { isoMicros } from '../time.ts'
+import { isoMicros, isoMicrosOrNull } from '../time.ts'
 
 export const liveTypes = ['command', 'finding', 'verdict', 'control'] as const
 export type LiveType = (typeof liveTypes)[number]
@@ -78,6 +78,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
       phase: event.phase,
       sessionId: event.sessionId,
       identity,
+      issuer: event.identity.issuer,
       subject: event.identity.subject,
       instance: event.identity.instance,
       target: event.target,
@@ -88,7 +89,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
       privileged: event.privileged,
       text: shortened(event.text),
       textTruncated: event.text.length > textCharsMax,
-      decision: event.decision,
+      decision: { ...event.decision, delayUs: String(event.decision.delayUs) },
       outcome: event.outcome,
       errorCode: event.errorCode,
       tag: event.tag,
@@ -110,10 +111,11 @@ export function findingEvent(id: string, event: FindingEvent): LiveEvent {
     data: lazily({
       ...rest,
       identity,
+      issuer: event.identity.issuer,
       subject: event.identity.subject,
       at: isoMicros(at),
-      windowStart: isoMicros(windowStart),
-      windowEnd: isoMicros(windowEnd),
+      windowStart: isoMicrosOrNull(windowStart),
+      windowEnd: isoMicrosOrNull(windowEnd),
     }),
   }
 }
@@ -128,7 +130,7 @@ export function verdictEvent(id: string, event: VerdictEvent): LiveEvent {
       ...rest,
       issuedAt: isoMicros(issuedAt),
       until: isoMicros(until),
-      causeReceivedAt: isoMicros(causeReceivedAt),
+      causeReceivedAt: isoMicrosOrNull(causeReceivedAt),
     }),
   }
 }

@@ -26,7 +26,7 @@ const query = z.strictObject({
 const listSql = `
 SELECT identity, any(issuer) AS \`_issuer\`, any(subject) AS \`_subject\`, min(started_at) AS firstSeenAt,
        max(started_at) AS lastSeenAt, groupUniqArray(20)(target) AS targets,
-       groupUniqArray(20)(origin_country) AS countries
+       groupUniqArrayIf(20)(origin_country, origin_country != '') AS countries
 FROM sessions
 WHERE started_at >= ${micros('since')} AND has_identity AND identity > {after:String}
   AND ({issuer:String} = '' OR issuer = {issuer:String})
