@@ -19,6 +19,8 @@ import { root } from './files.ts'
 const query = 'select id, name, price_cents from products order by id limit 5'
 const theft = 'select * from customers'
 const historyMinutes = 2 * 24 * 60
+/** Names the recorder of the history, which is no proxy's. */
+const historian = 'flow-history'
 
 const codecs = createCodecs()
 const psql = findPsql() ?? failWith('psql is not installed: the document shows its output')
@@ -62,7 +64,8 @@ async function tellTheStory(demo: Demo): Promise<string> {
   const token = await demo.mint('agent:demo', { groups: ['agents'] })
   const answer = await run(demo, token, query)
   const { event: command, record } = await event(
-    (one) => one.identity.subject === 'agent:demo' && one.text === query && one.proxy.name === 'gate-1',
+    (one) =>
+      one.identity.subject === 'agent:demo' && one.text === query && !one.eventId.startsWith(historian),
   )
   const opened = await first<SessionEvent>(
     sessions,
@@ -86,7 +89,7 @@ async function tellTheStory(demo: Demo): Promise<string> {
     ({ identity }) => identity.subject === 'agent:demo',
   )
   const refused = await event((one) => one.identity.subject === 'agent:demo' && one.outcome === 'refused')
-  const listed = await trail(demo, `identity=${encodeURIComponent(keyOf(command))}&limit=2`)
+  const listed = await trail(demo, `identity=${encodeURIComponent(keyOf(command))}&limit=1`)
 
   return `# One query, seven hops
 
@@ -103,7 +106,8 @@ ${answer.trimEnd()}
 ## 1. The listener accepts, the handshake makes a session
 
 \`services/proxy/src/listener.ts\`, \`protocols/postgres/\`: the password is a token; its issuer's keys prove it, its groups
-open the target. The session is on the bus (\`${sessions}\`, keyed by session) before the client may speak.
+open the target. That it was opened is recorded before the client may speak, and is on the bus as \`${sessions}\`, keyed
+by session:
 
 ${json(pick(opened, ['phase', 'sessionId', 'identity', 'target', 'role', 'database', 'origin', 'proxy']))}
 
@@ -183,18 +187,17 @@ function run(demo: Demo, token: string, sql: string): Promise<string> {
 /** What the identity did in the two days before, as if the gate had recorded it. */
 async function publishHistory(sample: CommandEvent): Promise<void> {
   const startUs = Date.now() * 1000 - historyMinutes * 60_000_000
-  const recorder = 'flow-history'
   const records = Array.from({ length: historyMinutes - 1 }, (_, minute) => {
     const happened: CommandEvent = {
       ...sample,
-      eventId: `${recorder}.${minute}`,
-      commandId: `${recorder}.${minute}`,
-      sessionId: `${recorder}-${Math.floor(minute / 60)}`,
-      link: { ...sample.link, recorder, seq: minute + 1 },
+      eventId: `${historian}.${minute}`,
+      commandId: `${historian}.${minute}`,
+      sessionId: `${historian}-${Math.floor(minute / 60)}`,
+      link: { ...sample.link, recorder: historian, seq: minute + 1 },
       identity: {
         ...sample.identity,
         subject: 'agent:demo',
-        instance: `${recorder}-${Math.floor(minute / 60)}`,
+        instance: `${historian}-${Math.floor(minute / 60)}`,
       },
       startedAt: startUs + minute * 60_000_000 + (minute % 7) * 900_000,
     }
@@ -255,7 +258,7 @@ async function trail(demo: Demo, parameters: string): Promise<unknown> {
 /** The segment files of the proxy, as they lie in the data folder. */
 function segments(): string {
   const lines = readdirSync(data, { recursive: true, encoding: 'utf8' })
-    .filter((path) => /segment|\.seg/.test(path) && statSync(join(data, path)).isFile())
+    .filter((path) => /seg-\d+\.log$/.test(path) && statSync(join(data, path)).isFile())
     .map((path) => `${String(statSync(join(data, path)).size).padStart(8)} bytes  .portcullis/${path}`)
   return lines.join('\n')
 }
