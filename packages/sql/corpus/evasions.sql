@@ -367,14 +367,20 @@ select pg_sleep(0)
 -- expect: read write execute
 select pg_notify('a', 'b')
 
--- expect: read execute privileged
+-- expect: read grant execute privileged
 select set_config('role', 'bob', true)
 
--- expect: read execute privileged
+-- expect: read grant execute privileged
 select set_config('ro' || 'le', 'bob', true)
 
--- expect: read execute
+-- expect: read
 select set_config('search_path', 'app', true)
+
+-- expect: read execute privileged
+select set_config('search_path', current_setting('x.y'), true)
+
+-- expect: read execute privileged
+select set_config('session_replication_role', 'replica', true)
 
 -- expect: grant privileged
 set role bob

@@ -243,3 +243,9 @@ select * from t where c > now() - interval '7 days' and extract(dow from c) in (
 
 -- expect: read
 select unnest(string_to_array(a, ',')), generate_subscripts(array[1], 1) from t order by a fetch first 3 rows with ties
+
+-- expect: read
+select set_config('TimeZone', 'UTC', false)
+
+-- expect: read
+select (information_schema._pg_expandarray(i.indkey)).n, i.indexrelid from pg_catalog.pg_index i

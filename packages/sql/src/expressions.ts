@@ -1,7 +1,7 @@
 // What expressions do: function calls, columns, casts, and the constants that make a literal matter. Refuses to know
 // statements.
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
-import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged } from './settings.ts'
+import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
 import {
   constantText,
   type FoundObject,
@@ -147,14 +147,17 @@ function find(from: Level | undefined, alias: string): FoundObject | undefined {
   return undefined
 }
 
-/** The arguments of set_config. */
+/** The arguments of set_config: SET by other means, and judged like it where they are written out. */
 function setting(walk: Walk, args: readonly Tree[]): void {
-  const name = constantText(args[0])
-  if (name === undefined || settingIsPrivileged(name)) walk.privileged = true
-  if (name === undefined) return
-  walk.object('setting', '', name.toLowerCase(), 'write')
-  if (settingIsParsing(name)) walk.setsParsing = true
+  walk.literalsMatter = true
+  const name = constantText(args[0])?.toLowerCase()
   const value = constantText(args[1])
-  if (name.toLowerCase() !== 'search_path') return
-  if (value === undefined || searchPathShadowsCatalog(value.split(','))) walk.privileged = true
+  if (name === undefined || settingIsParsing(name)) walk.setsParsing = true
+  if (name !== undefined) walk.object('setting', '', name, 'write')
+  const shadows =
+    name === 'search_path' && (value === undefined || searchPathShadowsCatalog(value.split(',')))
+  if (name !== undefined && !settingIsPrivileged(name) && !shadows) return
+  walk.add('execute')
+  walk.privileged = true
+  if (name === undefined || settingIsRole(name)) walk.add('grant')
 }

@@ -22,6 +22,8 @@ export function createFunctions(): Functions {
       const known = knownUse(name)
       if (known !== undefined) return known
       if ((schema === '' || schema === 'pg_catalog') && readOnly.has(name)) return harmless
+      // Helpers of the information schema, which drivers call for keys and types.
+      if (schema === 'information_schema' && name.startsWith('_pg_')) return harmless
       return unvouched
     },
   }
@@ -80,7 +82,8 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
 ]
 
 function knownUse(name: string): FunctionUse | undefined {
-  if (name === 'set_config') return unvouched // its first argument decides; see expressions.ts
+  // Its first argument decides; see expressions.ts.
+  if (name === 'set_config') return harmless
   for (const [pattern, effects, privileged] of known) {
     if (pattern.test(name))
       return { effects, privileged, setsParsing: !privileged || effects.includes('unknown') }

@@ -95,3 +95,28 @@ const cases: readonly (readonly [string, readonly string[]])[] = [
 test('objects are named with what is done to them, and columns only where the text is unambiguous', () => {
   for (const [sql, expected] of cases) assert.deepEqual(objects(sql), expected, sql)
 })
+
+test('the verb names what is created, altered or dropped', () => {
+  const verbs: readonly (readonly [string, string])[] = [
+    ['drop table t', 'DROP TABLE'],
+    ['drop materialized view v', 'DROP MATERIALIZED VIEW'],
+    ['drop server s', 'DROP SERVER'],
+    ['alter view v rename to w', 'ALTER VIEW'],
+    ['alter table t rename column a to b', 'ALTER TABLE'],
+    ['alter sequence q set schema s', 'ALTER SEQUENCE'],
+    ['alter schema s owner to bob', 'ALTER SCHEMA'],
+    ['create aggregate a (int) (sfunc = f, stype = int)', 'CREATE AGGREGATE'],
+    ['create user bob', 'CREATE ROLE'],
+    ['create procedure p() language sql as $$ $$', 'CREATE PROCEDURE'],
+    ['create table t as select 1', 'CREATE TABLE AS'],
+    ['revoke a from b', 'REVOKE'],
+    ['explain analyze select 1', 'EXPLAIN ANALYZE'],
+    ['with q as (select 1) delete from t', 'DELETE'],
+    ['values (1)', 'VALUES'],
+    ['end', 'COMMIT'],
+  ]
+  for (const [sql, verb] of verbs) {
+    const bytes = Buffer.from(sql)
+    assert.equal(analyzer.analyzeNow(bytes, 0, bytes.length)[0]?.verb, verb, sql)
+  }
+})

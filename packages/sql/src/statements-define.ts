@@ -7,8 +7,9 @@ import type { Statement, Statements } from './statements.ts'
 import { inner, list, names, node, nodeType, only, qualified, stringOf, text, type Walk } from './walk.ts'
 
 type More = (walk: Walk, statement: TreeNode) => void
+type Verb = string | ((statement: TreeNode) => string)
 
-function define(verb: string, more?: More): Statement {
+function define(verb: Verb, more?: More): Statement {
   return {
     verb,
     visit(walk, statement) {
@@ -21,7 +22,7 @@ function define(verb: string, more?: More): Statement {
 }
 
 /** As `define`, with power beyond data: other machines, files, code of the server, or who may do what. */
-function power(verb: string, effects: readonly Effect[] = [], more?: More): Statement {
+function power(verb: Verb, effects: readonly Effect[] = [], more?: More): Statement {
   return define(verb, (walk, statement) => {
     walk.add(...effects)
     walk.privileged = true
@@ -30,7 +31,7 @@ function power(verb: string, effects: readonly Effect[] = [], more?: More): Stat
 }
 
 /** Only who may do what: nothing is defined. */
-function grants(verb: string | ((statement: TreeNode) => string), more?: More): Statement {
+function grants(verb: Verb, more?: More): Statement {
   return {
     verb,
     visit(walk, statement) {
@@ -57,14 +58,18 @@ export const definitionStatements: Statements = {
   AlterFdwStmt: power('ALTER FOREIGN DATA WRAPPER'),
   AlterForeignServerStmt: power('ALTER SERVER', [], named('server', 'servername')),
   AlterFunctionStmt: define('ALTER FUNCTION', alterFunction),
-  AlterObjectDependsStmt: define('ALTER DEPENDS'),
-  AlterObjectSchemaStmt: define('ALTER SET SCHEMA', renamed),
+  AlterObjectDependsStmt: define((statement) => `ALTER ${typeWords(statement.objectType)}`),
+  AlterObjectSchemaStmt: define((statement) => `ALTER ${typeWords(statement.objectType)}`, renamed),
   AlterOpFamilyStmt: power('ALTER OPERATOR FAMILY'),
   AlterOperatorStmt: define('ALTER OPERATOR'),
-  AlterOwnerStmt: power('ALTER OWNER', ['grant'], (walk, statement) => {
-    renamed(walk, statement)
-    roles(walk, statement)
-  }),
+  AlterOwnerStmt: power(
+    (statement) => `ALTER ${typeWords(statement.objectType)}`,
+    ['grant'],
+    (walk, statement) => {
+      renamed(walk, statement)
+      roles(walk, statement)
+    },
+  ),
   AlterPolicyStmt: power('ALTER POLICY', ['grant']),
   AlterPublicationStmt: power('ALTER PUBLICATION', ['export']),
   AlterRoleSetStmt: grants('ALTER ROLE'),
@@ -76,7 +81,7 @@ export const definitionStatements: Statements = {
   AlterTSDictionaryStmt: define('ALTER TEXT SEARCH DICTIONARY'),
   AlterTableMoveAllStmt: power('ALTER ALL IN TABLESPACE'),
   AlterTableSpaceOptionsStmt: power('ALTER TABLESPACE'),
-  AlterTableStmt: define('ALTER TABLE', alterTable),
+  AlterTableStmt: define((statement) => `ALTER ${typeWords(statement.objtype)}`, alterTable),
   AlterTypeStmt: define('ALTER TYPE'),
   AlterUserMappingStmt: grants('ALTER USER MAPPING', named('server', 'servername')),
   CommentStmt: define('COMMENT', renamed),
@@ -133,13 +138,16 @@ export const definitionStatements: Statements = {
   }),
   CreateUserMappingStmt: grants('CREATE USER MAPPING', named('server', 'servername')),
   CreatedbStmt: power('CREATE DATABASE', [], database),
-  DefineStmt: define('CREATE', (walk, statement) => {
-    // A base type or an aggregate names functions; a base type's are in C.
-    if (text(statement.kind) === 'OBJECT_TYPE') walk.privileged = true
-  }),
+  DefineStmt: define(
+    (statement) => `CREATE ${typeWords(statement.kind)}`,
+    (walk, statement) => {
+      // A base type or an aggregate names functions; a base type's are in C.
+      if (text(statement.kind) === 'OBJECT_TYPE') walk.privileged = true
+    },
+  ),
   DropOwnedStmt: power('DROP OWNED', ['delete', 'grant'], roles),
   DropRoleStmt: grants('DROP ROLE', (walk) => walk.add('delete')),
-  DropStmt: define('DROP', drop),
+  DropStmt: define((statement) => `DROP ${typeWords(statement.removeType)}`, drop),
   DropSubscriptionStmt: power('DROP SUBSCRIPTION', ['delete']),
   DropTableSpaceStmt: power('DROP TABLESPACE', ['delete']),
   DropUserMappingStmt: grants('DROP USER MAPPING', (walk, statement) => {
@@ -166,14 +174,17 @@ export const definitionStatements: Statements = {
       walk.withTables('write', () => walk.fields(statement))
     },
   },
-  RenameStmt: define('ALTER RENAME', (walk, statement) => {
-    renamed(walk, statement)
-    if (text(statement.renameType) === 'OBJECT_ROLE') {
-      walk.add('grant')
-      walk.privileged = true
-      walk.object('role', '', text(statement.subname), 'grant')
-    }
-  }),
+  RenameStmt: define(
+    (statement) => `ALTER ${typeWords(statement.renameType)}`,
+    (walk, statement) => {
+      renamed(walk, statement)
+      if (text(statement.renameType) === 'OBJECT_ROLE') {
+        walk.add('grant')
+        walk.privileged = true
+        walk.object('role', '', text(statement.subname), 'grant')
+      }
+    },
+  ),
   ReplicaIdentityStmt: define('ALTER TABLE'),
   RuleStmt: {
     verb: 'CREATE RULE',
@@ -204,6 +215,30 @@ function named(kind: string, field: string): More {
 
 function database(walk: Walk, statement: TreeNode): void {
   walk.object('database', '', text(statement.dbname), 'define')
+}
+
+/** OBJECT_FOREIGN_SERVER -> SERVER: the words that stand behind CREATE, ALTER and DROP. */
+function typeWords(value: Tree | undefined): string {
+  const name = text(value).replace('OBJECT_', '')
+  return typeNames[name] ?? name.replaceAll('_', ' ')
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  ATTRIBUTE: 'TYPE',
+  COLUMN: 'TABLE',
+  DOMCONSTRAINT: 'DOMAIN',
+  FDW: 'FOREIGN DATA WRAPPER',
+  FOREIGN_SERVER: 'SERVER',
+  LARGEOBJECT: 'LARGE OBJECT',
+  MATVIEW: 'MATERIALIZED VIEW',
+  OPCLASS: 'OPERATOR CLASS',
+  OPFAMILY: 'OPERATOR FAMILY',
+  STATISTIC_EXT: 'STATISTICS',
+  TABCONSTRAINT: 'TABLE',
+  TSCONFIGURATION: 'TEXT SEARCH CONFIGURATION',
+  TSDICTIONARY: 'TEXT SEARCH DICTIONARY',
+  TSPARSER: 'TEXT SEARCH PARSER',
+  TSTEMPLATE: 'TEXT SEARCH TEMPLATE',
 }
 
 const tableLike = /^OBJECT_(TABLE|VIEW|MATVIEW|FOREIGN_TABLE|SEQUENCE|INDEX)$/
