@@ -16,7 +16,7 @@ const checks: Check[] = [
   { name: 'types (tsc)', run: () => runTool(bin('tsc'), ['--noEmit']) },
   {
     name: 'dead code and undeclared dependencies (knip)',
-    run: () => runTool(bin('knip'), ['--no-progress']),
+    run: () => runTool(bin('knip'), ['--no-progress', '--no-config-hints']),
   },
   { name: 'style and lint (biome)', run: () => runTool(bin('biome'), ['check', '--error-on-warnings']) },
   {
