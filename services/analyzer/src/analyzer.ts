@@ -33,7 +33,12 @@ export interface AnalyzerOptions {
   readonly checkpointMs?: number
 }
 
-export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<void>> {
+export interface Analyzer {
+  /** Why it cannot do its work now; undefined where it can. */
+  problem(): string | undefined
+}
+
+export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<Analyzer>> {
   const { bus, codecs, log, settings, clock } = options
   const fold = createBaselineFold(createDetectors(settings), settings)
   const pipeline = createPipeline({ fold, decode: (bytes) => codecs.command.decode(bytes) })
@@ -166,7 +171,12 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<v
     onBatch,
   })
   return {
-    value: undefined,
+    value: {
+      problem: () =>
+        [...owned.values()].some(({ unpublished }) => unpublished.length > 0)
+          ? 'the bus does not take findings and verdicts'
+          : undefined,
+    },
     async stop() {
       await consumer.stop()
       await Promise.all([...owned.keys()].map(giveUp))

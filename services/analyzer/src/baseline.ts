@@ -8,6 +8,7 @@ import { decide, emptyMemory, type Judged, type Memory } from './decide.ts'
 import { usualPerMinute } from './detectors/command-rate.ts'
 import type { Detectors } from './detectors/index.ts'
 import { isRefused } from './detectors/open-commands.ts'
+import { busiestInstance, countInstance, emptyInstances, type Instances } from './instances.ts'
 import type { AnalyzerSettings } from './settings.ts'
 
 /** Changes when the shape of `Baseline` does, other than inside a detector's own state. */
@@ -24,6 +25,8 @@ export interface Baseline {
   /** Ids of the commands that finished last: another recorder's word for one of them is a duplicate too. */
   finished: string[]
   detectors: Record<string, { version: number; state: unknown }>
+  /** What its running copies did of late. */
+  instances: Instances
   memory: Memory
 }
 
@@ -57,6 +60,7 @@ export function createBaselineFold(detectors: Detectors, settings: AnalyzerSetti
         { version: detector.stateVersion, state: detector.initial() },
       ]),
     ),
+    instances: emptyInstances(),
     memory: emptyMemory(),
   })
   const isWarm = ({ commands, firstAt }: Baseline, { startedAt }: CommandEvent) =>
@@ -79,11 +83,14 @@ export function createBaselineFold(detectors: Detectors, settings: AnalyzerSetti
           .inspect(stateOf(baseline, detector.name), event)
           .map((departure) => ({ detector: detector.name, departure })),
       )
+      if (event.stage === 'run' && event.phase === 'finished') countInstance(baseline.instances, event)
       const { findings, verdict } = decide(baseline.memory, judged, {
         settings,
         event,
         nowUs: baseline.lastAt,
         usualPerMinute: judged.length === 0 ? 0 : usual(baseline, detectors.rate.name, event.startedAt),
+        busiestInstance: judged.length === 0 ? '' : busiestInstance(baseline.instances, event),
+        latestCommandIds: baseline.finished,
       })
       for (const detector of detectors.all) {
         const kept = baseline.detectors[detector.name]

@@ -101,6 +101,24 @@ test('a departure learned of too late is a finding and no verdict', () => {
   assert.equal(verdict, undefined)
 })
 
+test('where verdicts name the running copy, too much is laid to the busiest, the rest to who did it', () => {
+  const settings = { ...defaultSettings, subject: 'instance' as const }
+  const about = (feature: string) =>
+    step(emptyMemory(), 0, [[feature, 'error']], settings).verdict?.subject.instance
+  assert.equal(about('command-rate'), 'job#busiest')
+  assert.equal(about('region'), 'job#1')
+  // A throttle of one copy is none of another.
+  const memory = emptyMemory()
+  const first = step(memory, 0, [['command-rate', 'error']], settings).verdict
+  const second = step(memory, 16 * minuteUs, [['region', 'error']], settings).verdict
+  assert.ok(first && second && first.verdictId !== second.verdictId)
+})
+
+test('a finding about many commands names the latest of them, the one that completed it last', () => {
+  const [rate] = step(emptyMemory(), 0, [['command-rate', 'error']]).findings
+  assert.deepEqual(rate?.commandIds.slice(0, 2), ['a.1', 'a.2'])
+})
+
 test('the subject and cancelling are as configured; ids depend on the cause alone', () => {
   const settings = { ...defaultSettings, subject: 'instance' as const, cancelRunning: true }
   const cause: [string, Severity][] = [
@@ -136,7 +154,14 @@ function step(
   const judged = departures.map(
     ([feature, severity]): Judged => ({ detector: feature, departure: departure(feature, severity) }),
   )
-  return decide(memory, judged, { settings, event, nowUs: event.startedAt + behindUs, usualPerMinute: 35 })
+  return decide(memory, judged, {
+    settings,
+    event,
+    nowUs: event.startedAt + behindUs,
+    usualPerMinute: 35,
+    busiestInstance: 'job#busiest',
+    latestCommandIds: ['a.1', 'a.2'],
+  })
 }
 
 function departure(feature: string, severity: Severity): Departure {

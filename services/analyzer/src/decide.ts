@@ -19,6 +19,7 @@ import {
   identityKey,
   type Severity,
   type VerdictEvent,
+  type VerdictSubject,
 } from '@portcullis/kernel'
 import { type AnalyzerSettings, dayUs, hourUs, minuteUs } from './settings.ts'
 
@@ -52,6 +53,10 @@ export interface DecideContext {
   /** Latest event time of this identity, this event included. */
   readonly nowUs: number
   readonly usualPerMinute: number
+  /** Of the identity's running copies. */
+  readonly busiestInstance: string
+  /** Commands that finished last, the latest last. */
+  readonly latestCommandIds: readonly string[]
 }
 
 export function emptyMemory(): Memory {
@@ -71,7 +76,7 @@ export function decide(
   if (memory.block && memory.block.until <= nowUs) memory.block = null
   if (judged.length === 0) return { findings: [], verdict: undefined }
   const findings = judged.map((one) => note(memory, one, context)).filter((finding) => finding !== undefined)
-  return { findings, verdict: ladder(memory, context) }
+  return { findings, verdict: ladder(memory, subjectOf(judged, context), context) }
 }
 
 /** Ids are deterministic in what caused them, so that a replay publishes the same ones. */
@@ -80,6 +85,9 @@ export function deterministicId(prefix: string, ...parts: readonly string[]): st
 }
 
 const severities: readonly Severity[] = ['info', 'warning', 'error', 'critical']
+/** Features that speak of many commands, and so of no one of them. */
+const ofMany: readonly string[] = ['command-rate', 'volume-total', 'pressure']
+const commandIdsMax = 20
 const issuedMax = 16
 const lifeUsMax = dayUs
 
@@ -105,17 +113,37 @@ function note(
   const evidence = { feature, findingId, severity, explanation, at: event.startedAt }
   memory.evidence = [...memory.evidence.filter((other) => other.feature !== feature), evidence]
   const { identity, sessionId, target } = event
-  return { findingId, at: event.startedAt, identity, sessionId, target, detector, ...departure }
+  const commandIds = ofMany.includes(feature)
+    ? [...new Set([...context.latestCommandIds, ...departure.commandIds])].slice(-commandIdsMax)
+    : departure.commandIds
+  return { findingId, at: event.startedAt, identity, sessionId, target, detector, ...departure, commandIds }
 }
 
-function ladder(memory: Memory, context: DecideContext): VerdictEvent | undefined {
+/** The identity; or the copy of it that did it: the busiest where it is about many commands, else this command's. */
+function subjectOf(
+  judged: readonly Judged[],
+  { settings, event, busiestInstance }: DecideContext,
+): VerdictSubject {
+  const { issuer, subject: id, instance } = event.identity
+  if (settings.subject === 'identity') return { kind: 'identity', issuer, id, instance: '' }
+  const isOfMany = judged.every(({ departure }) => ofMany.includes(departure.feature))
+  return { kind: 'instance', issuer, id, instance: isOfMany ? busiestInstance : instance }
+}
+
+/** A verdict about another running copy neither stands for this one nor is extended by it. */
+function standing(verdict: VerdictEvent | null, { instance }: VerdictSubject): VerdictEvent | undefined {
+  return verdict?.subject.instance === instance ? verdict : undefined
+}
+
+function ladder(memory: Memory, subject: VerdictSubject, context: DecideContext): VerdictEvent | undefined {
   const telling = memory.evidence.filter(({ severity }) => rank(severity) >= rank('warning'))
   if (independent(telling).length >= 2)
-    return enforce(memory, 'block', 'independent_features', telling, context)
-  if (isPressed(memory, telling)) return enforce(memory, 'block', 'sustained_pressure', telling, context)
+    return enforce(memory, 'block', 'independent_features', telling, subject, context)
+  if (isPressed(memory, telling))
+    return enforce(memory, 'block', 'sustained_pressure', telling, subject, context)
   const severe = telling.find((one) => rank(one.severity) >= rank('error') && one.feature !== 'pressure')
-  if (!severe || memory.block) return undefined
-  return enforce(memory, 'throttle', reasonOf(severe.feature), telling, context)
+  if (!severe || standing(memory.block, subject)) return undefined
+  return enforce(memory, 'throttle', reasonOf(severe.feature), telling, subject, context)
 }
 
 /**
@@ -146,12 +174,12 @@ function enforce(
   action: 'throttle' | 'block',
   reason: string,
   telling: readonly Evidence[],
+  subject: VerdictSubject,
   context: DecideContext,
 ): VerdictEvent | undefined {
-  const before = memory[action]
-  const verdict = before
-    ? extended(before, context)
-    : fresh(action, reason, telling, 2 ** memory.issued.filter(([kind]) => kind === action).length, context)
+  const before = standing(memory[action], subject)
+  const times = 2 ** memory.issued.filter(([kind]) => kind === action).length
+  const verdict = before ? extended(before, context) : fresh(action, reason, telling, times, subject, context)
   if (!verdict || verdict.until <= context.nowUs) return undefined
   if (!before) memory.issued = [...memory.issued, [action, verdict.issuedAt] as const].slice(-issuedMax)
   memory[action] = verdict
@@ -174,21 +202,16 @@ function fresh(
   reason: string,
   telling: readonly Evidence[],
   times: number,
+  subject: VerdictSubject,
   { settings, event, usualPerMinute }: DecideContext,
 ): VerdictEvent {
-  const { identity } = event
   const spanUs = (action === 'block' ? settings.blockMs : settings.throttleMs) * 1000 * times
   const ratePerMinute = action === 'throttle' ? Math.max(1, Math.round(usualPerMinute)) : 0
   return {
-    verdictId: deterministicId('v', identityKey(identity), action, event.eventId),
+    verdictId: deterministicId('v', identityKey(event.identity), action, event.eventId),
     state: 'active',
     action,
-    subject: {
-      kind: settings.subject,
-      issuer: identity.issuer,
-      id: identity.subject,
-      instance: settings.subject === 'instance' ? identity.instance : '',
-    },
+    subject,
     target: '',
     issuedAt: event.startedAt,
     until: event.startedAt + Math.min(spanUs, lifeUsMax),

@@ -19,7 +19,7 @@ await runService<Config>({
   start,
 })
 
-async function start({ config, log, metrics }: ServiceContext<Config>): Promise<Started<void>> {
+async function start({ config, log, metrics, health }: ServiceContext<Config>): Promise<Started<void>> {
   const bus = await connectBus(config.bus.url, busOptions(config, log))
   await topicsExist(bus.value, log)
   const analyzer = await startAnalyzer({
@@ -30,6 +30,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     log,
     metrics,
   })
+  health.check('bus', () => analyzer.value.problem())
   return {
     value: undefined,
     async stop() {
