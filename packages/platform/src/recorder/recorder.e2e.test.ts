@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -12,7 +21,9 @@ import { connectBus } from '../connect.ts'
 import { type LinkedEvent, verifyChain } from './chain.ts'
 import { RecorderError } from './error.ts'
 import { quiet } from './quiet.fixture.ts'
+import { allow, analysisOf, intentOf, ok, sessionRecord } from './sample.fixture.ts'
 import { createShipper } from './shipper.ts'
+import { createRecorder } from './writer.ts'
 
 const codecs = createCodecs()
 const small = String(32 << 10)
@@ -47,7 +58,7 @@ test('kill -9 of the agent at any instant: nothing is lost, and what comes twice
       await once(agent, 'exit')
     }
   })()
-  await liveAndDie(t, dir, 8)
+  await liveAndDie(t, dir, 4)
   writing = false
   await agents
   const last = createShipper({ dir: join(dir, 'record'), bus, codecs, clock: systemClock, log: quiet })
@@ -60,7 +71,48 @@ test('kill -9 of the agent at any instant: nothing is lost, and what comes twice
     if (seen) assert.deepEqual(seen.value, record.value)
     else byId.set(eventId(record), record)
   }
-  checkTrail(Array.from(byId.values()), noted(dir), 8)
+  checkTrail(Array.from(byId.values()), noted(dir), 4)
+})
+
+test('after a loss of power the bus may have more than the disk: the sequence goes on behind what the bus has', async (t) => {
+  const { dir, bus } = await bed(t)
+  const record = join(dir, 'record')
+  const before = createShipper({ dir: record, bus, codecs, clock: systemClock, log: quiet })
+  const recorder = createRecorder({
+    dir: record,
+    durability: 'process',
+    bytesMax: 1 << 30,
+    onUnavailable: 'deny',
+    proxy: { name: 'p', version: '0' },
+    clock: systemClock,
+  })
+  recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
+  for (let number = 1; number <= 20; number++) {
+    recorder.value.intent(intentOf('s1', number, analysisOf('select 1')))
+    recorder.value.commit()
+    recorder.value.outcome('s1', number, 1_700_000_000_100_000, ok)
+    await new Promise(setImmediate)
+  }
+  await before.value.drained()
+  await before.stop()
+  // What the disk kept: another boot, and a segment that lacks its end.
+  const segment = join(recorder.value.dir, 'seg-00000001.log')
+  truncateSync(segment, statSync(segment).size - 300)
+  const cardPath = join(recorder.value.dir, 'recorder.json')
+  const card = JSON.parse(readFileSync(cardPath, 'utf8'))
+  writeFileSync(cardPath, JSON.stringify({ ...card, life: { ...card.life, bootId: 'another' } }))
+  const after = createShipper({ dir: record, bus, codecs, clock: systemClock, log: { ...quiet, error() {} } })
+  t.after(() => after.stop())
+  await allGone(record)
+  assert.deepEqual(
+    readdirSync(record).filter((name) => name.startsWith('.damaged-')),
+    [`.damaged-${recorder.value.id}`],
+  )
+  const events = (await readBack(bus)).map(decode)
+  assert.deepEqual(verifyChain(events, codecs), [])
+  assert.equal(events.filter(({ kind, event }) => kind === 'session' && event.phase === 'closed').length, 1)
+  const ids = new Set(events.flatMap((one) => (one.kind === 'command' ? [one.event.commandId] : [])))
+  assert.equal(ids.size, 20)
 })
 
 test('a second agent on the same directory is refused with a reason', async (t) => {

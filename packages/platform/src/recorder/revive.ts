@@ -14,8 +14,11 @@ import { createSegment, listSegments, segmentPath, syncDirectory } from './segme
 import { ended, unknownResult } from './endings.ts'
 import { type Dictionary, putSnapshot } from './snapshot.ts'
 
-/** `fold` has read everything that the dead recorder wrote. */
-export function endDeadRecorder(dir: string, card: RecorderCard, fold: SegmentFold): void {
+/**
+ * `fold` has read everything that the dead recorder wrote; `seqNext` is the number of the next event, which is higher
+ * than the fold's where the disk lost what the bus has.
+ */
+export function endDeadRecorder(dir: string, card: RecorderCard, fold: SegmentFold, seqNext: number): void {
   const last = listSegments(dir).at(-1) ?? 0
   const at = Math.max(
     fold.atMax(),
@@ -27,7 +30,7 @@ export function endDeadRecorder(dir: string, card: RecorderCard, fold: SegmentFo
     version: formatVersion,
     recorder: card.recorder,
     segment: last + 1,
-    seqFirst: fold.seqNext(),
+    seqFirst: Math.max(seqNext, fold.seqNext()),
     proxy: card.proxy,
   }
   putSnapshot(out, head, open, plainDictionary())

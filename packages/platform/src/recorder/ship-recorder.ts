@@ -83,7 +83,7 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
       if (batch.state === 'ended') return leave()
       if (isDead) {
         // Its last bytes were read after its death: nothing comes after them.
-        endDeadRecorder(dir, readCard(dir), tail.fold)
+        endDeadRecorder(dir, readCard(dir), tail.fold, at.seqNext)
         log.warn({ recorder }, 'a proxy process died; what it left open gets the outcome unknown')
         continue
       }
@@ -122,7 +122,7 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
   }
 
   function advance(next: Position): void {
-    if (next.segment === at.segment && next.offset === at.offset) return
+    if (next.segment < at.segment || (next.segment === at.segment && next.offset <= at.offset)) return
     const isNewSegment = next.segment !== at.segment
     at = next
     positions.write(next)

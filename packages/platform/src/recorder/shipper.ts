@@ -42,7 +42,7 @@ export interface Shipper {
 
 interface Shipping {
   readonly ship: RecorderShipping
-  readonly watcher: FSWatcher
+  readonly watcher: FSWatcher | undefined
 }
 
 const lookRoundEveryMs = 1000
@@ -59,7 +59,7 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
   let failedPublishes = 0
   let stopped = false
   sweep(dir, clock.nowUs() / 1000)
-  const watcher = watch(dir, lookRound)
+  const watcher = listen(dir, lookRound)
   const timer = setInterval(lookRound, lookRoundEveryMs)
   lookRound()
 
@@ -76,7 +76,7 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
     async stop() {
       stopped = true
       clearInterval(timer)
-      watcher.close()
+      watcher?.close()
       await Promise.all(Array.from(shippings.values(), ({ ship }) => ship.stop()))
       unlock()
     },
@@ -103,11 +103,9 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
           failedPublishes++
         },
       })
-      const bell = watch(path, (_event, file) => {
+      const bell = listen(path, (file) => {
         if (file?.startsWith('seg-')) ship.ring()
       })
-      // A watch ends with its directory, which we remove ourselves.
-      bell.on('error', () => bell.close())
       shippings.set(recorder, { ship, watcher: bell })
       ship.done.then(
         () => leave(recorder, bell),
@@ -115,6 +113,19 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
       )
     } catch (error) {
       failed(recorder, undefined, error)
+    }
+  }
+
+  /** Where the system has no watches left, the look round once a second must do. */
+  function listen(path: string, onChange: (file: string | null) => void): FSWatcher | undefined {
+    try {
+      const bell = watch(path, (_event, file) => onChange(file))
+      // A watch ends with its directory, which we remove ourselves.
+      bell.on('error', () => bell.close())
+      return bell
+    } catch (error) {
+      log.warn({ err: error, path }, 'a folder cannot be watched: events are shipped up to a second late')
+      return undefined
     }
   }
 

@@ -84,11 +84,15 @@ export function openTail(
     }
     enter(position.segment)
     readFrames([], Number.POSITIVE_INFINITY, position.offset)
+    // After a loss of power the bus may have more than the disk. What is missing here was shipped.
     if (offset !== position.offset)
-      throw new RecorderError(
-        'corrupt',
-        `${segmentPath(dir, segment)} reads up to byte ${offset}, but was shipped up to byte ${position.offset}`,
-      )
+      onUnread({
+        kind: 'damaged',
+        segment,
+        offset,
+        bytes: position.offset - offset,
+        why: `it was shipped up to byte ${position.offset}, and reads no further than byte ${offset}`,
+      })
   }
 
   function followingSegment(): number | undefined {

@@ -2,9 +2,6 @@
  * The local log of one process: everything stands here before it runs. One synchronous write a commit, no string and no
  * JSON for a statement that was seen before. It refuses to lie: what it could not write it says it did not write, and
  * what came of a command it did record it keeps in memory until there is room again.
- *
- * The state between two frames: `out` holds the records not yet written. Of those, intents and new sessions stand or
- * fall with the next write; outcomes of what was recorded before are kept when it fails (`keep` holds where they are).
  */
 import type {
   Clock,
@@ -18,23 +15,16 @@ import type {
   Started,
 } from '@portcullis/kernel'
 import { watchBacklog } from './backlog.ts'
-import { ByteWriter } from './bytes.ts'
 import { createRecorderDirectory, newRecorderId } from './directory.ts'
 import { createDurability, type SyncFile, syncFile } from './durability.ts'
 import { putEnd, putNothing, putOutcome, putProgress, putSession, putSessionClosed } from './encode.ts'
 import { ended, unknownResult } from './endings.ts'
 import { RecorderError } from './error.ts'
-import {
-  beginFrame,
-  formatVersion,
-  frameHeadBytes,
-  type Head,
-  type OpenSession,
-  sealFrame,
-} from './format.ts'
-import { createSegment, type SegmentFile, syncDirectory } from './segment-file.ts'
-import { putIntentWithWords, putSnapshot } from './snapshot.ts'
-import { createLedger, type LiveSession, type RunningEntry } from './writer-state.ts'
+import { sealFrame } from './format.ts'
+import { createPending } from './pending.ts'
+import { createSegments } from './segments.ts'
+import { putIntentWithWords } from './snapshot.ts'
+import { createLedger, type LiveSession } from './writer-state.ts'
 
 export interface RecorderOptions {
   /** Holds one directory for each recorder of this host. */
@@ -72,22 +62,13 @@ const probeMs = 100
 export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFile): Started<LocalRecorder> {
   const { clock, durability, onUnavailable } = options
   const id = newRecorderId(clock.nowUs())
-  const segmentBytes = options.segmentBytes ?? Math.min(16 << 20, Math.ceil(options.bytesMax / 16))
-  const out = new ByteWriter(64 << 10)
-  const headOut = new ByteWriter(16 << 10)
+  const pending = createPending()
+  const { out } = pending
   const ledger = createLedger(onUnavailable === 'allow-and-count')
   const backlog = watchBacklog(options.dir, options.bytesMax, () => clock.monotonicMs())
-  const keep: number[] = []
   const stats = { commits: 0, bytes: 0, failures: 0, unrecorded: 0 }
   let available = true
-  /** Sequence number of the next event, as far as frames are written. */
   let seq = 1
-  let eventsPending = 0
-  /** What the segment repeats of those before it: not counted against its length, or a long one would never end. */
-  let headBytes = 0
-  let refusalsPending = 0
-  /** Intents or sessions are pending: the write is subject to the backlog's limit, and to the fail mode. */
-  let guarded = false
   /** Pending intents were dropped outside of a commit; the commit that covers them must say so. */
   let droppedUnsaid: RecorderError | undefined
   let flushDue = false
@@ -95,12 +76,22 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
   let stopped = false
 
   const durable = durability === 'disk' ? createDurability(sync, syncFailed) : undefined
-  /** A sync of it failed: it takes nothing more. */
-  let segmentSuspect = false
-  beginFrame(out)
   const dir = attempt(() => createRecorderDirectory(options.dir, id, options.proxy))
-  let segment: SegmentFile = attempt(() => newSegment(1))
-  if (durable) attempt(() => syncDirectory(dir))
+  const segments = attempt(() =>
+    createSegments({
+      dir,
+      recorder: id,
+      proxy: options.proxy,
+      segmentBytes: options.segmentBytes ?? Math.min(16 << 20, Math.ceil(options.bytesMax / 16)),
+      ledger,
+      durable,
+      seqNext: () => seq,
+      onBytes(bytes) {
+        stats.bytes += bytes
+        backlog.add(bytes)
+      },
+    }),
+  )
 
   return {
     value: {
@@ -126,9 +117,9 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     decision: Decision,
     detail: string,
   ): void {
-    guarded = true
-    eventsPending++
-    if (phase === 'refused') refusalsPending++
+    pending.isGuarded = true
+    pending.events++
+    if (phase === 'refused') pending.refusals++
     const session = phase === 'opened' ? ledger.open(record, decision, detail).session : 0
     putSession(out, phase, session, record, decision, detail)
   }
@@ -137,7 +128,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     const live = ledger.session(intended.sessionId)
     if (!live) throw new RecorderError('invalid', `session ${intended.sessionId} is not open`)
     if (!live.written) reopen(live)
-    guarded = true
+    pending.isGuarded = true
     ledger.intent(live, intended)
     putIntentWithWords(out, ledger, live.session, intended, false, false)
   }
@@ -148,7 +139,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     if (!live || !entry || entry.result) return
     const start = out.at
     putProgress(out, live.session, number, at, counts)
-    eventsPending++
+    pending.events++
     if (entry.startedFrame === 0) entry.startedFrame = ledger.frame()
     keepUnlessNew(entry.frame, start)
     flushSoon()
@@ -161,7 +152,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     if (!live || !entry || entry.result) return
     const start = out.at
     putOutcome(out, live.session, number, at, result)
-    eventsPending++
+    pending.events++
     ledger.finish(live, entry, result)
     keepUnlessNew(entry.frame, start)
     flushSoon()
@@ -182,7 +173,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       if (!entry.result) outcome(sessionId, entry.intent.number, at, unknownResult)
     const start = out.at
     putSessionClosed(out, live.session, at, decision, detail, totals)
-    eventsPending++
+    pending.events++
     ledger.close(live)
     keepUnlessNew(live.frame, start)
     flushSoon()
@@ -196,7 +187,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       if (onUnavailable === 'deny') throw unsaid
       return undefined
     }
-    if (out.at === frameHeadBytes) return undefined
+    if (pending.isEmpty()) return flushedBefore()
     try {
       write()
     } catch (error) {
@@ -204,56 +195,60 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       return undefined
     }
     stats.commits++
-    const synced = durable?.request(segment.fd, ledger.frame() - 1)
-    return onUnavailable === 'deny' ? synced : synced?.catch(alreadyCounted)
+    return synced()
+  }
+
+  /** What this commit covers was written at the end of an earlier turn already. */
+  function flushedBefore(): undefined | Promise<void> {
+    const isSynced = !durable || durable.syncedFrame() >= ledger.frame() - 1
+    return isSynced ? undefined : synced()
+  }
+
+  function synced(): undefined | Promise<void> {
+    const promise = durable?.request(segments.fd(), ledger.frame() - 1)
+    return onUnavailable === 'deny' ? promise : promise?.catch(alreadyCounted)
   }
 
   /** Writes what is pending, as one frame. Throws RecorderError('unavailable') after dropping what may not stand. */
   function write(): void {
     try {
-      if (guarded && backlog.bytes() > options.bytesMax)
+      if (pending.isGuarded && backlog.bytes() > options.bytesMax)
         throw new RecorderError(
           'unavailable',
           `${backlog.bytes()} bytes wait for the bus in ${options.dir}, ${options.bytesMax} may: is the agent running and the bus reachable?`,
         )
-      if (segmentSuspect) leaveSuspectSegment()
+      if (segments.isSuspect()) leaveSuspectSegment()
+      if (pending.isEmpty()) return
       sealFrame(out)
-      segment.append(out.buffer, out.at)
+      segments.append(out)
     } catch (error) {
       stats.failures++
       dropPending()
       throw lost(error)
     }
     // An outcome is written even where nothing new may be.
-    if (guarded || backlog.bytes() <= options.bytesMax) available = true
-    stats.bytes += out.at
-    backlog.add(out.at)
-    seq += eventsPending
+    if (pending.isGuarded || backlog.bytes() <= options.bytesMax) available = true
+    seq += pending.events
     ledger.frameWritten()
-    clearPending()
-    if (segment.bytes() - headBytes >= segmentBytes) rollIfPossible()
+    pending.clear()
+    if (segments.isFull()) rollIfPossible()
   }
 
   /** What is pending may refer to words of the segment that is left: all but the outcomes has to be tried again. */
   function leaveSuspectSegment(): void {
-    const lost = guarded
+    const isLost = pending.isGuarded
     dropPending()
-    roll()
-    if (lost) throw new RecorderError('unavailable', `a sync of ${dir} failed; a new segment was begun`)
+    segments.roll()
+    if (isLost) throw new RecorderError('unavailable', `a sync of ${dir} failed; a new segment was begun`)
   }
 
   function syncFailed(error: unknown): RecorderError {
     stats.failures++
-    segmentSuspect = true
-    if (guarded) droppedUnsaid = unavailable(error)
+    segments.suspect()
+    if (pending.isGuarded) droppedUnsaid = unavailable(error)
     dropPending()
-    const dropped = ledger.forgetAfter(durable?.syncedFrame() ?? 0)
-    if (onUnavailable === 'allow-and-count') stats.unrecorded += dropped
+    countUnrecorded(ledger.forgetAfter(durable?.syncedFrame() ?? 0))
     return lost(error)
-  }
-
-  function wasStarted({ startedFrame }: RunningEntry): boolean {
-    return startedFrame !== 0 && startedFrame < ledger.frame()
   }
 
   /** Outcomes need no commit of their own: they go with the next one, or at the end of this turn. */
@@ -265,8 +260,8 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
 
   function flush(): void {
     flushDue = false
-    if (stopped || out.at === frameHeadBytes) return
-    const lostSome = guarded
+    if (stopped || pending.isEmpty()) return
+    const lostSome = pending.isGuarded
     const failure = tryWrite()
     // Whoever commits what was dropped here is told then.
     if (failure && lostSome) droppedUnsaid = failure
@@ -288,8 +283,8 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       probing = undefined
       return
     }
-    if (out.at === frameHeadBytes) {
-      guarded = true
+    if (pending.isEmpty()) {
+      pending.isGuarded = true
       putNothing(out)
     }
     tryWrite()
@@ -302,110 +297,46 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
   }
 
   function dropPending(): void {
-    const dropped = ledger.frameFailed() + refusalsPending
-    if (onUnavailable === 'allow-and-count') stats.unrecorded += dropped
-    refusalsPending = 0
-    let at = frameHeadBytes
-    eventsPending = 0
-    for (let i = 0; i < keep.length; i += 2) {
-      const start = keep[i] ?? 0
-      const end = keep[i + 1] ?? 0
-      out.buffer.copyWithin(at, start, end)
-      keep[i] = at
-      at += end - start
-      keep[i + 1] = at
-      eventsPending++
-    }
-    out.at = at
-    guarded = false
+    countUnrecorded(ledger.frameFailed() + pending.refusals)
+    pending.dropToKept()
   }
 
-  function clearPending(): void {
-    beginFrame(out)
-    keep.length = 0
-    eventsPending = 0
-    refusalsPending = 0
-    guarded = false
+  function countUnrecorded(dropped: number): void {
+    if (onUnavailable === 'allow-and-count') stats.unrecorded += dropped
   }
 
   function keepUnlessNew(frame: number, start: number): void {
-    if (frame < ledger.frame()) keep.push(start, out.at)
+    if (frame < ledger.frame()) pending.keepFrom(start)
   }
 
   /** Under allow-and-count a session may have gone unrecorded; once there is room it is recorded before what follows. */
   function reopen(live: LiveSession): void {
-    guarded = true
-    eventsPending++
+    pending.isGuarded = true
+    pending.events++
     ledger.rewrite(live)
     putSession(out, 'opened', live.session, live.record, live.decision, live.detail)
-  }
-
-  /** A new segment begins with all that later records may refer to, so that those before it can be removed. */
-  function roll(): void {
-    const next = newSegment(segment.number + 1)
-    if (!durable) segment.close()
-    else if (segmentSuspect) durable.discard(segment.fd)
-    else durable.retire(segment.fd)
-    segment = next
-    // From here on the new segment is the one that readers follow: without its name on the disk it is left in turn.
-    segmentSuspect = durable !== undefined && !isDirectorySynced(dir)
   }
 
   /** Where there is no room for a new segment the old one serves on. */
   function rollIfPossible(): void {
     try {
-      roll()
+      segments.roll()
     } catch {
       stats.failures++
     }
-  }
-
-  function newSegment(number: number): SegmentFile {
-    const next = createSegment(dir, number)
-    const restore = ledger.newWords()
-    try {
-      putSnapshot(headOut, headOfSegment(number), snapshot(), ledger)
-      sealFrame(headOut)
-      next.append(headOut.buffer, headOut.at)
-      durable?.syncHead(next.fd)
-      next.enter()
-    } catch (error) {
-      restore()
-      next.close()
-      next.remove()
-      throw error
-    }
-    headBytes = headOut.at
-    stats.bytes += headOut.at
-    backlog.add(headOut.at)
-    return next
-  }
-
-  function headOfSegment(number: number): Head {
-    return { version: formatVersion, recorder: id, segment: number, seqFirst: seq, proxy: options.proxy }
-  }
-
-  function snapshot(): OpenSession[] {
-    return ledger.recorded().map(({ session, record, totals, running }) => ({
-      session,
-      record,
-      totals,
-      running: Array.from(running.values())
-        .filter((entry) => entry.frame < ledger.frame())
-        .map((entry) => ({ intent: entry.intent, started: wasStarted(entry) })),
-    }))
   }
 
   /** Says what is still open, ends the log, and lets go. What cannot be written the agent finds as a death. */
   async function stop(): Promise<void> {
     if (stopped) return
     const at = clock.nowUs()
+    tryWrite()
     for (const live of ledger.recorded())
       sessionClosed(live.record.sessionId, at, ended, 'the proxy process stopped', live.totals)
     putEnd(out)
     try {
       write()
-      await durable?.request(segment.fd, ledger.frame() - 1)
+      await durable?.request(segments.fd(), ledger.frame() - 1)
     } catch {
       stats.failures++
     }
@@ -413,7 +344,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     clearInterval(probing)
     await durable?.stop()
     await backlog.stop()
-    segment.close()
+    segments.close()
   }
 
   function attempt<T>(step: () => T): T {
@@ -428,15 +359,6 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     if (error instanceof RecorderError) return error
     const why = error instanceof Error ? error.message : String(error)
     return new RecorderError('unavailable', `cannot record in ${options.dir}: ${why}`, { cause: error })
-  }
-}
-
-function isDirectorySynced(dir: string): boolean {
-  try {
-    syncDirectory(dir)
-    return true
-  } catch {
-    return false
   }
 }
 

@@ -21,6 +21,7 @@ import { topicSpecs } from './topics.ts'
 const retryMs = 1000
 /** How long a stop waits for the bus to take what the workers recorded last. */
 const drainMsMax = 5000
+const letGoMsMax = 3000
 
 await main()
 
@@ -53,19 +54,25 @@ async function startAgent(
     // Looking is cheap, and a worker that left may have died.
     onWorkers: () => shipper.value.ring(),
   })
-  const attached = attach(bus.value)
+  attach(bus.value).catch((error) => {
+    if (!stopping.signal.aborted) throw error
+  })
 
   return {
     value: { measure },
     async stop() {
       stopping.abort()
-      await attached
+      // Whatever a stop leaves undone the successor finds as a death would leave it, so it need not wait for a lost bus.
       await Promise.race([shipper.value.drained(), sleep(drainMsMax)])
-      await server?.stop()
-      await follower.stop()
-      await shipper.stop()
-      await bus.stop()
+      await Promise.race([letGo(), sleep(letGoMsMax)])
     },
+  }
+
+  async function letGo(): Promise<void> {
+    await server?.stop()
+    await follower.stop()
+    await shipper.stop()
+    await bus.stop()
   }
 
   /** The bus may be away when the agent starts: until it is there the workers have what was known last. */
