@@ -89,7 +89,7 @@ const historyTable = `CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree ORDER BY version
 COMMENT 'Which migrations were applied.'`
 
-export function readMigrations(dir: string): Migration[] {
+function readMigrations(dir: string): Migration[] {
   const files = readdirSync(dir)
     .filter((name) => name.endsWith('.sql'))
     .sort()

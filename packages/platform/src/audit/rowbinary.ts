@@ -56,7 +56,7 @@ function writerFor(type: string): Writer {
   const args = inner === undefined ? [] : splitArguments(inner)
   const first = args[0] ?? ''
   if (name === 'LowCardinality') return writerFor(first)
-  if (name === 'DateTime64' && first === '6') return integer(8, 'microseconds since 1970')
+  if (name === 'DateTime64' && first === '6') return integer(8, 'signed', 'microseconds since 1970')
   if (name === 'FixedString') return fixed(Number(first))
   if (name === 'Nullable') return nullable(writerFor(first))
   if (name === 'Array') return array(writerFor(first))
@@ -79,19 +79,26 @@ const simpleWriters: Readonly<Record<string, Writer>> = {
     if (typeof value !== 'number') throw unfit(value, 'a number')
     out.double(value)
   },
-  UInt8: integer(1, 'a whole number'),
-  UInt16: integer(2, 'a whole number'),
-  UInt32: integer(4, 'a whole number'),
-  Int32: integer(4, 'a whole number'),
-  UInt64: integer(8, 'a whole number'),
-  Int64: integer(8, 'a whole number'),
+  UInt8: integer(1, 'unsigned'),
+  UInt16: integer(2, 'unsigned'),
+  UInt32: integer(4, 'unsigned'),
+  Int32: integer(4, 'signed'),
+  UInt64: integer(8, 'unsigned'),
+  Int64: integer(8, 'signed'),
 }
 
-/** Little-endian two's complement; a safe integer in every case. */
-function integer(bytes: 1 | 2 | 4 | 8, wanted: string): Writer {
-  const max = bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1
+/** Little-endian two's complement, of the safe integers among those that the type holds. */
+function integer(
+  bytes: 1 | 2 | 4 | 8,
+  sign: 'signed' | 'unsigned',
+  wanted = 'a whole number that fits',
+): Writer {
+  const span = 2 ** (8 * bytes)
+  const min = sign === 'signed' ? Math.max(-span / 2, Number.MIN_SAFE_INTEGER) : 0
+  const max = Math.min(sign === 'signed' ? span / 2 - 1 : span - 1, Number.MAX_SAFE_INTEGER)
   return (out, value) => {
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value > max) throw unfit(value, wanted)
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max)
+      throw unfit(value, wanted)
     out.integer(value, bytes)
   }
 }

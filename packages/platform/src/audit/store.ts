@@ -45,7 +45,10 @@ export interface AuditStore {
   /** A result of any size, a chunk of rows at a time; leaving the loop ends the query. */
   stream<T>(sql: string, params?: QueryParams, call?: CallOptions): AsyncGenerator<T[]>
   /** A statement without a result. `in: 'server'` runs it outside the database, which need not exist yet. */
-  command(sql: string, call?: CallOptions & { in?: 'database' | 'server' }): Promise<void>
+  command(
+    sql: string,
+    call?: CallOptions & { readonly params?: QueryParams; readonly in?: 'database' | 'server' },
+  ): Promise<void>
   /** Throws AuditError where the store does not answer a query. */
   ping(): Promise<void>
   close(): Promise<void>
@@ -132,11 +135,12 @@ export function openAuditStore(url: string, options: AuditOptions): AuditStore {
       return rows
     },
     stream,
-    async command(sql, { signal, settings, in: where = 'database' } = {}) {
+    async command(sql, { signal, settings, params, in: where = 'database' } = {}) {
       const client = where === 'server' ? server : own
       await call('command', signal, () =>
         client.command({
           query: sql,
+          ...(params ? { query_params: { ...params } } : {}),
           ...(settings ? { clickhouse_settings: { ...settings } } : {}),
           ...(signal ? { abort_signal: signal } : {}),
         }),
@@ -154,7 +158,7 @@ export function openAuditStore(url: string, options: AuditOptions): AuditStore {
 }
 
 /** Repeats while the failure is transient, waiting longer each time, until `retryMs` are over. */
-export async function withRetries<T>(
+async function withRetries<T>(
   retryMs: number,
   signal: AbortSignal | undefined,
   act: () => Promise<T>,

@@ -12,8 +12,9 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createGzip } from 'node:zlib'
+import { createGzip } from 'node:zlib'
 import type { Started } from '@portcullis/kernel'
+import { concat, dataIn, gunzipped, readText } from './body.ts'
 import { HttpProblem, problemOf } from './problem.ts'
 import { type Asked, authorised, type Credentials, quote, readRequest, settingStatement } from './request.ts'
 import type { EngineSession, Sessions } from './sessions.ts'
@@ -28,8 +29,6 @@ export interface FrontOptions {
   readonly port: number
 }
 
-/** Text of statements that is held in memory; data of INSERTs whose statement is in the URL has no limit. */
-const textBytesMax = 256 * 1024 * 1024
 /** A client that takes nothing for so long loses its place among the running queries. */
 const clientStallMs = 60_000
 const drainMsMax = 15_000
@@ -224,44 +223,6 @@ function refuse(response: ServerResponse, problem: HttpProblem) {
   response.setHeader('X-ClickHouse-Exception-Code', problem.code)
   response.setHeader('Content-Type', 'text/plain; charset=UTF-8')
   response.end(`${problem.message}\n`)
-}
-
-async function readText(query: string, body: Readable): Promise<Buffer> {
-  const parts: Buffer[] = query ? [Buffer.from(query)] : []
-  let bytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > textBytesMax)
-      throw new HttpProblem(413, 62, 'SYNTAX_ERROR', `The statement is longer than ${textBytesMax} bytes`)
-    if (parts.length === 1 && query && bytes === chunk.length) parts.push(Buffer.from('\n'))
-    parts.push(chunk)
-  }
-  return Buffer.concat(parts)
-}
-
-/** What of the text is data already: one line break after FORMAT belongs to the statement. */
-function dataIn(text: Buffer, statement: InsertStatement): Buffer {
-  const rest = text.subarray(statement.dataFrom)
-  const blank = /^[ \t]*\r?\n?/.exec(rest.toString('latin1', 0, 4096))?.[0].length ?? 0
-  return rest.subarray(blank)
-}
-
-function concat(head: Buffer, body: Readable): Readable {
-  return head.length === 0
-    ? body
-    : Readable.from(
-        (async function* () {
-          yield head
-          yield* body
-        })(),
-      )
-}
-
-function gunzipped(request: IncomingMessage): Readable {
-  const gunzip = createGunzip()
-  request.on('error', (cause) => gunzip.destroy(cause))
-  gunzip.on('error', () => request.unpipe(gunzip))
-  return request.pipe(gunzip)
 }
 
 function summary(of: { read?: number; written?: number; elapsed: number }): string {

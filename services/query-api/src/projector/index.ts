@@ -142,6 +142,13 @@ async function resumeAt(
     { topic, partition, next, end },
     'the bus has fewer records than ClickHouse has seen: it was made anew; projecting all of it',
   )
+  // Or it would count again as soon as the new bus has grown beyond it.
+  await store.command(
+    'DELETE FROM projector_progress WHERE topic = {topic:String} AND partition = {partition:Int32}',
+    {
+      params: { topic, partition },
+    },
+  )
   return 0
 }
 

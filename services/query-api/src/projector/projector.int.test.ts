@@ -16,7 +16,6 @@ import {
   type ControlEvent,
   identityKey,
   type RecordingEvent,
-  type SessionEvent,
   type Started,
   systemClock,
   type Topic,
@@ -32,6 +31,7 @@ import {
 } from '@portcullis/platform/audit'
 import { type Codec, createCodecs, linkHash } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
+import { commandOf, sessionOf } from './event-of-row.ts'
 import { type Projector, startProjector } from './index.ts'
 import { sampleCommand, sampleSession } from './sample-events.ts'
 
@@ -224,7 +224,7 @@ test('an auditor makes the events again from the rows alone, and their hashes ar
     `SELECT * REPLACE (toUnixTimestamp64Micro(started_at) AS started_at)
      FROM commands WHERE command_id = 's1.1'`,
   )
-  const command = commandOf(row)
+  const command = commandOf(codecs, row)
   assert.deepEqual(command, sampleCommand(codecs, { session: 1, number: 1, seq: 2 }))
   assert.deepEqual(linkHash(command.link.prevHash, codecs.command, command), command.link.hash)
   assert.equal(row.schema_fingerprint, codecs.command.fingerprint)
@@ -236,7 +236,7 @@ test('an auditor makes the events again from the rows alone, and their hashes ar
       `SELECT * REPLACE (toUnixTimestamp64Micro(started_at) AS started_at,
         toUnixTimestamp64Micro(at) AS at, toUnixTimestamp64Micro(token_expires_at) AS token_expires_at) FROM ${view}`,
     )
-    assert.deepEqual(sessionOf(found), sampleSession(codecs, phase, seq))
+    assert.deepEqual(sessionOf(codecs, found), sampleSession(codecs, phase, seq))
   }
   const chain = await store.query(
     "SELECT seq, kind, hash FROM record_chain WHERE recorder = 'r1' ORDER BY seq",
@@ -270,6 +270,11 @@ test('a bus that was made anew is projected from its beginning', async () => {
   await until('it was noticed', 5000, async () => warned.length > 0)
   await projector.stop()
   assert.equal((warned[0] as { next?: number }).next, beyond.next)
+  // What the bus of before had must not count once the new one has grown as long.
+  const { next } = await one<{ next: number }>(
+    `SELECT max(next_offset) AS next FROM projector_progress WHERE topic = '${beyond.topic}' AND partition = 0`,
+  )
+  assert.ok(next < beyond.next)
 })
 
 const commandCount = 20_000
@@ -390,95 +395,4 @@ projector: { health: '127.0.0.1:0', batchMs: 50 }
 `,
   )
   return file
-}
-
-interface Flat {
-  readonly [column: string]: unknown
-}
-
-const shared = (row: Flat) => ({
-  link: {
-    recorder: row.recorder,
-    seq: row.seq,
-    prevHash: Buffer.from(String(row.prev_hash), 'hex'),
-    hash: Buffer.from(String(row.hash), 'hex'),
-  },
-  target: row.target,
-  role: row.role,
-  database: row.database,
-  protocol: row.protocol,
-  origin: {
-    address: row.origin_address,
-    country: row.origin_country,
-    region: row.origin_region,
-    asn: row.origin_asn,
-    asOrg: row.origin_as_org,
-  },
-  decision: {
-    id: row.decision_id,
-    action: row.decision_action,
-    reason: row.decision_reason,
-    rule: row.decision_rule,
-    verdictId: row.decision_verdict_id,
-    approvalId: row.decision_approval_id,
-    policyVersion: row.decision_policy_version,
-    enforced: row.decision_enforced,
-    delayUs: row.decision_delay_us,
-  },
-  proxy: { name: row.proxy_name, version: row.proxy_version },
-  eventId: row.event_id,
-  phase: row.phase,
-  sessionId: row.session_id,
-  bytesIn: row.bytes_in,
-  bytesOut: row.bytes_out,
-  rowsOut: row.rows_out,
-  startedAt: row.started_at,
-})
-const identityOf = (row: Flat) => ({
-  issuer: row.issuer,
-  subject: row.subject,
-  groups: row.groups,
-  delegation: row.delegation,
-  instance: row.instance,
-})
-
-/** What an auditor's own script would do; the codec refuses what is not an event. */
-function commandOf(row: Flat): CommandEvent {
-  const masked = row.masked as { column: string; value_count: number }[]
-  const event = {
-    ...shared(row),
-    identity: identityOf(row),
-    commandId: row.command_id,
-    stage: row.stage,
-    text: row.text,
-    textBytes: row.text_bytes,
-    fingerprint: row.fingerprint,
-    verb: row.verb,
-    effects: row.effects,
-    objects: row.objects,
-    privileged: row.privileged,
-    attributes: row.attributes,
-    outcome: row.outcome === '' ? null : row.outcome,
-    errorCode: row.error_code,
-    tag: row.tag,
-    rowsIn: row.rows_in,
-    rowsAffected: row.rows_affected,
-    masked: masked.map(({ column, value_count }) => ({ column, values: value_count })),
-    durationUs: row.duration_us,
-  }
-  return codecs.command.decode(codecs.command.encode(event as CommandEvent))
-}
-
-function sessionOf(row: Flat): SessionEvent {
-  const event = {
-    ...shared(row),
-    identity: row.has_identity ? identityOf(row) : null,
-    at: row.at,
-    client: row.client,
-    tls: row.tls,
-    tokenExpiresAt: row.token_expires_at,
-    detail: row.detail,
-    commands: row.commands,
-  }
-  return codecs.session.decode(codecs.session.encode(event as SessionEvent))
 }

@@ -14,6 +14,7 @@ import {
 } from '@portcullis/kernel'
 import type { Table } from '@portcullis/platform/audit'
 import type { Codec, Codecs } from '@portcullis/platform/codec'
+import type { Source } from './columns.ts'
 import {
   commandPhasesLog,
   commandsLog,
@@ -25,7 +26,6 @@ import {
   recordingsLog,
   sessionPhasesLog,
   sessionsLog,
-  type Source,
   verdictLiftsLog,
   verdictsLog,
 } from './tables.ts'

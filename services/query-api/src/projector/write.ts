@@ -5,8 +5,9 @@
  */
 import type { Received } from '@portcullis/kernel'
 import { AuditError, type AuditStore, type Table } from '@portcullis/platform/audit'
+import type { Source } from './columns.ts'
 import type { Project } from './rows.ts'
-import { type DeadLetter, deadLettersLog, type Progress, progressTable, type Source } from './tables.ts'
+import { type DeadLetter, deadLettersLog, type Progress, progressTable } from './tables.ts'
 
 export interface Written {
   readonly rows: number
