@@ -63,6 +63,7 @@ export const sessionStatements: Statements = {
     verb: 'PREPARE',
     visit(walk, statement) {
       walk.literalsMatter = true
+      walk.object('prepared', '', text(statement.name), 'define')
       walk.tree(statement.query)
       walk.tree(statement.argtypes)
     },

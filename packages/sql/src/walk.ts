@@ -32,7 +32,7 @@ export type Visit = (walk: Walk, type: string, node: TreeNode) => void
 /** Deeper trees are not judged: the text is unknown. Well within this thread's stack. */
 const depthMax = 800
 
-export class TooDeep extends Error {}
+class TooDeep extends Error {}
 
 export class Walk {
   readonly effects = new Set<Effect>()
