@@ -16,13 +16,15 @@ export interface BusBed {
   readonly url: string
   /** What makes retention and compaction fast enough to be seen in a test. */
   readonly options: Partial<BusOptions>
+  /** Leases of members: short enough for a test, long enough for a busy machine. Default 2 500. */
+  readonly sessionTimeoutMs?: number
+  /** Why retention and compaction cannot be seen here in a test's time. */
+  readonly cleansTooSeldom?: string
   stop(): Promise<void>
 }
 
-/** Leases short enough for a test, long enough for a busy machine. */
-export const sessionTimeoutMs = 2_500
-
 export interface BusTools {
+  readonly sessionTimeoutMs: number
   /** A new topic of its own name. */
   topic(spec?: Partial<TopicSpec>): Promise<Topic>
   /** A connection of its own, as another process would have; stopped after the test. */
@@ -42,6 +44,7 @@ export interface Member {
 
 export function createBusTools(bed: BusBed): BusTools {
   const stops: (() => Promise<void>)[] = []
+  const sessionTimeoutMs = bed.sessionTimeoutMs ?? 2_500
   const openStarted = async (options: Partial<BusOptions> = {}) => {
     const started = await connectBus(bed.url, {
       ...bed.options,
@@ -53,6 +56,7 @@ export function createBusTools(bed: BusBed): BusTools {
     return started
   }
   return {
+    sessionTimeoutMs,
     openStarted,
     open: async (options) => (await openStarted(options)).value,
     async topic(spec) {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Received, Topic } from '@portcullis/kernel'
-import { createBusTools, readAll, sessionTimeoutMs, textOf, until } from '@portcullis/testkit/bus-bed'
+import { createBusTools, readAll, textOf, until } from '@portcullis/testkit/bus-bed'
 
 function bed(t: TestContext) {
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-bus-'))
@@ -62,7 +62,7 @@ test('writers killed -9 under load: nothing acknowledged is lost, no offset is m
 })
 
 test('a member that was stopped and comes back cannot move what its successor committed', async (t) => {
-  const { topic, open, member } = bed(t)
+  const { topic, open, member, sessionTimeoutMs } = bed(t)
   const name = await topic({ partitions: 1 })
   const bus = await open()
   const frozen = member('consume', name, name)
