@@ -61,14 +61,16 @@ export function startChannel(options: ChannelOptions): Started<Channel> {
 
   function sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
       const done = () => {
         clearTimeout(timer)
+        wake = () => {}
+        stopping.signal.removeEventListener('abort', done)
         resolve()
       }
+      const timer = setTimeout(done, ms)
       // While the sink asked for quiet, news must not wake it; a stop must.
       wake = notBeforeMs > clock.monotonicMs() ? () => {} : done
-      stopping.signal.addEventListener('abort', done, { once: true })
+      stopping.signal.addEventListener('abort', done)
     })
   }
 

@@ -3,6 +3,7 @@
  * reads or writes, listens nowhere by itself, and answers every error as a problem (RFC 9457).
  */
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import type { Clock } from '@portcullis/kernel'
@@ -11,7 +12,7 @@ import type { Log, Metrics } from '@portcullis/platform/service'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Authenticator } from './auth.ts'
-import { addEndpoint, type Register } from './endpoint.ts'
+import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
 import type { Feed } from './live/feed.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
@@ -57,14 +58,18 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   app.setValidatorCompiler(() => (value) => ({ value }))
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   answerErrors(app, log)
+  const callers: Callers = new WeakMap()
   measure(app, parts.metrics)
+  logAccess(app, log, callers)
   await app.register(swagger, { openapi: openapi() })
 
   const stopping = new AbortController()
+  // Each live stream listens.
+  setMaxListeners(0, stopping.signal)
   app.addHook('preClose', async () => stopping.abort())
   const verdicts = createVerdicts({ control, books, clock })
   await app.register(async (v1) => {
-    const register: Register = (endpoint) => addEndpoint(v1, auth, endpoint)
+    const register: Register = (endpoint) => addEndpoint(v1, auth, callers, endpoint)
     whoamiRoute(register)
     sessionRoutes(register, trail)
     commandRoutes(register, trail)
@@ -168,6 +173,22 @@ function measure(app: FastifyInstance, metrics: Metrics): void {
     const route = request.routeOptions.url ?? 'none'
     const labels = { method: request.method, route, status: String(reply.statusCode) }
     seconds.observe(labels, reply.elapsedTime / 1000)
+  })
+}
+
+/** Who read or changed what: the trail of the trail. Paths name rows, never their contents; query strings stay out. */
+function logAccess(app: FastifyInstance, log: Log, callers: Callers): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const caller = callers.get(request)
+    if (!caller) return
+    const { issuer, subject } = caller.actor
+    const path = request.url.split('?', 1)[0]
+    const { method, id: requestId } = request
+    const ms = Math.round(reply.elapsedTime)
+    log.info(
+      { requestId, method, path, status: reply.statusCode, ms, by: `${issuer}|${subject}` },
+      'answered',
+    )
   })
 }
 

@@ -36,9 +36,13 @@ export type Register = <P = object, Q = object, B = unknown>(endpoint: Endpoint<
 
 const nothing = z.strictObject({})
 
+/** Who asked, by request, once it is known. */
+export type Callers = WeakMap<FastifyRequest, Caller>
+
 export function addEndpoint<P = object, Q = object, B = unknown>(
   app: FastifyInstance,
   auth: Authenticator,
+  callers: Callers,
   endpoint: Endpoint<P, Q, B>,
 ): void {
   const schemas = {
@@ -73,7 +77,6 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
       return endpoint.handle({ ...parts, caller, request, reply })
     },
   })
-  const callers = new WeakMap<FastifyRequest, Caller>()
 }
 
 /** A page of rows, as every list answers. */

@@ -11,6 +11,7 @@ export interface Books {
   /** The analyzer's verdicts that are neither lifted nor long over, by id. */
   readonly verdicts: ReadonlyMap<string, VerdictEvent>
   baseline(identity: string): BaselineEvent | undefined
+  hasBaseline(identity: string): boolean
 }
 
 export interface BooksOptions {
@@ -80,6 +81,7 @@ export function createBooks(options: BooksOptions): Books {
       }
       prune()
     },
+    hasBaseline: (identity) => baselines.has(identity),
     baseline(identity) {
       const kept = baselines.get(identity)
       return kept && codecs.baseline.decode(kept.bytes)

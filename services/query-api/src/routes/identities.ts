@@ -1,7 +1,7 @@
 /** Identities: who acts, what is normal for them, and what was noticed lately. */
-import { type BaselineEvent, identityKey } from '@portcullis/kernel'
+import { type BaselineEvent, identityKey, type VerdictEvent } from '@portcullis/kernel'
 import { z } from 'zod'
-import { findingColumns, nest, rowSchema, sessionColumns, verdictColumns } from '../columns.ts'
+import { findingColumns, rowSchema, sessionColumns, verdictColumns } from '../columns.ts'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
 import { isoTime, paging, shortText } from '../input.ts'
@@ -96,7 +96,17 @@ export function identityRoutes(register: Register, { trail, books, verdicts, now
       })
       const cursorOf = (row: Row) => encodeCursor('identities', given, { us: 0, id: String(row.identity) })
       const page = pageOf(rows, limit, cursorOf)
-      return { ...page, items: page.items.map((row) => summaryOf(row, books, verdicts)) }
+      const held = countByIdentity(verdicts.active())
+      return {
+        ...page,
+        items: page.items.map(({ _issuer, _subject, ...row }) => ({
+          ...row,
+          issuer: _issuer,
+          subject: _subject,
+          hasBaseline: books.hasBaseline(String(row.identity)),
+          activeVerdicts: held.get(String(row.identity)) ?? 0,
+        })),
+      }
     },
   })
   register({
@@ -132,15 +142,13 @@ export function identityRoutes(register: Register, { trail, books, verdicts, now
   })
 }
 
-function summaryOf({ _issuer, _subject, ...row }: Row, books: Books, verdicts: Verdicts) {
-  const key = String(row.identity)
-  return {
-    ...nest(row),
-    issuer: _issuer,
-    subject: _subject,
-    hasBaseline: books.baseline(key) !== undefined,
-    activeVerdicts: verdicts.active().filter(({ subject }) => isOn(subject, key)).length,
+function countByIdentity(active: readonly VerdictEvent[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { subject } of active) {
+    const key = identityKey({ issuer: subject.issuer, subject: subject.id })
+    if (isOn(subject, key)) counts.set(key, (counts.get(key) ?? 0) + 1)
   }
+  return counts
 }
 
 function isOn(subject: { kind: string; issuer: string; id: string }, key: string): boolean {
