@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Started } from '@portcullis/kernel'
 import type { Ending, Running } from './keep-running.ts'
-import type { SupervisorLog } from './supervisor-log.ts'
+import { type SupervisorLog, troubleIn } from './supervisor-log.ts'
 
 export type ServiceSpec = {
   readonly name: string
@@ -44,9 +44,11 @@ export async function startServiceProcess(
   for (const stream of [child.stdout, child.stderr]) {
     if (!stream) continue
     createInterface({ input: stream }).on('line', (line) => {
-      lastWords.push(line)
-      if (lastWords.length > 20) lastWords.shift()
       log.line(spec.name, line)
+      const trouble = troubleIn(line)
+      if (trouble === undefined) return
+      lastWords.push(trouble)
+      if (lastWords.length > 8) lastWords.shift()
     })
   }
   const exited = new Promise<Ending>((resolve) => {

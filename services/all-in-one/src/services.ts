@@ -51,15 +51,19 @@ export async function startServices(
       ? { PORTCULLIS_ENGINE_URL: engine.url, PORTCULLIS_ENGINE_PASSWORD: engine.password }
       : {}
     const specs = serviceSpecs(config, configFile, secrets, engineEnv)
+    const failed = new AbortController()
+    const signal = AbortSignal.any([failed.signal, context.signal])
     const starting = specs.map(async (spec) => {
       const part = {
         name: spec.name,
-        start: (signal: AbortSignal) => startServiceProcess(spec, context.log, signal),
+        start: (abort: AbortSignal) => startServiceProcess(spec, context.log, abort),
       }
-      parts.set(spec.name, await startPart(part, context))
+      parts.set(spec.name, await startPart(part, { ...context, signal }))
     })
-    const failed = (await Promise.allSettled(starting)).find(({ status }) => status === 'rejected')
-    if (failed?.status === 'rejected') throw failed.reason
+    // The first to fail says why; the others need not be waited for.
+    await Promise.all(starting).catch((error: unknown) => failed.abort(error))
+    await Promise.allSettled(starting)
+    if (failed.signal.aborted) throw failed.signal.reason
     return { value: { pids: () => pidsOf(parts) }, stop }
   } catch (error) {
     await stop()

@@ -91,7 +91,7 @@ function build(sink: {
 }
 
 /** What a person should see of a service's line: warnings, errors, and what is no log line, without its stack trace. */
-function troubleIn(text: string): string | undefined {
+export function troubleIn(text: string): string | undefined {
   let line: { level?: unknown; msg?: unknown; err?: { message?: unknown } }
   try {
     line = JSON.parse(text)
