@@ -138,15 +138,13 @@ export function poller(seed: number): Agent {
     read('select * from alerts where open', 'alerts', 12, 2_500),
   ]
   return agent('dashboard/ops-wall', 'a dashboard', seed, function* (random, fromUs, toUs) {
-    for (let at = ceilTo(fromUs, minuteUs); at < toUs; at += minuteUs)
-      for (const [index, statement] of statements.entries())
-        yield act(
-          random,
-          at + index * 50_000 + random.next() * secondUs,
-          Math.floor(at / dayUs),
-          statement,
-          berlin,
-        )
+    for (let minute = ceilTo(fromUs, minuteUs); minute < toUs; minute += minuteUs) {
+      let at = minute
+      for (const statement of statements) {
+        at += random.next() * secondUs
+        yield act(random, at, Math.floor(minute / dayUs), statement, berlin)
+      }
+    }
   })
 }
 
