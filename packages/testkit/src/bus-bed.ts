@@ -31,8 +31,8 @@ export interface BusTools {
   open(options?: Partial<BusOptions>): Promise<Bus>
   /** The same, to be stopped by the test (or after it). */
   openStarted(options?: Partial<BusOptions>): Promise<Started<Bus>>
-  /** A process that consumes `topic` in `group` (its lines: what it handled) or publishes to it (its lines: what was acknowledged). */
-  member(role: 'consume' | 'publish', topic: Topic, name: string): Member
+  /** A process that consumes `topic` in group `name` (its lines: what it handled) or publishes to it (its lines: what was acknowledged). */
+  member(role: 'consume' | 'publish' | 'publish-blocked', topic: Topic, name: string): Member
   stop(): Promise<void>
 }
 

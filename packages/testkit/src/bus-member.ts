@@ -1,14 +1,16 @@
 /**
  * A process of its own on a bus, for tests that kill processes: it consumes and prints what it handled, or publishes
- * without pause and prints what was acknowledged. It ends only by a signal.
+ * without pause and prints what was acknowledged, or does that with an event loop that is blocked most of the time. It
+ * ends only by a signal.
  */
 import { writeSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Topic } from '@portcullis/kernel'
 import { connectBus } from '@portcullis/platform/connect'
 
 interface Order {
   readonly url: string
-  readonly role: 'consume' | 'publish'
+  readonly role: 'consume' | 'publish' | 'publish-blocked'
   readonly topic: Topic
   /** The group, or the name that marks what this writer wrote. */
   readonly name: string
@@ -30,6 +32,16 @@ if (order.role === 'consume') {
       for (const { value } of records) print(Buffer.from(value ?? '').toString())
     },
   })
+} else if (order.role === 'publish-blocked') {
+  const nobody = new Int32Array(new SharedArrayBuffer(4))
+  for (let next = 0; ; next++) {
+    const text = `${order.name}:${next}`
+    const done = bus.publish([{ topic: order.topic, key: order.name, value: Buffer.from(text) }])
+    await nextTurn()
+    Atomics.wait(nobody, 0, 0, 200)
+    await done
+    print(text)
+  }
 } else {
   let next = 0
   const write = async () => {

@@ -95,6 +95,26 @@ test('a member that was stopped and comes back cannot move what its successor co
   )
 })
 
+test('a process whose event loop is blocked while it publishes does not hold up the others', async (t) => {
+  const { topic, open, member } = bed(t)
+  const name = await topic()
+  const bus = await open()
+  const blocked = member('publish-blocked', name, 'blocked')
+  await until('it publishes', () => blocked.lines.length > 0)
+  const tookMs: number[] = []
+  const before = blocked.lines.length
+  for (let at = 0; at < 20; at++) {
+    const startMs = performance.now()
+    await bus.publish([{ topic: name, key: 'k', value: Buffer.from('x') }])
+    tookMs.push(performance.now() - startMs)
+    await sleep(30)
+  }
+  assert.ok(blocked.lines.length > before, 'it published meanwhile')
+  const median = tookMs.sort((a, b) => a - b)[10] ?? 0
+  t.diagnostic(`median ${median.toFixed(1)} ms beside an event loop that is blocked for 200 ms at a time`)
+  assert.ok(median < 80, `median ${median} ms`)
+})
+
 test('the folder is for its owner alone', async (t) => {
   const { dir, topic } = bed(t)
   const name: Topic = await topic()
