@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -317,6 +318,46 @@ test('the engine ends with its parent, also where that is killed', async () => {
     await sleep(50)
   }
   rmSync(other, { recursive: true })
+})
+
+test('an upload that is cut short writes nothing', async () => {
+  await client.command({ query: 'CREATE TABLE cut (a UInt32) ENGINE = MergeTree ORDER BY a' })
+  const { port, username, password } = engine.value
+  for (const gzip of [false, true]) {
+    const request = httpRequest({
+      port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: `/?query=${encodeURIComponent('INSERT INTO cut FORMAT JSONEachRow')}`,
+      headers: {
+        'X-ClickHouse-User': username,
+        'X-ClickHouse-Key': password,
+        ...(gzip ? { 'Content-Encoding': 'gzip' } : {}),
+      },
+    })
+    const failed = once(request, 'error')
+    const rowsSent = '{"a":1}\n'.repeat(20_000)
+    request.write(gzip ? gzipSync(rowsSent).subarray(0, -20) : rowsSent)
+    await sleep(100)
+    request.destroy(new Error('cut'))
+    await failed
+  }
+  await sleep(300)
+  assert.deepEqual(await rows('SELECT a FROM cut'), [])
+  assert.deepEqual(readdirSync(join(dir, 'bodies')), [])
+})
+
+test('a GET request only reads', async () => {
+  const { url, username, password } = engine.value
+  const headers = { 'X-ClickHouse-User': username, 'X-ClickHouse-Key': password }
+  const get = (query: string) => fetch(`${url}/?query=${encodeURIComponent(query)}`, { headers })
+  assert.equal((await get('SELECT 1')).status, 200)
+  for (const query of [
+    'DROP TABLE shapes',
+    'INSERT INTO shapes VALUES (1, 2)',
+    'INSERT INTO shapes SELECT 1, 2',
+  ])
+    assert.notEqual((await get(query)).status, 200, query)
 })
 
 test('parameters as long as a server takes them', async () => {

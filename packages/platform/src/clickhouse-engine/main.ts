@@ -37,6 +37,10 @@ async function main(order: EngineOrder): Promise<void> {
       waitingMax,
       newId: randomUUID,
       onKillFailed: (cause) => console.error(`kill of a query failed: ${String(cause)}`),
+      onBroken: (cause) => {
+        console.error(`the engine is broken, ending the process: ${String(cause)}`)
+        process.exit(1)
+      },
     })
   } catch (cause) {
     return fail({ kind: 'failed', ...openFailure(dataDir, cause) })

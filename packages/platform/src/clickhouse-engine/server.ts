@@ -92,20 +92,26 @@ async function serve(
 ) {
   const body = asked.gzipRequest ? gunzipped(request) : request
   const inUrl = asked.query === '' ? undefined : readStatement(latin1(asked.query))
+  if (inUrl) onlyReads(request, inUrl)
   if (inUrl?.kind === 'insert') {
     const head = dataIn(Buffer.from(asked.query), inUrl)
     return insert(options, asked, inUrl, concat(head, body), response, signal)
   }
   const text = await readText(asked.query, body)
   const statement = readStatement(text.toString('latin1'))
+  onlyReads(request, statement)
   if (statement.kind === 'insert')
     return insert(options, asked, statement, Readable.from([dataIn(text, statement)]), response, signal)
-  if (request.method === 'GET' && statement.kind !== 'query')
-    throw new HttpProblem(405, 164, 'READONLY', 'A GET request only reads: use POST')
   await options.sessions.with(signal, async (session) => {
     await prepare(session, asked)
     await run(session, asked, statement, response)
   })
+}
+
+/** As on a server. */
+function onlyReads(request: IncomingMessage, statement: Statement): void {
+  if (request.method !== 'GET' || (statement.kind === 'query' && statement.streams)) return
+  throw new HttpProblem(405, 164, 'READONLY', 'A GET request only reads: use POST')
 }
 
 async function prepare(session: EngineSession, asked: Asked) {

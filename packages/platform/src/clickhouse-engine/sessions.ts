@@ -32,13 +32,15 @@ export interface SessionsOptions {
   readonly waitingMax: number
   readonly newId: () => string
   readonly onKillFailed: (cause: unknown) => void
+  /** The engine will answer nothing any more: the process must end, so that another can take over. */
+  readonly onBroken: (cause: unknown) => void
 }
 
 const killAgainMs = 250
 
 /** Throws what chdb throws where the directory cannot be opened. */
 export function openSessions(options: SessionsOptions): Sessions {
-  const { dir, concurrent, waitingMax, newId, onKillFailed } = options
+  const { dir, concurrent, waitingMax, newId, onKillFailed, onBroken } = options
   // chdb is a native add-on of 500 MB that is absent on some platforms: it is loaded here, by whoever asked for it.
   const chdb = createRequire(import.meta.url)('chdb') as typeof Chdb
   // Holds the directory's lock and the engine itself while sessions come and go; also kills queries of the others.
@@ -80,6 +82,16 @@ export function openSessions(options: SessionsOptions): Sessions {
     else running--
   }
 
+  function open(): Chdb.Session {
+    try {
+      return new chdb.Session(dir)
+    } catch (cause) {
+      // `admin` holds the directory open, so nothing but a broken engine refuses another session on it.
+      onBroken(cause)
+      throw cause
+    }
+  }
+
   function kill(marker: string): void {
     const sql = `KILL QUERY WHERE startsWith(query, '${marker}') ASYNC`
     adminWork = adminWork
@@ -106,7 +118,7 @@ export function openSessions(options: SessionsOptions): Sessions {
       }
       try {
         if (signal.aborted) throw new HttpProblem(499, 394, 'QUERY_WAS_CANCELLED', 'The client went away')
-        const own = new chdb.Session(dir)
+        const own = open()
         session = own
         signal.addEventListener('abort', onAbort, { once: true })
         return await use({
@@ -114,6 +126,10 @@ export function openSessions(options: SessionsOptions): Sessions {
           run: (sql, format) => own.queryAsync(`${marker} ${sql}`, { format }),
           stream: (sql, format) => own.queryStream(`${marker} ${sql}`, { format }),
         })
+      } catch (cause) {
+        if (cause instanceof Error && /shutting down due to a fatal error/.test(cause.message))
+          onBroken(cause)
+        throw cause
       } finally {
         signal.removeEventListener('abort', onAbort)
         clearInterval(again)
