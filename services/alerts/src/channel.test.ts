@@ -115,18 +115,3 @@ test('a stop waits for what is on its way, writes it down, and starts nothing mo
   assert.equal(calls.length, 1)
   assert.equal(saves(), 1)
 })
-
-test('a long life leaves no listeners behind', async () => {
-  const warnings: string[] = []
-  const onWarning = ({ name }: Error) => warnings.push(name)
-  process.on('warning', onWarning)
-  const { channel, calls, offer } = rig(() => ({ kind: 'delivered' }))
-  for (let index = 0; index < 30; index++) {
-    offer(`k${index}`)
-    await until(() => calls.length === index + 1)
-  }
-  await new Promise((resolve) => setImmediate(resolve))
-  await channel.stop()
-  process.off('warning', onWarning)
-  assert.deepEqual(warnings, [])
-})

@@ -246,7 +246,9 @@ test('live: commands, verdicts and control changes come over the bus to who watc
     for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString()
   })()
   reading.catch(() => undefined)
-  await api.value.addCommands([{ session: 7_000, number: 3, text: `select '${'x'.repeat(100_000)}'` }])
+  await api.value.addCommands([
+    { session: 7_000, number: 3, text: `SELECT Mixed_Case, 'Größe', '${'x'.repeat(100_000)}'` },
+  ])
   await post('/v1/verdicts', blockOf('agent-11'))
   await api.value.eventually(async () => /event: command/.test(text) && /event: control/.test(text))
   const data = /event: command\ndata: (.*)\n/.exec(text)?.[1] ?? ''
@@ -261,8 +263,16 @@ test('live: commands, verdicts and control changes come over the bus to who watc
   assert.equal(listed.body.items[0].text.length, 4_000)
   assert.equal(listed.body.items[0].textTruncated, true)
   assert.equal((await get('/v1/commands?session=s1')).body.items[0].textTruncated, false)
-  assert.equal((await get('/v1/commands/s7000.3')).body.text.length, 100_009)
+  assert.equal((await get('/v1/commands/s7000.3')).body.text.length, 100_030)
   controller.abort()
+  for (const words of ['mixed case', 'CASE select', 'größe'])
+    assert.equal(
+      (await get(`/v1/commands?session=s7000&text=${encodeURIComponent(words)}`)).body.items.length,
+      1,
+      words,
+    )
+  assert.equal((await get('/v1/commands?session=s7000&contains=GR%C3%96SSE')).body.items.length, 0)
+  assert.equal((await get('/v1/commands?session=s7000&contains=GR%C3%96%C3%9FE')).body.items.length, 1)
 })
 
 test('with the engine away the answer is 503 with Retry-After, soon', async () => {

@@ -3,7 +3,6 @@
  * reads or writes, listens nowhere by itself, and answers every error as a problem (RFC 9457).
  */
 import { randomUUID } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import type { Clock } from '@portcullis/kernel'
@@ -64,8 +63,6 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(swagger, { openapi: openapi() })
 
   const stopping = new AbortController()
-  // Each live stream listens.
-  setMaxListeners(0, stopping.signal)
   app.addHook('preClose', async () => stopping.abort())
   const verdicts = createVerdicts({ control, books, clock })
   await app.register(async (v1) => {

@@ -3,7 +3,6 @@
  * answers only after its own event was read back from the log and the fold accepted it, so that what it reports holds
  * for every service. It refuses to guess: where the answer does not come in time it says that it is not known.
  */
-import { setMaxListeners } from 'node:events'
 import {
   aggregateOf,
   type Bus,
@@ -73,8 +72,6 @@ export async function startControlLog(options: ControlLogOptions): Promise<Start
   const state = initialControl()
   const waiting = new Map<string, (evolved: Evolved, offset: number) => void>()
   const stopping = new AbortController()
-  // Each write that waits listens; how many there are is for the callers to bound.
-  setMaxListeners(0, stopping.signal)
   const caughtUp = Promise.withResolvers<void>()
   let isCaughtUp = false
   let healthy = true
