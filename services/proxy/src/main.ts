@@ -2,19 +2,23 @@
  * The proxy's supervisor: starts the agent and the workers, starts anew what dies, hands cancel requests from worker to
  * worker, and answers for all of them at /readyz and /metrics. It touches no client and no command.
  */
-import { type ChildProcess, fork } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Config, loadConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
-import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { runService, type ServiceContext } from '@portcullis/platform/service'
 import { AggregatorRegistry } from 'prom-client'
-import type { ToSupervisor, ToWorker } from './ipc.ts'
+import { type Child, keepRunning } from './children.ts'
+import type { ToSupervisor } from './ipc.ts'
+import { proxyPaths } from './paths.ts'
 
 const starting = ['starting']
-const restartMsMin = 100
-const restartMsMax = 5000
+/**
+ * PostgreSQL's grammar is WebAssembly. V8's optimising tier takes hundreds of megabytes for minutes while it compiles
+ * that; the baseline tier takes none, and most statements are answered from the cache anyway.
+ */
+const workerFlags = ['--liftoff-only']
 const metricsMsMax = 1000
 /** More than a worker's own drain. */
 const extraStopMs = 5000
@@ -44,16 +48,27 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
   const allListening = Promise.withResolvers<void>()
   let nextId = 0
 
+  const children = {
+    log,
+    stopMsMax: proxy.drainSecMax * 1000 + extraStopMs,
+    // Modules compiled once are there for every process that starts later.
+    env: { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(proxyPaths(config).base, 'compiled') },
+  }
   const agent = keepRunning(
     'agent',
     join(import.meta.dirname, 'agent/main.ts'),
     ['--config', configFile],
-    log,
-    proxy.drainSecMax,
+    children,
   )
+  agent.onMessage((message) => {
+    if (message.kind === 'metrics') waiting.get(message.id)?.(message.metrics)
+  })
   for (let slot = 0; slot < proxy.workers; slot++) {
     const args = ['--config', configFile, '--slot', String(slot), '--port', String(port)]
-    const child = keepRunning('worker', join(import.meta.dirname, 'worker.ts'), args, log, proxy.drainSecMax)
+    const child = keepRunning('worker', join(import.meta.dirname, 'worker.ts'), args, {
+      ...children,
+      execArgv: workerFlags,
+    })
     const worker: Worker = { child, listening: false, reasons: starting }
     workers.set(slot, worker)
     child.onExit(() => {
@@ -93,12 +108,12 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
     }
   }
 
-  async function metricsOf(worker: Worker): Promise<object[]> {
+  async function metricsOf(child: Child): Promise<object[]> {
     const id = nextId++
     const { promise, resolve } = Promise.withResolvers<object[]>()
     waiting.set(id, resolve)
     const late = setTimeout(() => resolve([]), metricsMsMax)
-    worker.child.send({ kind: 'metrics', id })
+    child.send({ kind: 'metrics', id })
     return promise.finally(() => {
       clearTimeout(late)
       waiting.delete(id)
@@ -114,7 +129,7 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
     () => [...new Set([...workers.values()].flatMap(({ reasons }) => reasons))].join('; ') || undefined,
   )
   health.collect(async () => {
-    const all = await Promise.all([...workers.values()].map(metricsOf))
+    const all = await Promise.all([agent, ...[...workers.values()].map(({ child }) => child)].map(metricsOf))
     return AggregatorRegistry.aggregate([...all, await metrics.registry.getMetricsAsJSON()])
   })
   await Promise.race([
@@ -129,62 +144,6 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
       await Promise.all([...workers.values()].map(({ child }) => child.stop()))
       // The agent goes last: it ships what the workers recorded to the end.
       await agent.stop()
-    },
-  }
-}
-
-interface Child {
-  send(message: ToWorker): void
-  onMessage(listener: (message: ToSupervisor) => void): void
-  onExit(listener: () => void): void
-  stop(): Promise<void>
-}
-
-/** A child process that is started anew when it dies, ever more slowly while it keeps dying. */
-function keepRunning(
-  name: string,
-  file: string,
-  args: readonly string[],
-  log: Log,
-  drainSecMax: number,
-): Child {
-  const messageListeners: ((message: ToSupervisor) => void)[] = []
-  const exitListeners: (() => void)[] = []
-  let stopping = false
-  let delayMs = restartMsMin
-  let child: ChildProcess
-  let timer: NodeJS.Timeout | undefined
-
-  const start = () => {
-    const startedAt = performance.now()
-    child = fork(file, args, { serialization: 'advanced', stdio: 'inherit' })
-    child.on('message', (message) => {
-      for (const listener of messageListeners) listener(message as ToSupervisor)
-    })
-    child.once('exit', (code, signal) => {
-      for (const listener of exitListeners) listener()
-      if (stopping) return
-      delayMs = performance.now() - startedAt > 10_000 ? restartMsMin : Math.min(delayMs * 2, restartMsMax)
-      log.error({ name, code, signal, delayMs }, 'child process ended; starting it anew')
-      timer = setTimeout(start, delayMs)
-    })
-  }
-  start()
-
-  return {
-    send(message) {
-      if (child.connected) child.send(message)
-    },
-    onMessage: (listener) => void messageListeners.push(listener),
-    onExit: (listener) => void exitListeners.push(listener),
-    stop() {
-      stopping = true
-      clearTimeout(timer)
-      if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
-      const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-      child.kill('SIGTERM')
-      const late = setTimeout(() => child.kill('SIGKILL'), drainSecMax * 1000 + extraStopMs)
-      return gone.finally(() => clearTimeout(late))
     },
   }
 }

@@ -114,10 +114,11 @@ async function serveSession(
     client.end(fatalMessage(error.sqlstate, error.message))
     return `target not reached: ${error.code}`
   }
-  upstream.socket.on('error', (error) =>
+  upstream.source.socket.on('error', (error) =>
     deps.log.warn({ why: error.message, session: session.id }, 'target connection failed'),
   )
-  reader.release()
+  const early = reader.release()
+  if (early.length > 0) client.unshift(early)
   const readText = deps.readText()
   let cancel = () => {}
   const key = deps.cancelKeys.issue(opening.minor, () => cancel())
@@ -150,7 +151,7 @@ async function serveSession(
     return await relay.over
   } finally {
     deps.cancelKeys.revoke(key.processId)
-    upstream.socket.destroy()
+    upstream.source.socket.destroy()
   }
 }
 

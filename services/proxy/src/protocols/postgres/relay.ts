@@ -40,7 +40,7 @@ const goodbyeMsMax = 2000
 
 export function startRelay(parts: RelayParts): Relay {
   const { client, upstream, session, readText, clock } = parts
-  const server = upstream.socket
+  const server = upstream.source.socket
   const ledger = new Ledger(session)
   const toClient = new Output()
   const over = Promise.withResolvers<string>()
@@ -93,7 +93,7 @@ export function startRelay(parts: RelayParts): Relay {
   client.on('data', (chunk: Buffer) => guarded(() => fromClient(chunk)))
   client.on('drain', () => server.resume())
   client.on('close', () => finish(leaving ? saidGoodbye : 'the client is gone', 'cancelled', undefined))
-  server.on('data', (chunk: Buffer) => guarded(() => fromServer(chunk)))
+  upstream.source.listen((chunk) => guarded(() => fromServer(chunk)))
   server.on('drain', () => {
     if (!passing && !requests.blocked) client.resume()
   })
@@ -146,6 +146,8 @@ export function startRelay(parts: RelayParts): Relay {
   function fromServer(chunk: Buffer): void {
     answers.feed(chunk)
     flushToClient()
+    // What the client's socket has not passed on yet still lies in that chunk.
+    if (client.writableLength > 0) upstream.source.keep()
     if (client.isPaused()) goOn()
     if (draining) drainIfIdle()
   }

@@ -21,7 +21,7 @@
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { fatalMessage } from './deny.ts'
-import { ByteReader, StreamEnded } from './byte-reader.ts'
+import { ByteReader, sourceOf, StreamEnded } from './byte-reader.ts'
 import { authentication, backend, cstring, frontend, int32, message, startupCode } from './wire.ts'
 
 /** A start-up packet is small; PostgreSQL itself allows 10,000 bytes. */
@@ -65,7 +65,7 @@ export async function readStartup(
   options: StartupOptions,
 ): Promise<Opening> {
   try {
-    return await negotiate(socket, new ByteReader(socket, head), options, '')
+    return await negotiate(socket, new ByteReader(sourceOf(socket), head), options, '')
   } catch (error) {
     if (error instanceof StreamEnded) return { kind: 'over' }
     throw error
@@ -100,8 +100,9 @@ async function negotiate(
       return startup(socket, reader, options, tls, code, packet.subarray(4))
     if (reader.buffered > 0) return refuse(socket, '08P01', 'data sent together with SSLRequest')
     socket.write('S')
-    const secure = await acceptTls(reader.release(), options.tls)
-    return negotiate(secure, new ByteReader(secure), options, secure.getProtocol() ?? 'TLS')
+    reader.release()
+    const secure = await acceptTls(socket, options.tls)
+    return negotiate(secure, new ByteReader(sourceOf(secure)), options, secure.getProtocol() ?? 'TLS')
   }
   return refuse(socket, '08P01', 'too many negotiation requests')
 }

@@ -14,7 +14,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { CodedError, type TargetAccess } from '@portcullis/kernel'
-import { ByteReader, StreamEnded } from './byte-reader.ts'
+import { ByteReader, type ByteSource, sourceOf, StreamEnded } from './byte-reader.ts'
 import { createScram, md5Password } from './scram.ts'
 import {
   backend,
@@ -42,7 +42,7 @@ export class UpstreamError extends CodedError<UpstreamErrorCode> {
 }
 
 export interface Upstream {
-  readonly socket: Socket
+  readonly source: UpstreamSource
   /** What the server reported, to be passed on but for `session_authorization`. */
   readonly parameters: ReadonlyMap<string, string>
   readonly status: TransactionStatus
@@ -51,6 +51,13 @@ export interface Upstream {
   cancel(): Promise<void>
 }
 
+/** Reads into one buffer again and again: no garbage, however large a result. */
+export interface UpstreamSource extends ByteSource {
+  /** The last chunk is still needed: read into another buffer from now on. */
+  keep(): void
+}
+
+const readBytes = 65_536
 const handshakeMessageBytesMax = 1_048_576
 
 export async function openUpstream(
@@ -58,13 +65,13 @@ export async function openUpstream(
   parameters: Readonly<Record<string, string>>,
 ): Promise<Upstream> {
   const deadline = AbortSignal.timeout(access.connectTimeoutMs)
-  const socket = await dial(access, deadline)
-  const giveUp = () => socket.destroy(new StreamEnded('timed out'))
+  const source = await dial(access, deadline)
+  const giveUp = () => source.socket.destroy(new StreamEnded('timed out'))
   deadline.addEventListener('abort', giveUp)
   try {
-    return await signIn(socket, access, parameters)
+    return await signIn(source, access, parameters)
   } catch (error) {
-    socket.destroy()
+    source.socket.destroy()
     if (error instanceof UpstreamError) throw error
     throw new UpstreamError('unreachable', `target "${access.name}" ended the connection`, '08006', {
       cause: error,
@@ -74,19 +81,14 @@ export async function openUpstream(
   }
 }
 
-async function dial(access: TargetAccess, deadline: AbortSignal): Promise<Socket> {
-  const socket = connectTcp({
-    host: access.host,
-    port: access.port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
-  })
+async function dial(access: TargetAccess, deadline: AbortSignal): Promise<UpstreamSource> {
+  const source = connectReusing(access)
+  const { socket } = source
   const abort = () => socket.destroy(new StreamEnded('timed out'))
   deadline.addEventListener('abort', abort)
   try {
     await once(socket, 'connect')
-    return await negotiateTls(socket, access)
+    return await negotiateTls(source, access)
   } catch (cause) {
     socket.destroy()
     if (cause instanceof UpstreamError) throw cause
@@ -96,10 +98,39 @@ async function dial(access: TargetAccess, deadline: AbortSignal): Promise<Socket
   }
 }
 
-async function negotiateTls(socket: Socket, access: TargetAccess): Promise<Socket> {
+function connectReusing({ host, port }: TargetAccess): UpstreamSource {
+  let buffer = Buffer.allocUnsafeSlow(readBytes)
+  let listener: ((chunk: Buffer) => void) | undefined
+  const socket = connectTcp({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    onread: {
+      buffer: () => buffer,
+      callback(length) {
+        listener?.(buffer.subarray(0, length))
+        return true
+      },
+    },
+  })
+  return {
+    socket,
+    listen(onChunk) {
+      listener = onChunk
+    },
+    keep() {
+      buffer = Buffer.allocUnsafeSlow(readBytes)
+    },
+  }
+}
+
+async function negotiateTls(source: UpstreamSource, access: TargetAccess): Promise<UpstreamSource> {
+  const { socket } = source
   const { mode, ca, cert, key } = access.tls
-  if (mode === 'disable') return socket
-  const reader = new ByteReader(socket)
+  if (mode === 'disable') return source
+  const reader = new ByteReader(source)
   socket.write(Buffer.concat([int32(8), int32(startupCode.ssl)]))
   const answer = (await reader.take(1))[0]
   if (reader.buffered > 0)
@@ -108,7 +139,7 @@ async function negotiateTls(socket: Socket, access: TargetAccess): Promise<Socke
     })
   reader.release()
   if (answer !== 0x53) {
-    if (mode === 'prefer') return socket
+    if (mode === 'prefer') return source
     throw new UpstreamError('tls', `target "${access.name}" cannot be reached safely`, '08006', {
       cause: new Error('the server offers no TLS'),
     })
@@ -129,15 +160,17 @@ async function negotiateTls(socket: Socket, access: TargetAccess): Promise<Socke
     secure.destroy()
     throw new UpstreamError('tls', `target "${access.name}" cannot be reached safely`, '08006', { cause })
   }
-  return secure
+  // A chunk out of TLS is a buffer of its own.
+  return { ...sourceOf(secure), keep: () => undefined }
 }
 
 async function signIn(
-  socket: Socket,
+  source: UpstreamSource,
   access: TargetAccess,
   sent: Readonly<Record<string, string>>,
 ): Promise<Upstream> {
-  const reader = new ByteReader(socket)
+  const { socket } = source
+  const reader = new ByteReader(source)
   const { user, password } = access.credentials
   socket.write(startupMessage(196_608, { ...sent, user, database: access.database }))
   const parameters = new Map<string, string>()
@@ -167,7 +200,7 @@ async function signIn(
       case backend.readyForQuery:
         reader.release()
         return {
-          socket,
+          source,
           parameters,
           notices,
           status: payload.toString('latin1', 0, 1) as TransactionStatus,
@@ -266,7 +299,7 @@ function outOfPlace(access: TargetAccess, type: number): UpstreamError {
 /** On a connection of its own, as the protocol wants; as safe as the session's own. */
 async function sendCancel(access: TargetAccess, request: Buffer): Promise<void> {
   try {
-    const socket = await dial(access, AbortSignal.timeout(access.connectTimeoutMs))
+    const { socket } = await dial(access, AbortSignal.timeout(access.connectTimeoutMs))
     socket.setTimeout(access.connectTimeoutMs, () => socket.destroy())
     socket.resume()
     socket.end(request)
