@@ -2,7 +2,7 @@
  * The Postgres gate against a direct connection and pgbouncer 1.18 in session mode, recording on, all sides in one run,
  * alternating. Tiny queries by pgbench; memory while a large result passes. Takes about five minutes of both cores.
  *
- *   node load-tests/postgres.ts [--seconds N] [--gigabytes N]
+ *   node load-tests/postgres.ts [--seconds N] [--gigabytes N] [--only tiny|large]
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,11 @@ import { report, type Row } from './report.ts'
 
 const run = promisify(execFile)
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '3' }, gigabytes: { type: 'string', default: '10' } },
+  options: {
+    seconds: { type: 'string', default: '3' },
+    gigabytes: { type: 'string', default: '10' },
+    only: { type: 'string' },
+  },
 })
 const seconds = Number(values.seconds)
 const rounds = 3
@@ -42,8 +46,9 @@ const postgres = await startPostgres({ auth: 'password', fsync: false })
 const bouncer = await startPgbouncer(postgres.value)
 const system = await startSystem({ postgres: postgres.value, parts: ['proxy'], workers: 1 })
 try {
-  const rows = [...(await tinyQueries()), ...(await largeResult())]
-  report('postgres', rows)
+  const tiny = values.only === 'large' ? [] : await tinyQueries()
+  const large = values.only === 'tiny' ? [] : await largeResult()
+  report('postgres', [...tiny, ...large])
 } finally {
   await system.stop()
   bouncer.child.kill('SIGTERM')
