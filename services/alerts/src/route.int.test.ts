@@ -228,12 +228,12 @@ test('429 with Retry-After: silence for exactly that long', async (t) => {
   await service.stop()
 })
 
-test('a flood of a thousand incidents with a budget of one: one page and one summary', async (t) => {
+test('a flood of ten thousand incidents with a budget of one: one page and one summary', async (t) => {
   const { bus, receiver, file } = await room(t)
   const service = await startService(bus, receiver, file, 1)
   await publish(
     bus,
-    ...Array.from({ length: 1_000 }, (_, index) => verdictOf(`v${index}`, { target: `t${index}` })),
+    ...Array.from({ length: 10_000 }, (_, index) => verdictOf(`v${index}`, { target: `t${index}` })),
   )
   await until(() => pages(receiver).length === 2, 'page and summary')
   await settle()
