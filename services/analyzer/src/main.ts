@@ -49,8 +49,9 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
         await bus.endOffsets(topic)
       return
     } catch (cause) {
-      const isMissing = cause instanceof CodedError && cause.code === 'unknown_topic'
-      if (!isMissing || systemClock.monotonicMs() > untilMs) throw cause
+      // A Kafka topic that was just created has no leader for a moment: unavailable.
+      const passes = cause instanceof CodedError && ['unknown_topic', 'unavailable'].includes(cause.code)
+      if (!passes || systemClock.monotonicMs() > untilMs) throw cause
       if (!told) log.warn({ err: cause }, 'waiting for the topics')
       await delay(500)
     }
