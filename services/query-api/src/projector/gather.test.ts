@@ -8,6 +8,7 @@ function recorder(options: { waitMs: number; hurryAt: number; itemsMax: number; 
   let running = 0
   let failNext = options.failFirst ?? false
   const gather = createGather<number>({
+    waitMsMax: 60_000,
     ...options,
     async write(items) {
       assert.equal(++running, 1, 'one write at a time')
@@ -36,6 +37,26 @@ test('a lone item waits no longer than its time, a backlog not at all', async ()
     [1, 2, 3, 4],
     [5, 6, 7, 8, 9],
   ])
+})
+
+test('a slow store is asked less often, but no item waits longer than the most', async () => {
+  const startsMs: number[] = []
+  const gather = createGather<number>({
+    waitMs: 1,
+    waitMsMax: 150,
+    hurryAt: 100,
+    itemsMax: 100,
+    async write() {
+      startsMs.push(performance.now())
+      await sleep(30)
+    },
+  })
+  await gather.add([1])
+  const askedMs = performance.now()
+  await gather.add([2])
+  const waitedMs = Number(startsMs[1]) - askedMs
+  assert.ok(waitedMs >= 100, `waited ${waitedMs} ms after a write of 30 ms`)
+  assert.ok(waitedMs < 1000, `waited ${waitedMs} ms`)
 })
 
 test('a failed write is told to all of its callers, and the next one goes on', async () => {

@@ -12,8 +12,10 @@ export interface Gather<Item> {
 
 export interface GatherOptions<Item> {
   readonly write: (items: readonly Item[]) => Promise<void>
-  /** How long a lone item waits for others. */
+  /** How long a lone item waits for others: so long, or four times the last write (a slow store is asked less often). */
   readonly waitMs: number
+  /** But never longer than this. */
+  readonly waitMsMax: number
   /** From so many on the wait is over: there is a backlog, and waiting only slows it. */
   readonly hurryAt: number
   /** At most so many in one write, but never less than one `add`. */
@@ -32,6 +34,7 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let due = false
+  let lastWriteMs = 0
   let closed = false
 
   function arrange(): void {
@@ -49,8 +52,12 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
         timer = undefined
         due = true
         arrange()
-      }, options.waitMs)
+      }, waitMs())
     }
+  }
+
+  function waitMs(): number {
+    return Math.min(Math.max(options.waitMs, 4 * lastWriteMs), Math.max(options.waitMs, options.waitMsMax))
   }
 
   async function writeSome(): Promise<void> {
@@ -63,8 +70,10 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
       waiting.shift()
     }
     held = waiting.reduce((sum, { items: some }) => sum + some.length, 0)
+    const startedMs = performance.now()
     try {
       await options.write(items)
+      lastWriteMs = performance.now() - startedMs
       for (const { done } of taken) done()
     } catch (cause) {
       for (const { failed } of taken) failed(cause)
