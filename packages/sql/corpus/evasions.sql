@@ -358,6 +358,9 @@ select pg_logical_emit_message(true, 'a', 'b')
 -- expect: read write execute privileged
 select pg_stat_reset()
 
+-- expect: read define execute privileged
+select cron.schedule('* * * * *', 'delete from t')
+
 -- expect: read execute
 select pg_advisory_lock(1)
 

@@ -364,6 +364,15 @@ test('a text beyond parseBytesMax is unknown', async () => {
   await analyzer.close()
 })
 
+test('a text made to be long does not make its analysis long', () => {
+  assert.equal(analyze(uncached, 'select 1;'.repeat(1000)).length, 1000)
+  assert.equal(one('select 1;'.repeat(1001)).verb, 'UNKNOWN')
+  const columns = one(`select ${Array.from({ length: 2000 }, (_, at) => `c${at}`).join(', ')} from t`)
+  assert.deepEqual(columns.objects[0]?.columns, ['*'])
+  const tables = one(`select 1 from ${Array.from({ length: 2500 }, (_, at) => `t${at}`).join(', ')}`)
+  assert.deepEqual([tables.verb, tables.objects.length], ['UNKNOWN', 0])
+})
+
 test('random bytes never throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {

@@ -31,6 +31,9 @@ export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAn
   return new Analyzer(await loadGrammar(), createFunctions(), complete, randomInt(2 ** 31))
 }
 
+/** A text of more is unknown as a whole: each would be a command of its own to record, all at once. */
+const statementsMax = 1000
+
 const warmRounds = 100
 const warmTexts = [
   'select a.id, b.name, count(*) from a join b on b.a_id = a.id where a.x = 1 group by 1, 2 order by 3 desc limit 5',
@@ -178,7 +181,7 @@ class Analyzer implements SqlAnalyzer {
   #work(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
     const bytes = sql.subarray(start, end)
     const parsed = this.#parsable(bytes, reading) ? this.#grammar.parse(bytes) : undefined
-    if (parsed === undefined) return unread(bytes, bytes.length)
+    if (parsed === undefined || parsed.length > statementsMax) return unread(bytes, bytes.length)
     if (parsed.length === 0) return Object.freeze([this.#analysis(bytes, 0, bytes.length, empty, bytes)])
     return Object.freeze(
       parsed.map((statement, index) => {

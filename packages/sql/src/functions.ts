@@ -18,6 +18,8 @@ export function createFunctions(): Functions {
   const readOnly = new Set(readOnlyFunctionNames.trim().split(/\s+/))
   return {
     use(schema, name) {
+      // pg_cron runs the text it is given, later and as somebody.
+      if (schema === 'cron') return { effects: ['define', 'execute'], privileged: true, setsParsing: false }
       // An extension's function keeps its name in whatever schema it was installed.
       const known = knownUse(name)
       if (known !== undefined) return known
@@ -69,7 +71,7 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   [/^pg_(logical|create|drop|copy|sync|replication|get_replication)_/, ['write', 'execute'], true],
   [/^binary_upgrade_/, ['define', 'execute'], true],
   [
-    /^(heap_force|pg_truncate_visibility|bt_|gin_|brin_(summarize|desummarize)|get_raw_page|page_header|heap_page)/,
+    /^(heap_force|pg_truncate_visibility|bt_(index|metap|page|multi)|gin_(clean|metapage|page|leafpage)|brin_(summarize|desummarize)|get_raw_page|page_header|heap_page)/,
     ['write', 'execute'],
     true,
   ],
@@ -78,7 +80,6 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   [/^pg_(try_)?advisory_/, ['execute'], false],
   // Other sessions see it.
   [/^pg_notify$/, ['write', 'execute'], false],
-  [/^(cron|pg_cron)$|^(schedule|unschedule|schedule_in_database)$/, ['define', 'execute'], true],
 ]
 
 function knownUse(name: string): FunctionUse | undefined {

@@ -58,11 +58,13 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
     // Nested deeper than the walk or this thread's stack goes.
     return unreadable
   }
+  const objects = walk.objects()
+  if (objects.length > objectsMax) return unreadable
   const transaction = entry.transaction?.(node)
   return {
     verb: typeof entry.verb === 'string' ? entry.verb : entry.verb(node),
     effects: order.filter((effect) => walk.effects.has(effect)),
-    objects: walk.objects(),
+    objects,
     privileged: walk.privileged,
     returnsRows: entry.returnsRows?.(node) ?? false,
     undoes: transaction === 'rollback' || transaction === 'rollbackTo',
@@ -71,6 +73,9 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
     ...(transaction === undefined ? {} : { transaction }),
   }
 }
+
+/** A statement that names more is made to be long; its analysis would be no smaller. */
+const objectsMax = 2000
 
 const order: readonly Effect[] = [
   'read',

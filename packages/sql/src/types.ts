@@ -47,7 +47,7 @@ export interface AnalyzerStats {
 export interface SqlAnalyzer {
   /**
    * One analysis for each statement of a simple query's text, `sql[start, end)` without the closing NUL; an empty query
-   * gives one with verb `EMPTY`, a text that cannot be read gives one with verb `UNKNOWN`. Never throws for any input.
+   * gives one with verb `EMPTY`, a text that cannot be read, or of more than 1000 statements, gives one with verb `UNKNOWN`. Never throws for any input.
    * A promise only for texts longer than `syncBytesMax` that are not cached; it never rejects. `sql` may be reused by
    * the caller as soon as the call returns.
    */

@@ -32,6 +32,9 @@ export type Visit = (walk: Walk, type: string, node: TreeNode) => void
 /** Deeper trees are not judged: the text is unknown. Well within this thread's stack. */
 const depthMax = 800
 
+/** PostgreSQL's own bound on the columns of a table. */
+const columnsMax = 1600
+
 class TooDeep extends Error {}
 
 export class Walk {
@@ -148,7 +151,8 @@ export class Walk {
       namespace: shown(namespace),
       name: shown(name),
       effect,
-      columns: [...columns].map(shown),
+      // More than a table can have: the text names them to be long, and all of them is what it comes to.
+      columns: columns.size > columnsMax ? ['*'] : [...columns].map(shown),
     }))
   }
 }
