@@ -48,13 +48,13 @@ export function subjectName({ subject }: VerdictEvent): string {
   }
 }
 
-/** Who an alert is about: issuer and subject where known, else the subject's own id. */
+/** Who an alert is about: the identity where it is known, else what the verdict names, without an issuer. */
 export function aboutWhom({ verdict, findings }: Alert): { issuer: string; subject: string } {
+  const { kind, issuer = '', id = '' } = verdict?.subject ?? {}
+  if (kind === 'identity' || kind === 'instance') return { issuer, subject: id }
   const finding = findings.at(-1)
-  if (verdict && verdict.subject.kind !== 'session')
-    return { issuer: verdict.subject.issuer, subject: verdict.subject.id || verdict.subject.instance }
   if (finding) return { issuer: finding.identity.issuer, subject: finding.identity.subject }
-  return { issuer: '', subject: verdict?.subject.id ?? '' }
+  return { issuer: '', subject: verdict ? subjectName(verdict) : '' }
 }
 
 /** What happened, in one or more sentences; already free of secrets, since events are. */
@@ -81,5 +81,5 @@ export function linkTo(alert: Alert, baseUrl: string | undefined): string | unde
   const { issuer, subject } = aboutWhom(alert)
   const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`
   if (issuer !== '') return new URL(`v1/identities/${encodeURIComponent(`${issuer}|${subject}`)}`, base).href
-  return new URL('v1/findings', base).href
+  return new URL(alert.verdict ? 'v1/verdicts' : 'v1/findings', base).href
 }
