@@ -10,7 +10,7 @@ import type { Database } from 'lmdb'
 import { fate, type ProcessIdentity, thisProcess } from './alive.ts'
 import { assign, partitionName } from '../assign.ts'
 import { type Bell, openBell } from './bell.ts'
-import { openStore } from './store.ts'
+import { openStore, written } from './store.ts'
 
 export interface Groups {
   readonly bell: Bell
@@ -120,8 +120,8 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
     /** False where somebody else was first. */
     async function claim({ epoch, ...partition }: Claim, owner: string): Promise<boolean> {
       const key = ownerKey(partition)
-      if (epoch === 0) return owners.ifNoExists(key, () => owners.put(key, { owner }, 1))
-      return owners.put(key, { owner }, epoch + 1, epoch)
+      if (epoch === 0) return written(owners.ifNoExists(key, () => owners.put(key, { owner }, 1)))
+      return written(owners.put(key, { owner }, epoch + 1, epoch))
     }
 
     const membership: Membership = {
@@ -130,16 +130,16 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
         if (before.isMember && before.dead.length === 0 && before.claimable.length === 0) return before
         await Promise.all([
           // Taken for dead: join again. What is still under this id is still this member's.
-          before.isMember ? true : members.put([group, id], me(beat), beat),
+          before.isMember ? true : written(members.put([group, id], me(beat), beat)),
           // Only if it is as dead as it looked: a heartbeat in between changes the version.
-          ...before.dead.map((other) => members.remove([group, other.id], other.member.beat)),
+          ...before.dead.map((other) => written(members.remove([group, other.id], other.member.beat))),
           ...before.claimable.map((partition) => claim(partition, id)),
         ])
         bell.ring()
         return look()
       },
       async heartbeat() {
-        if (await members.put([group, id], me(beat + 1), beat + 1, beat)) beat++
+        if (await written(members.put([group, id], me(beat + 1), beat + 1, beat))) beat++
       },
       holds(one) {
         store.resetReadTxn()
@@ -157,18 +157,19 @@ export function openGroups(dir: string, sessionTimeoutMs: number): Groups {
         const fenced: Claim[] = []
         const writes = [...handled].map(async ([one, offset]) => {
           const key = ownerKey(one)
-          if (!(await owners.ifVersion(key, one.epoch, () => offsets.put(key, offset)))) fenced.push(one)
+          const isDone = await written(owners.ifVersion(key, one.epoch, () => offsets.put(key, offset)))
+          if (!isDone) fenced.push(one)
         })
         await Promise.all(writes)
         return fenced
       },
       async leave() {
-        await members.remove([group, id])
+        await written(members.remove([group, id]))
         await membership.release(look().held)
       },
     }
 
-    await members.put([group, id], me(beat), beat)
+    await written(members.put([group, id], me(beat), beat))
     bell.ring()
     return membership
   }

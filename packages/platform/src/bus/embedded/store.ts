@@ -17,12 +17,36 @@ export function openStore(dir: string): Store {
     encoding: 'binary',
     maxDbs: 8,
     overlappingSync: false,
+    // Writes are grouped by publisher.ts. lmdb-js's own grouping makes a promise that nobody can reach, which rejects
+    // when a commit fails (a full disk) and would end the process.
+    eventTurnBatching: false,
     // Address space, not memory or disk: never having to remap keeps several processes simple.
     mapSize: 256 * 1024 ** 3,
   })
   // Slots of readers that were killed would keep old pages from being used again.
   store.readerCheck()
   return store
+}
+
+/**
+ * Waits for a write. lmdb-js reports a failed commit by an error that says nothing, with a second promise that rejects
+ * with the reason; left alone, that one would end the process as an unhandled rejection.
+ */
+export async function written<T>(write: Promise<T>): Promise<T> {
+  try {
+    return await write
+  } catch (error) {
+    if (!(error instanceof Error && 'commitError' in error)) throw error
+    let cause: unknown
+    try {
+      await error.commitError
+    } catch (reason) {
+      cause = reason
+    }
+    throw new Error(`lmdb could not commit: ${cause instanceof Error ? cause.message : 'no reason given'}`, {
+      cause,
+    })
+  }
 }
 
 /** A folder that only this user may enter, whose creation survives a power cut. */

@@ -15,7 +15,7 @@ import { BusError } from '../errors.ts'
 import type { BatchLimits } from '../limits.ts'
 import { openBell } from './bell.ts'
 import { createWakers } from './wakers.ts'
-import { openStore, type Store } from './store.ts'
+import { openStore, type Store, written } from './store.ts'
 import { decodeStored, encodeStored, publishedMsOf } from './stored.ts'
 
 export interface TopicLog {
@@ -93,7 +93,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
         const before = meta.getEntry(['ends'])
         const version = before?.version ?? 0
         const next = decodeOffsets(before?.value, partitions)
-        const done = await meta.ifVersion(['ends'], version, () => {
+        const write = meta.ifVersion(['ends'], version, () => {
           for (const { partition, bytes } of stored) {
             const offset = next[partition] ?? 0
             log.put([partition, offset], bytes)
@@ -102,7 +102,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
           meta.put(['ends'], encodeOffsets(next), version + 1)
         })
         // Another process was first: its records are before these. One of those that try always gets through.
-        if (done) break
+        if (await written(write)) break
       }
       bell.ring()
     },
@@ -132,7 +132,7 @@ export async function openTopicLog(dir: string, topic: Topic, create?: TopicSpec
           if (!isOld(value)) break
           old.push(key)
         }
-        if (old.length > 0) await log.batch(() => void old.map((key) => log.remove(key)))
+        if (old.length > 0) await written(log.batch(() => void old.map((key) => log.remove(key))))
         trimmed += old.length
       }
       return trimmed
@@ -206,11 +206,11 @@ async function compactStep(parts: Parts, nowMs: number, options: CompactOptions)
     )
   }
   if (changes.length === 0) return 0
-  const isDone = await meta.ifVersion(['compacted'], version, () => {
+  const write = meta.ifVersion(['compacted'], version, () => {
     for (const change of changes) change()
     meta.put(['compacted'], encodeOffsets(cursor), version + 1)
   })
-  return isDone ? done + due.length : 0
+  return (await written(write)) ? done + due.length : 0
 }
 
 async function ensureSpec(store: Store, meta: Database<Buffer, Key>, wanted: TopicSpec): Promise<void> {
@@ -224,15 +224,16 @@ async function ensureSpec(store: Store, meta: Database<Buffer, Key>, wanted: Top
   const spec = { ...wanted, partitions: existing?.partitions ?? wanted.partitions }
   const bytes = Buffer.from(JSON.stringify(spec))
   if (existing) {
-    if (JSON.stringify(existing) !== bytes.toString()) await meta.put(['spec'], bytes, 1)
+    if (JSON.stringify(existing) !== bytes.toString()) await written(meta.put(['spec'], bytes, 1))
     return
   }
   const none = encodeOffsets(new Array<number>(spec.partitions).fill(0))
-  const isFirst = await meta.ifNoExists(['spec'], () => {
+  const write = meta.ifNoExists(['spec'], () => {
     meta.put(['spec'], bytes, 1)
     meta.put(['ends'], none, 1)
     meta.put(['compacted'], none, 1)
   })
+  const isFirst = await written(write)
   store.resetReadTxn()
   // Another process was first, perhaps with other settings.
   if (!isFirst) await ensureSpec(store, meta, wanted)
