@@ -6,7 +6,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type BusRecord, type CommandEvent, identityKey, topics } from '@portcullis/kernel'
@@ -376,6 +376,7 @@ function report(rows: readonly Row[]): void {
     execFileSync('git', args, { encoding: 'utf8', cwd: import.meta.dirname }).trim()
   const results = join(import.meta.dirname, 'results')
   mkdirSync(results, { recursive: true })
-  const found = { commit: git('rev-parse', 'HEAD'), date: new Date().toISOString(), rows: judged }
+  const machine = { cores: availableParallelism(), loadAverage: loadavg().map(round) }
+  const found = { commit: git('rev-parse', 'HEAD'), date: new Date().toISOString(), machine, rows: judged }
   writeFileSync(join(results, 'audit.json'), `${JSON.stringify(found, null, 2)}\n`)
 }

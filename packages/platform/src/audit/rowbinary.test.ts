@@ -20,6 +20,8 @@ test('values become the bytes that ClickHouse documents', () => {
     ['Float64', 1.5, '000000000000f83f'],
     ['Bool', true, '01'],
     ['String', 'é', '02c3a9'],
+    ['String', 'plain then é', '0d706c61696e207468656e20c3a9'],
+    ['String', 'y'.repeat(49), `31${'79'.repeat(49)}`],
     ['String', Buffer.from([0xff]), '01ff'],
     ['String', 'x'.repeat(200), `c801${'78'.repeat(200)}`],
     ['LowCardinality(String)', '', '00'],
