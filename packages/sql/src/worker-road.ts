@@ -25,6 +25,9 @@ interface Thread {
   ready: boolean
 }
 
+/** Far more than a thread needs, also on a busy machine; without it a thread that hangs would hang its texts. */
+const startDeadlineMs = 15_000
+
 export class WorkerRoad {
   /** Texts that met the deadline or a thread's death. */
   givenUp = 0
@@ -60,8 +63,7 @@ export class WorkerRoad {
         return
       }
       this.#warm.push(done)
-      this.#thread ??= this.#start()
-      this.#thread.worker.ref()
+      this.#ensure()?.worker.ref()
     })
   }
 
@@ -75,15 +77,26 @@ export class WorkerRoad {
 
   #next(): void {
     if (this.#closed || this.#running !== undefined || this.#queue.length === 0) return
-    this.#thread ??= this.#start()
-    this.#thread.worker.ref()
-    if (!this.#thread.ready) return
+    const thread = this.#ensure()
+    thread?.worker.ref()
+    if (thread?.ready !== true) return
     const waiting = this.#queue.shift()
     if (waiting === undefined) return
     this.#running = waiting
     const request: WorkerRequest = { sql: waiting.sql, reading: waiting.reading }
-    this.#thread.worker.postMessage(request)
+    thread.worker.postMessage(request)
     this.#deadline = setTimeout(() => this.#lost(), this.#options.deadlineMs)
+  }
+
+  /** undefined where no thread can be had now: then nothing waits for one either. */
+  #ensure(): Thread | undefined {
+    try {
+      this.#thread ??= this.#start()
+    } catch {
+      // Out of threads or memory. The next long text tries again.
+      this.#lost()
+    }
+    return this.#thread
   }
 
   #start(): Thread {
@@ -92,10 +105,12 @@ export class WorkerRoad {
       resourceLimits: { maxOldGenerationSizeMb: 512, stackSizeMb: 4 },
     })
     const thread: Thread = { worker, ready: false }
+    this.#deadline = setTimeout(() => this.#lost(), startDeadlineMs)
     worker.on('message', (answer: WorkerAnswer) => {
       if (this.#thread !== thread) return
       if (answer === 'ready') {
         thread.ready = true
+        clearTimeout(this.#deadline)
         for (const done of this.#warm.splice(0)) done()
       } else {
         const waiting = this.#running
@@ -122,7 +137,7 @@ export class WorkerRoad {
     this.#thread = undefined
     this.#running = undefined
     clearTimeout(this.#deadline)
-    worker?.terminate().catch(() => undefined)
+    void worker?.terminate()
     for (const done of this.#warm.splice(0)) done()
     // A thread that never came up would not come up for the next text either.
     const given = waiting === undefined ? (ready === true ? [] : this.#queue.splice(0)) : [waiting]
