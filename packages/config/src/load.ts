@@ -1,23 +1,10 @@
 /** Reads the configuration once. Every mistake is reported together, each with its place in the file. */
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'
-import { CodedError } from '@portcullis/kernel'
 import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
+import { ConfigError } from './errors.ts'
 import { type Config, configSchema } from './schema.ts'
-
-export class ConfigError extends CodedError<'unreadable' | 'invalid' | 'secret'> {
-  /** One line a mistake: `FILE:LINE:COLUMN: path: what is wrong`. */
-  readonly problems: readonly string[]
-  constructor(
-    code: 'unreadable' | 'invalid' | 'secret',
-    problems: readonly string[],
-    options?: ErrorOptions,
-  ) {
-    super(code, problems.join('\n'), options)
-    this.problems = problems
-  }
-}
 
 /** @throws ConfigError with all problems at once. */
 export function loadConfig(file: string): Config {

@@ -1,6 +1,6 @@
 /** Resolves references to secrets. The only place that turns `env:` and `file:` into values. */
 import { readFileSync } from 'node:fs'
-import { ConfigError } from './load.ts'
+import { ConfigError } from './errors.ts'
 
 /** The secret behind `env:NAME` or `file:PATH` (one trailing line break is dropped). @throws ConfigError('secret') naming the reference, never the value. */
 export function resolveSecret(reference: string): string {

@@ -11,6 +11,8 @@ export interface ChildOptions {
   /** A child that has not stopped by then is killed. */
   readonly stopMsMax: number
   readonly env: Readonly<Record<string, string>>
+  /** Said to each new process first. */
+  readonly first?: ToWorker
   /** Options of the runtime. */
   readonly execArgv?: readonly string[]
 }
@@ -27,7 +29,7 @@ export function keepRunning(
   name: string,
   file: string,
   args: readonly string[],
-  { log, stopMsMax, env, execArgv = [] }: ChildOptions,
+  { log, stopMsMax, env, first, execArgv = [] }: ChildOptions,
 ): Child {
   const messageListeners: ((message: ToSupervisor) => void)[] = []
   const exitListeners: (() => void)[] = []
@@ -44,6 +46,7 @@ export function keepRunning(
       execArgv: [...execArgv],
       env: { ...process.env, ...env },
     })
+    if (first) child.send(first)
     child.on('message', (message) => {
       for (const listener of messageListeners) listener(message as ToSupervisor)
     })

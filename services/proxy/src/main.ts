@@ -18,7 +18,7 @@ const starting = ['starting']
  * PostgreSQL's grammar is WebAssembly. V8's optimising tier takes hundreds of megabytes for minutes while it compiles
  * that; the baseline tier takes none, and most statements are answered from the cache anyway.
  */
-const workerFlags = ['--liftoff-only']
+const workerFlags = ['--liftoff-only', '--max-semi-space-size=8']
 const metricsMsMax = 1000
 /** More than a worker's own drain. */
 const extraStopMs = 5000
@@ -64,9 +64,9 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
     if (message.kind === 'metrics') waiting.get(message.id)?.(message.metrics)
   })
   for (let slot = 0; slot < proxy.workers; slot++) {
-    const args = ['--config', configFile, '--slot', String(slot), '--port', String(port)]
-    const child = keepRunning('worker', join(import.meta.dirname, 'worker.ts'), args, {
+    const child = keepRunning('worker', join(import.meta.dirname, 'worker.ts'), [], {
       ...children,
+      first: { kind: 'start', config, slot, port },
       execArgv: workerFlags,
     })
     const worker: Worker = { child, listening: false, reasons: starting }

@@ -1,7 +1,8 @@
 /** The targets of the configuration: who may reach which, as whom, with which caps. Secrets are read anew for each session. */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { type Config, resolveSecret, resolveValue, type TargetConfig } from '@portcullis/config'
+import type { Config, TargetConfig } from '@portcullis/config'
+import { resolveSecret, resolveValue } from '@portcullis/config/secret'
 import type { Caps, Identity, LoginRequest, UpstreamTls } from '@portcullis/kernel'
 import type { Authorised } from './door.ts'
 

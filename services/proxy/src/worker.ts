@@ -3,8 +3,8 @@
  * the data path: events leave by the recorder's segments, verdicts come from the agent.
  */
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import type { Config } from '@portcullis/config'
+import { resolveSecret } from '@portcullis/config/secret'
 import { createOriginResolver, createTokenVerifier } from '@portcullis/identity'
 import { type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
@@ -190,7 +190,7 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
             id: message.id,
             right: cancelKeys.handedOn(message.processId, message.secret),
           })
-        else
+        else if (message.kind === 'metrics')
           void metrics.registry
             .getMetricsAsJSON()
             .then((json) => send({ kind: 'metrics', id: message.id, metrics: json }))
@@ -219,15 +219,10 @@ function hostOf(address: string): string {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { config: { type: 'string' }, slot: { type: 'string' }, port: { type: 'string' } },
-  })
-  if (values.config === undefined || !process.send)
+  if (!process.send)
     throw new Error('a worker is started by the proxy: node services/proxy/src/main.ts --config FILE')
-  const config = loadConfig(values.config)
-  const log = createLog({ service: 'proxy-worker', level: config.log.level }).child({
-    slot: Number(values.slot),
-  })
+  const { config, slot, port } = await firstMessage()
+  const log = createLog({ service: 'proxy-worker', level: config.log.level }).child({ slot })
   const metrics = createMetrics('proxy')
   const send = (message: ToSupervisor) => {
     if (process.connected) process.send?.(message)
@@ -238,14 +233,7 @@ async function main(): Promise<void> {
   }
   process.on('uncaughtException', fatal)
   process.on('unhandledRejection', fatal)
-  const worker = await startWorker({
-    config,
-    slot: Number(values.slot),
-    port: Number(values.port),
-    log,
-    metrics,
-    send,
-  })
+  const worker = await startWorker({ config, slot, port, log, metrics, send })
   process.on('message', (message: ToWorker) => worker.value.answer(message))
   let stopping = false
   const stop = async () => {
@@ -257,6 +245,14 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop)
   process.on('SIGINT', () => undefined)
   process.on('disconnect', stop)
+}
+
+function firstMessage(): Promise<ToWorker & { kind: 'start' }> {
+  return new Promise((resolve) =>
+    process.once('message', (message: ToWorker) => {
+      if (message.kind === 'start') resolve(message)
+    }),
+  )
 }
 
 await main()
