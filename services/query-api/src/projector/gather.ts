@@ -12,7 +12,7 @@ export interface Gather<Item> {
 
 export interface GatherOptions<Item> {
   readonly write: (items: readonly Item[]) => Promise<void>
-  /** How long a lone item waits for others: so long, or four times the last write (a slow store is asked less often). */
+  /** How long a lone item waits for others: so long, or twice the last write (a slow store is asked less often). */
   readonly waitMs: number
   /** But never longer than this. */
   readonly waitMsMax: number
@@ -57,7 +57,7 @@ export function createGather<Item>(options: GatherOptions<Item>): Gather<Item> {
   }
 
   function waitMs(): number {
-    return Math.min(Math.max(options.waitMs, 4 * lastWriteMs), Math.max(options.waitMs, options.waitMsMax))
+    return Math.min(Math.max(options.waitMs, 2 * lastWriteMs), Math.max(options.waitMs, options.waitMsMax))
   }
 
   async function writeSome(): Promise<void> {

@@ -72,7 +72,7 @@ export async function startProjector(options: ProjectorOptions): Promise<Started
   const gather = createGather({
     waitMs: options.batchMs,
     // A live view wants to be within a second.
-    waitMsMax: 700,
+    waitMsMax: 500,
     hurryAt: Math.min(hurryAt, options.batchRows),
     itemsMax: options.batchRows,
     async write(records: readonly Received[]) {
