@@ -94,24 +94,42 @@ test('windows slide by the clock, survive a restart, and report when they free',
   assert.equal(other?.leaseBytes(1000), 1000)
 })
 
-test('what was returned can be leased again, by the same process at once and by another after close', async (t) => {
+test('what was returned can be leased again by anyone, also when its time bucket is over', async (t) => {
   const dir = tempDir(t)
   const clock = fakeClock(1_700_000_000_000)
-  const caps = { windowMs: 60_000, rowsPerWindow: 50 }
+  const caps = { windowMs: 60_000, rowsPerWindow: 50, bytesPerWindow: 5_000_000 }
   const one = createBudgets({ dir, share: 1, clock })
   const other = createBudgets({ dir, share: 1, clock })
   t.after(() => Promise.all([one.stop(), other.stop()]))
   const a = one.value.open('t', 'i', caps)
   const b = other.value.open('t', 'i', caps)
   assert.equal(a?.leaseRows(40), 40)
+  assert.equal(b?.leaseRows(100), 10)
   a?.returnRows(30)
-  assert.equal(a?.leaseRows(100), 40)
-  a?.returnRows(40)
-  assert.equal(b?.leaseRows(1), 0)
+  assert.equal(b?.leaseRows(100), 30)
+  assert.equal(a?.leaseRows(1), 0)
+  clock.advanceMs(5000)
+  b?.returnRows(15)
+  a?.returnRows(10)
+  assert.equal(a?.leaseRows(100), 25)
+  // More than was leased cannot be given back.
+  b?.returnRows(1000)
+  assert.equal(b?.leaseRows(100), 25)
   a?.close()
   a?.close()
-  assert.equal(b?.leaseRows(100), 40)
-  assert.equal(b?.leaseRows(1), 0)
+  // One row may need all that is left.
+  assert.equal(b?.leaseBytes(4_999_999), 4_999_999)
+})
+
+test('rows are leased an eighth at a time, so that a few do not lock the others out', async (t) => {
+  const budgets = createBudgets({ dir: tempDir(t), share: 1, clock: fakeClock(0) })
+  t.after(() => budgets.stop())
+  const caps = { windowMs: 60_000, rowsPerWindow: 8000 }
+  const leases = Array.from({ length: 8 }, () => budgets.value.open('t', 'i', caps)?.leaseRows(8000))
+  assert.ok(
+    leases.every((rows) => (rows ?? 0) > 300),
+    leases.join(' '),
+  )
 })
 
 test('sessions: a cap of at least one a host, closed ones come free', async (t) => {

@@ -1,18 +1,27 @@
 /**
  * Budgets of a host: caps over a sliding window, commands a second, open sessions and throttles, held by all proxy
- * processes together. A process takes leases from the shared ledger and spends them without asking; what it does not
- * spend while the lease's time bucket lasts it gives back, and what it takes to its grave counts as spent. So a cap is
- * never exceeded by what is leased, and at most the outstanding leases go unused for one window.
+ * processes together through one ledger. What a process leases counts from then on; what it gives back no longer does;
+ * what it takes to its grave counts as spent. So a cap is never exceeded by what is leased.
  *
- * Times and errors: the window counts a lease when it is taken, to a 60th of the window (window.ts). A command that
- * holds a lease for longer than the window and spends it then is the one way past the cap; leases are at most an eighth
- * of what is left, or the smallest chunk. Where the ledger cannot be used (disk full), nothing is granted.
+ * Times and errors: the window counts a lease when it is taken, to a 60th of the window (window.ts). Whoever holds a
+ * lease for longer than the window and spends it then is the one way past the cap. Rows are leased an eighth of what is
+ * left at a time, so that a few processes do not lock the others out of a small cap; bytes as wanted, since one row may
+ * need them all. Where the ledger cannot be used (disk full), nothing is granted.
  */
 import type { Budgets, Caps, Clock, SessionBudget, Started } from '@portcullis/kernel'
 import { thisProcess } from '../recorder/life.ts'
 import { type Ledger, openLedger, type WindowEntry } from './ledger.ts'
 import { draw, fullBucket } from './tokens.ts'
-import { bucketAt, bucketMs, bucketsPerWindow, charge, freesInMs, slide, total } from './window.ts'
+import {
+  bucketAt,
+  bucketMs,
+  bucketsPerWindow,
+  charge,
+  freesInMs,
+  slide,
+  total,
+  type Window,
+} from './window.ts'
 
 export interface BudgetOptions {
   readonly dir: string
@@ -27,13 +36,13 @@ type Kind = 'rows' | 'bytes'
 
 /** What this process holds of one target and identity, for all its sessions. */
 interface Held {
-  readonly windowMs: number
   sessions: number
-  readonly leases: Record<Kind, { bucket: number; amount: number }>
+  /** Leased and not given back, by time bucket, the oldest first. */
+  readonly leases: Record<Kind, Window>
   readonly commands: { left: number; untilMs: number }
 }
 
-const chunkMin: Record<Kind, number> = { rows: 64, bytes: 64 << 10 }
+const rowsMin = 64
 /** Tokens are spent soon after they are taken, or they are lost. */
 const tokensHeldMsMax = 250
 const purgeEveryMs = 600_000
@@ -52,7 +61,6 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     value: { open },
     async stop() {
       clearInterval(purging)
-      for (const [scope, own] of held) tryOr(undefined, () => giveBackAll(scope, own))
       ledger.close()
     },
   }
@@ -65,7 +73,7 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     const { windowMs } = caps
     // Windows of different length have different buckets; where a changed policy brings a new one, both are kept.
     const windowScope = `${scope}\0${windowMs}`
-    const own = hold(windowScope, windowMs)
+    const own = hold(windowScope)
     own.sessions++
     let closed = false
     return {
@@ -97,44 +105,43 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
         closed = true
         own.sessions--
         if (max !== undefined) tryOr(undefined, () => ledger.closeSession(scope))
-        if (own.sessions > 0) return
-        held.delete(windowScope)
-        tryOr(undefined, () => giveBackAll(windowScope, own))
+        if (own.sessions === 0) held.delete(windowScope)
       },
     }
 
     function lease(kind: Kind, cap: number | undefined, wanted: number): number {
       if (cap === undefined) return Number.POSITIVE_INFINITY
       if (!(wanted > 0)) return 0
-      const pool = own.leases[kind]
-      const bucket = bucketAt(nowMs(), windowMs)
-      if (pool.amount < wanted || pool.bucket !== bucket)
-        tryOr(undefined, () => leaseMore(windowScope, kind, Math.floor(cap * share), own))
-      if (pool.bucket !== bucket) return 0
-      const granted = Math.min(wanted, pool.amount)
-      pool.amount -= granted
-      return granted
+      return tryOr(0, () =>
+        ledger.window(windowScope, (entry) => {
+          const bucket = slideBoth(entry, windowMs)
+          const left = Math.max(0, Math.floor(cap * share) - total(entry[kind]))
+          const fair = kind === 'rows' ? Math.max(rowsMin, Math.floor(left / 8)) : left
+          const granted = Math.min(Math.floor(wanted), left, fair)
+          charge(entry[kind], bucket, granted)
+          own.leases[kind] = slide(own.leases[kind], bucket)
+          charge(own.leases[kind], bucket, granted)
+          return granted
+        }),
+      )
     }
 
     function giveBack(kind: Kind, cap: number | undefined, unused: number): void {
-      if (cap === undefined || !(unused > 0) || closed) return
-      const pool = own.leases[kind]
-      // Into the pool of the bucket it is spent from next; what belongs to an older bucket stays spent till that leaves.
-      if (pool.bucket === bucketAt(nowMs(), windowMs)) pool.amount += unused
+      if (cap === undefined || !(unused > 0)) return
+      tryOr(undefined, () =>
+        ledger.window(windowScope, (entry) => {
+          slideBoth(entry, windowMs)
+          let rest = unused
+          // The oldest first: what stays charged then was charged no earlier than it was spent, but for idle leases.
+          for (const lease of own.leases[kind]) {
+            const amount = Math.min(rest, lease[1])
+            charge(entry[kind], lease[0], -amount)
+            lease[1] -= amount
+            rest -= amount
+          }
+        }),
+      )
     }
-  }
-
-  function leaseMore(windowScope: string, kind: Kind, cap: number, own: Held): void {
-    const pool = own.leases[kind]
-    ledger.window(windowScope, (entry) => {
-      const bucket = slideBoth(entry, own.windowMs)
-      if (pool.amount > 0) charge(entry[kind], pool.bucket, -pool.amount)
-      const left = Math.max(0, cap - total(entry[kind]))
-      const amount = Math.min(left, Math.max(chunkMin[kind], Math.floor(left / 8)))
-      if (amount > 0) charge(entry[kind], bucket, amount)
-      pool.bucket = bucket
-      pool.amount = amount
-    })
   }
 
   function slideBoth(entry: WindowEntry, windowMs: number): number {
@@ -143,18 +150,6 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     entry.bytes = slide(entry.bytes, bucket)
     entry.overMs = (bucket + bucketsPerWindow + 2) * bucketMs(windowMs)
     return bucket
-  }
-
-  function giveBackAll(windowScope: string, own: Held): void {
-    const kinds = (['rows', 'bytes'] as const).filter((kind) => own.leases[kind].amount > 0)
-    if (kinds.length === 0) return
-    ledger.window(windowScope, (entry) => {
-      slideBoth(entry, own.windowMs)
-      for (const kind of kinds) {
-        charge(entry[kind], own.leases[kind].bucket, -own.leases[kind].amount)
-        own.leases[kind].amount = 0
-      }
-    })
   }
 
   function take(key: string, tokens: { left: number; untilMs: number }, ratePerSecond: number): number {
@@ -175,13 +170,12 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     })
   }
 
-  function hold(windowScope: string, windowMs: number): Held {
+  function hold(windowScope: string): Held {
     const found = held.get(windowScope)
     if (found) return found
     const own: Held = {
-      windowMs,
       sessions: 0,
-      leases: { rows: { bucket: 0, amount: 0 }, bytes: { bucket: 0, amount: 0 } },
+      leases: { rows: [], bytes: [] },
       commands: { left: 0, untilMs: 0 },
     }
     held.set(windowScope, own)
