@@ -13,6 +13,7 @@ import { createLog } from '@portcullis/platform/service'
 import pg from 'pg'
 import { type Parts, startParts } from './demo/parts.ts'
 import { createTimeline, nowUs, type Refused, type Timeline } from './demo/timeline.ts'
+import { inTrail } from './demo/trail.ts'
 import { dayUs, fleet, hijack, historyOf, liveParts, minuteUs, simulatedRecorder } from './simulator/index.ts'
 
 const wholeMsMax = 118_000
@@ -25,10 +26,17 @@ async function main(): Promise<number> {
   const startMs = performance.now()
   const timeline = createTimeline()
   const stops: (() => Promise<void>)[] = []
-  const late = setTimeout(() => {
-    console.error(`demo: not done after ${wholeMsMax / 1000} s`)
-    process.exit(1)
-  }, wholeMsMax)
+  const stop = async () => {
+    for (const one of stops.splice(0).reverse()) await one()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  const giveUp = (why: string, code: number) => {
+    console.error(`demo: ${why}`)
+    void stop().finally(() => process.exit(code))
+  }
+  const late = setTimeout(() => giveUp(`not done after ${wholeMsMax / 1000} s`, 1), wholeMsMax)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => giveUp(`stopped by ${signal}`, 130))
   try {
     timeline.say('start', `gate, bus, analyzer, alerts, audit trail and a PostgreSQL; data in ${folder}`)
     const parts = await startParts(folder, (text) => timeline.alert(text))
@@ -45,19 +53,27 @@ async function main(): Promise<number> {
     const live = await startFleet(parts.value, timeline)
     stops.push(() => live.stop())
     await delay(4_000)
-    const refused = await hijackOne(parts.value, live.tokens, timeline)
+    const { refused, sent } = await hijackOne(parts.value, live.tokens, timeline)
     await until('the alert of the block', 10_000, () =>
       timeline.alerts.some(({ text }) => /block/i.test(text)),
     )
-    await delay(1_500)
-    return report(timeline, refused, live.refusals, performance.now() - startMs)
+    await delay(1_000)
+    const wanted = sent + (live.sent.get(hijack.subject) ?? 0)
+    const victim = identityKey({ issuer: parts.value.issuer.issuer, subject: hijack.subject })
+    const trail = await inTrail(parts.value, victim, live.since, wanted, 10_000)
+    return report(timeline, {
+      refused,
+      wanted,
+      trail,
+      refusals: live.refusals,
+      tookMs: performance.now() - startMs,
+    })
   } catch (error) {
     console.error(`demo: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   } finally {
-    for (const stop of stops.reverse()) await stop()
+    await stop()
     clearTimeout(late)
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 
@@ -106,6 +122,8 @@ async function learned(analyzer: string): Promise<number> {
 /** Every agent on a connection of its own, at its pace, until stopped. */
 async function startFleet(parts: Parts, timeline: Timeline) {
   const tokens = new Map<string, string>()
+  const sent = new Map<string, number>()
+  const since = new Date().toISOString()
   const refusals: string[] = []
   let stopping = false
   const agents = await Promise.all(
@@ -116,6 +134,7 @@ async function startFleet(parts: Parts, timeline: Timeline) {
       const run = async () => {
         await delay(index * 150)
         for (let at = 0; !stopping; at++) {
+          sent.set(subject, at + 1)
           const refused = await query(client, statements[at % statements.length] ?? statements[0])
           if (refused) refusals.push(`${subject}: ${refused.code} ${refused.message}`)
           if (refused && subject === hijack.subject) return
@@ -131,6 +150,8 @@ async function startFleet(parts: Parts, timeline: Timeline) {
   )
   return {
     tokens,
+    sent,
+    since,
     refusals,
     async stop() {
       stopping = true
@@ -140,12 +161,12 @@ async function startFleet(parts: Parts, timeline: Timeline) {
   }
 }
 
-/** The stolen token on several connections at once, until the gate refuses. Resolves to the first refusal. */
+/** The stolen token on several connections at once, until the gate refuses. */
 async function hijackOne(
   parts: Parts,
   tokens: ReadonlyMap<string, string>,
   timeline: Timeline,
-): Promise<Refused> {
+): Promise<{ refused: Refused; sent: number }> {
   const clients = await Promise.all(
     Array.from({ length: hijack.clients }, () => connect(parts, tokens.get(hijack.subject) ?? '')),
   )
@@ -180,10 +201,19 @@ async function hijackOne(
     await Promise.all(clients.map((client) => client.end()))
   }
   if (!first) throw new Error(`the gate refused none of ${sent} commands of the hijacker within 70 s`)
-  return first
+  return { refused: first, sent }
 }
 
-function report(timeline: Timeline, refused: Refused, refusals: readonly string[], tookMs: number): number {
+interface Outcome {
+  readonly refused: Refused
+  /** Commands sent with the hijacked credential, by everyone. */
+  readonly wanted: number
+  readonly trail: { readonly commands: number; readonly distinct: number }
+  readonly refusals: readonly string[]
+  readonly tookMs: number
+}
+
+function report(timeline: Timeline, { refused, wanted, trail, refusals, tookMs }: Outcome): number {
   const own = timeline.commandsOf(hijack.subject)
   const [throttle, block] = (['throttle', 'block'] as const).map((action) =>
     timeline.verdicts.find((verdict) => verdict.action === action && verdict.subject.id === hijack.subject),
@@ -208,6 +238,8 @@ measured in this run
   block: end of the command that tipped it
     to the first refusal in a client's hands        ${ms(refused.atUs - causeEndUs)}
   block: first refusal to the alert at Slack        ${ms((alert?.atUs ?? Number.NaN) - refused.atUs)}
+  commands sent with the hijacked credential        ${wanted}
+  commands of it in the audit trail                 ${trail.commands}, ${trail.distinct} of them distinct
   verdicts about the other agents                   ${others.length}
   whole demo                                        ${(tookMs / 1000).toFixed(1)} s
 `)
@@ -218,6 +250,7 @@ measured in this run
     !cause && 'the command that tipped the block, on the bus',
     refused.code === '' && 'a native error code',
     !alert && 'an alert about the block',
+    (trail.commands !== wanted || trail.distinct !== wanted) && 'each command in the trail once',
     others.length > 0 &&
       `no verdict about anyone else (${others.map(({ subject }) => subject.id).join(', ')})`,
     idle.length > 0 && `commands of ${idle.map(({ subject }) => subject).join(', ')}`,
