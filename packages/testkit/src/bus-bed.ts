@@ -32,8 +32,16 @@ export interface BusTools {
   /** The same, to be stopped by the test (or after it). */
   openStarted(options?: Partial<BusOptions>): Promise<Started<Bus>>
   /** A process that consumes `topic` in group `name` (its lines: what it handled) or publishes to it (its lines: what was acknowledged). */
-  member(role: 'consume' | 'publish' | 'publish-blocked', topic: Topic, name: string): Member
+  member(role: MemberRole, topic: Topic, name: string, options?: MemberOptions): Member
   stop(): Promise<void>
+}
+
+export type MemberRole = 'consume' | 'publish' | 'publish-blocked' | 'publish-regardless'
+
+export interface MemberOptions {
+  /** No file of its may grow beyond this: what a full disk is like, for this process alone. */
+  readonly fileBytesMax?: number
+  readonly publishTimeoutMs?: number
 }
 
 export interface Member {
@@ -65,10 +73,22 @@ export function createBusTools(bed: BusBed): BusTools {
       await bus.ensureTopics([{ topic, partitions: 4, cleanup: 'delete', retentionMs: -1, ...spec }])
       return topic
     },
-    member(role, topic, name) {
+    member(role, topic, name, { fileBytesMax, publishTimeoutMs = 30_000 } = {}) {
       const script = join(import.meta.dirname, 'bus-member.ts')
-      const order = JSON.stringify({ url: bed.url, role, topic, name, sessionTimeoutMs })
-      const child = spawn(process.execPath, [script, order], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const order = JSON.stringify({ url: bed.url, role, topic, name, sessionTimeoutMs, publishTimeoutMs })
+      const node = [process.execPath, script, order]
+      // Ignored, the signal turns into the error that a full disk would give. ulimit counts blocks of 512 bytes.
+      const limited = [
+        'sh',
+        '-c',
+        `trap '' XFSZ; ulimit -S -f ${(fileBytesMax ?? 0) / 512}; exec "$@"`,
+        'sh',
+        ...node,
+      ]
+      const [command = '', ...parameters] = fileBytesMax === undefined ? node : limited
+      const child = spawn(command, parameters, {
+        stdio: ['ignore', 'pipe', fileBytesMax ? 'ignore' : 'inherit'],
+      })
       const lines: string[] = []
       createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
       const kill = (signal: NodeJS.Signals) => end(child, signal)

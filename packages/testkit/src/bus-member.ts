@@ -1,7 +1,7 @@
 /**
  * A process of its own on a bus, for tests that kill processes: it consumes and prints what it handled, or publishes
- * without pause and prints what was acknowledged, or does that with an event loop that is blocked most of the time. It
- * ends only by a signal.
+ * without pause and prints what was acknowledged, or does that with an event loop that is blocked most of the time, or
+ * prints refusals and goes on. It ends only by a signal.
  */
 import { writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -10,16 +10,18 @@ import { connectBus } from '@portcullis/platform/connect'
 
 interface Order {
   readonly url: string
-  readonly role: 'consume' | 'publish' | 'publish-blocked'
+  readonly role: 'consume' | 'publish' | 'publish-blocked' | 'publish-regardless'
   readonly topic: Topic
   /** The group, or the name that marks what this writer wrote. */
   readonly name: string
   readonly sessionTimeoutMs: number
+  readonly publishTimeoutMs: number
 }
 
 const order = JSON.parse(process.argv[2] ?? '') as Order
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-const { value: bus } = await connectBus(order.url, { logger, sessionTimeoutMs: order.sessionTimeoutMs })
+const { sessionTimeoutMs, publishTimeoutMs } = order
+const { value: bus } = await connectBus(order.url, { logger, sessionTimeoutMs, publishTimeoutMs })
 
 // Synchronous, so that a line that was written survives the kill that follows.
 const print = (line: string) => writeSync(1, `${line}\n`)
@@ -32,6 +34,16 @@ if (order.role === 'consume') {
       for (const { value } of records) print(Buffer.from(value ?? '').toString())
     },
   })
+} else if (order.role === 'publish-regardless') {
+  for (let next = 0; ; next++) {
+    const text = `${order.name}:${next}`
+    const value = Buffer.alloc(20_000, ' ')
+    value.write(text)
+    await bus.publish([{ topic: order.topic, key: order.name, value }]).then(
+      () => print(text),
+      (error) => print(`refused ${error.code}`),
+    )
+  }
 } else if (order.role === 'publish-blocked') {
   const nobody = new Int32Array(new SharedArrayBuffer(4))
   for (let next = 0; ; next++) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -113,6 +114,36 @@ test('a process whose event loop is blocked while it publishes does not hold up 
   const median = tookMs.sort((a, b) => a - b)[10] ?? 0
   t.diagnostic(`median ${median.toFixed(1)} ms beside an event loop that is blocked for 200 ms at a time`)
   assert.ok(median < 80, `median ${median} ms`)
+})
+
+test('a full disk: publish refuses by name after its time, and works again when there is room', async (t) => {
+  const tool = spawnSync('prlimit', ['--version'])
+  if (tool.error) {
+    assert.ok(!process.env.CI, 'prlimit is missing')
+    return t.skip('prlimit (util-linux) is missing')
+  }
+  const { topic, open, member } = bed(t)
+  const name = await topic()
+  const bus = await open()
+  const writer = member('publish-regardless', name, 'w', {
+    fileBytesMax: 2 * 1024 * 1024,
+    publishTimeoutMs: 500,
+  })
+  await until('it is refused', () => writer.lines.includes('refused unavailable'))
+  const fitted = writer.lines.filter((line) => line.startsWith('w:')).length
+  assert.ok(fitted > 10, `${fitted} fitted`)
+  spawnSync('prlimit', ['--pid', String(writer.pid), '--fsize=unlimited'])
+  await until(
+    'it works again',
+    () => writer.lines.filter((line) => line.startsWith('w:')).length > fitted + 10,
+  )
+  await writer.kill('SIGKILL')
+  const acknowledged = writer.lines.filter((line) => /^w:\d+$/.test(line)).slice(0, -1)
+  const kept = new Set((await readAll(bus, name)).map((one) => textOf(one).trimEnd()))
+  assert.deepEqual(
+    acknowledged.filter((text) => !kept.has(text)),
+    [],
+  )
 })
 
 test('the folder is for its owner alone', async (t) => {
