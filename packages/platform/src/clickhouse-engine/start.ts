@@ -47,6 +47,8 @@ export async function startEngine(options: EngineOptions): Promise<Started<Engin
     execArgv: [],
   })
   const lastWords = collectOutput(child, log)
+  // A message to a child that has just died is an 'error' event too, which nobody may be waiting for any more.
+  child.on('error', (err) => log.warn({ err, pid: child.pid }, 'engine process'))
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((settle) => {
     child.once('exit', (code, signal) => settle({ code, signal }))
   })
