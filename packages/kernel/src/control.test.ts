@@ -11,6 +11,7 @@ import {
   initialControl,
   pruneControl,
   type RejectionCode,
+  seenMax,
   type Verdict,
 } from './index.ts'
 
@@ -245,6 +246,19 @@ test('no payload, however odd, makes the fold throw', () => {
       },
     ),
   )
+})
+
+test('a long log folds fast and remembers the latest ids only', () => {
+  const state = initialControl()
+  const total = seenMax * 2 + 7
+  const unknown = { ...eventOf('', issued('v')), type: 'x', aggregateId: 'x' }
+  const started = performance.now()
+  for (let offset = 0; offset < total; offset++)
+    evolveControl(state, { event: { ...unknown, eventId: `e${offset}` }, offset })
+  assert.ok(performance.now() - started < 5_000)
+  assert.ok(state.seen.size >= seenMax && state.seen.size <= seenMax * 1.1)
+  assert.ok(state.seen.has(`e${total - 1}`) && state.seen.has(`e${total - seenMax}`))
+  assert.ok(!state.seen.has('e0'))
 })
 
 test('a snapshot of another version is not read', () => {

@@ -28,7 +28,7 @@ export interface ControlState {
   readonly verdicts: ReadonlyMap<string, HandVerdict>
   /** Verdicts of any source lifted by hand: id -> when lifted, microseconds. Every reader ignores the verdict from then on. */
   readonly lifted: ReadonlyMap<string, Lifting>
-  /** Ids of the latest `seenMax` events, accepted or not, oldest first, so that a repeated one changes nothing. */
+  /** Ids of at least the latest `seenMax` events, accepted or not, oldest first, so that a repeated one changes nothing. */
   readonly seen: ReadonlySet<string>
   /** Events of a kind this reader does not know. */
   readonly skipped: number
@@ -79,6 +79,7 @@ export interface Evolved {
 
 /** A repetition comes within the retries of one producer; this many events back is far more than that. */
 export const seenMax = 100_000
+const forgottenAtOnce = 10_000
 
 export function initialControl(): ControlFold {
   return {
@@ -190,9 +191,14 @@ export function actorKey(actor: { readonly issuer: string; readonly subject: str
   return `${actor.issuer}|${actor.subject}`
 }
 
+/** Forgets many at once: taking the oldest out of a large set one by one costs a walk over all that was taken before. */
 function remember(seen: Set<string>, eventId: string): void {
   seen.add(eventId)
-  if (seen.size <= seenMax) return
-  const [oldest] = seen
-  if (oldest !== undefined) seen.delete(oldest)
+  if (seen.size < seenMax + forgottenAtOnce) return
+  let left = forgottenAtOnce
+  for (const oldest of seen) {
+    seen.delete(oldest)
+    left -= 1
+    if (left === 0) return
+  }
 }
