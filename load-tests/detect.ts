@@ -65,24 +65,29 @@ async function main(): Promise<number> {
     const learnSeconds = await publishHistory(bus.value, codecs, parts.value)
     const seen = await follow(bus.value, codecs)
     stops.push(() => seen.stop())
-    const enforcedMs: number[] = []
+    const ways: Way[] = []
     let untold = 0
     for (const subject of subjects) {
-      const ms = await measure(parts.value, seen, subject)
-      if (ms === undefined) untold++
-      else enforcedMs.push(ms)
+      const way = await measure(parts.value, seen, subject)
+      if (way === undefined) untold++
+      else ways.push(way)
     }
-    enforcedMs.sort((a, b) => a - b)
-    const at = (q: number) => enforcedMs[Math.ceil(q * enforcedMs.length) - 1] ?? Number.NaN
+    const at = (q: number, part: keyof Way = 'wholeMs') => {
+      const sorted = ways.map((way) => way[part]).sort((a, b) => a - b)
+      return sorted[Math.ceil(q * sorted.length) - 1] ?? Number.NaN
+    }
     report(args.kafka ? 'detect-kafka' : 'detect', [
       { row: 'detect to enforce, p50', value: at(0.5), unit: 'ms' },
       { row: 'detect to enforce, p99', value: at(0.99), unit: 'ms', aim: { atMost: args.kafka ? 500 : 250 } },
       { row: 'detect to enforce, worst', value: at(1), unit: 'ms' },
-      { row: 'identities measured', value: enforcedMs.length, unit: 'identities' },
+      { row: 'of it, p50: from receipt to the bus', value: at(0.5, 'toBusMs'), unit: 'ms' },
+      { row: 'of it, p50: judged, verdict on the bus', value: at(0.5, 'judgedMs'), unit: 'ms' },
+      { row: 'of it, p50: from the bus to a refusal', value: at(0.5, 'enforcedMs'), unit: 'ms' },
+      { row: 'identities measured', value: ways.length, unit: 'identities' },
       { row: 'no session on another worker than the offending command', value: untold, unit: 'identities' },
       { row: 'history learned', value: learnSeconds.events / learnSeconds.seconds, unit: 'commands/s' },
     ])
-    return enforcedMs.length > 0 ? 0 : 1
+    return ways.length > 0 ? 0 : 1
   } catch (error) {
     console.error(`detect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     return 1
@@ -125,6 +130,8 @@ async function follow(bus: Bus, codecs: Codecs) {
   const verdicts = new Map<string, VerdictEvent>()
   /** The recorder (one worker process) of a command by its id, and of a session by the text that it alone runs. */
   const recorders = new Map<string, string>()
+  /** When a command or the block of a subject was seen on the bus. */
+  const seenUs = new Map<string, number>()
   const tail = await bus.tail({
     topics: [topics.commands, topics.verdicts],
     from: 'latest',
@@ -133,16 +140,26 @@ async function follow(bus: Bus, codecs: Codecs) {
         if (value === null) continue
         if (topic === topics.verdicts) {
           const verdict = codecs.verdict.decode(value)
-          if (verdict.action === 'block') verdicts.set(verdict.subject.id, verdict)
+          if (verdict.action !== 'block') continue
+          verdicts.set(verdict.subject.id, verdict)
+          seenUs.set(verdict.subject.id, nowUs())
         } else note(codecs.command.decode(value))
       }
     },
   })
   const note = ({ commandId, text, link, identity }: CommandEvent) => {
     recorders.set(commandId, link.recorder)
+    seenUs.set(commandId, nowUs())
     recorders.set(`${identity.subject} ${text}`, link.recorder)
   }
-  return { verdicts, recorders, stop: () => tail.stop() }
+  return { verdicts, recorders, seenUs, stop: () => tail.stop() }
+}
+
+interface Way {
+  readonly wholeMs: number
+  readonly toBusMs: number
+  readonly judgedMs: number
+  readonly enforcedMs: number
 }
 
 /** Milliseconds from detection to the first refusal by another process; undefined where no witness was on another. */
@@ -150,7 +167,7 @@ async function measure(
   parts: Parts,
   seen: Awaited<ReturnType<typeof follow>>,
   subject: string,
-): Promise<number | undefined> {
+): Promise<Way | undefined> {
   const token = await parts.issuer.sign({ sub: subject, groups: ['agents'] }, { ttlSec: 600 })
   const connect = async () => {
     const client = new pg.Client({
@@ -177,7 +194,16 @@ async function measure(
     const elsewhere = refusedUs.filter(
       (_, index) => seen.recorders.get(`${subject} select ${index}`) !== cause,
     )
-    return elsewhere.length === 0 ? undefined : (Math.min(...elsewhere) - causeReceivedAt) / 1000
+    if (elsewhere.length === 0) return undefined
+    const onBusUs = seen.seenUs.get(causeCommandId) ?? Number.NaN
+    const judgedUs = seen.seenUs.get(subject) ?? Number.NaN
+    const enforcedUs = Math.min(...elsewhere)
+    return {
+      wholeMs: (enforcedUs - causeReceivedAt) / 1000,
+      toBusMs: (onBusUs - causeReceivedAt) / 1000,
+      judgedMs: (judgedUs - onBusUs) / 1000,
+      enforcedMs: (enforcedUs - judgedUs) / 1000,
+    }
   } finally {
     await Promise.all(clients.map((client) => client.end()))
   }
