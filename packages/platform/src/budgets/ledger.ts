@@ -33,7 +33,7 @@ export interface Ledger {
 type Holders = [life: ProcessLife, sessions: number][]
 type Kind = 'window' | 'tokens' | 'sessions'
 
-const busyMsMax = 2000
+const busyMsMax = 500
 const tokensIdleMsMax = 3_600_000
 
 export function openLedger(dir: string, self: ProcessLife): Ledger {

@@ -74,6 +74,65 @@ test('kill -9 of the agent at any instant: nothing is lost, and what comes twice
   checkTrail(Array.from(byId.values()), noted(dir), 4)
 })
 
+test('the bus away: recording goes on to its limit, then denies, and all is shipped once the bus is back', async (t) => {
+  const { dir, bus } = await bed(t)
+  let isAway = true
+  let failures = 0
+  const flaky: Bus = {
+    ...bus,
+    async publish(records) {
+      // Away, and then gone again in the middle of a batch: a part of it is on the bus already.
+      if (isAway) throw new Error('away')
+      if (failures++ < 3) {
+        await bus.publish(records.slice(0, records.length / 2))
+        throw new Error('away in the middle')
+      }
+      await bus.publish(records)
+    },
+  }
+  const record = join(dir, 'record')
+  const log = { ...quiet, warn() {} }
+  const shipper = createShipper({ dir: record, bus: flaky, codecs, clock: systemClock, log })
+  t.after(() => shipper.stop())
+  const recorder = createRecorder({
+    dir: record,
+    durability: 'process',
+    bytesMax: 100_000,
+    onUnavailable: 'deny',
+    proxy: { name: 'p', version: '0' },
+    clock: systemClock,
+  })
+  recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
+  recorder.value.commit()
+  const committed: string[] = []
+  const commitOne = (number: number) => {
+    recorder.value.intent(intentOf('s1', number, analysisOf('select 1')))
+    recorder.value.commit()
+    committed.push(`s1.${number}`)
+    recorder.value.outcome('s1', number, 1_700_000_000_100_000, ok)
+  }
+  let number = 0
+  assert.throws(
+    () => {
+      for (;;) commitOne(++number)
+    },
+    (error) => error instanceof RecorderError && /wait for the bus/.test(error.message),
+  )
+  await sleep(300)
+  assert.equal(recorder.value.available, false)
+  assert.ok(shipper.value.stats().failedPublishes > 0)
+  assert.ok(shipper.value.stats().lagSeconds > 0)
+  isAway = false
+  while (!recorder.value.available) await sleep(10)
+  commitOne(number + 1)
+  await recorder.stop()
+  await allGone(record)
+  const events = new Map((await readBack(bus)).map((one) => [eventId(one), decode(one)]))
+  assert.deepEqual(verifyChain(events.values(), codecs), [])
+  const finished = Array.from(events.values(), (one) => (one.kind === 'command' ? one.event.commandId : ''))
+  assert.deepEqual(new Set(finished.filter((id) => id !== '')), new Set(committed))
+})
+
 test('after a loss of power the bus may have more than the disk: the sequence goes on behind what the bus has', async (t) => {
   const { dir, bus } = await bed(t)
   const record = join(dir, 'record')

@@ -74,7 +74,8 @@ export function createVerdictFold(
 
   function takeControl(record: Received, value: Uint8Array): void {
     const { rejection } = evolveControl(control, { event: decoders.control(value), offset: record.offset })
-    if (rejection && rejection.code !== 'duplicate') onRefused(record, rejection.why)
+    // Of two writers one loses, and everybody's fold says so; only what nobody should have written is news.
+    if (rejection?.code === 'invalid' || rejection?.code === 'unknown_type') onRefused(record, rejection.why)
   }
 }
 
