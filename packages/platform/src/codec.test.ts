@@ -179,17 +179,50 @@ test('bad input gets an error with a name', () => {
 })
 
 test('every truncation and every flipped bit of a golden file is an error or an event, never a hang', () => {
-  const bytes = goldenOf('control')
+  const bytes = goldenOf('command')
   for (let at = 0; at < bytes.length; at++) {
-    assert.throws(() => codecs.control.decode(bytes.subarray(0, at)), CodecError)
-    const flipped = Buffer.from(bytes)
-    flipped[at] = (flipped[at] ?? 0) ^ 0x80
-    try {
-      codecs.control.decode(flipped)
-    } catch (error) {
-      assert.ok(error instanceof CodecError)
+    assert.throws(() => codecs.command.decode(bytes.subarray(0, at)), CodecError)
+    for (const mask of [0x01, 0x7f, 0x80, 0xff]) {
+      const flipped = Buffer.from(bytes)
+      flipped[at] = (flipped[at] ?? 0) ^ mask
+      try {
+        codecs.command.decode(flipped)
+      } catch (error) {
+        assert.ok(error instanceof CodecError)
+      }
     }
   }
+})
+
+test('a count beyond the bytes that are left is corrupt, in the array, the map, and where they are skipped', () => {
+  const huge = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f])
+  for (const type of [
+    { type: 'array' as const, items: 'string' as const },
+    { type: 'map' as const, values: 'string' as const },
+  ]) {
+    const fields = [{ name: 'a', type }]
+    const writer = parseSchema({ type: 'record', name: 'R', fields })
+    assert.throws(() => writer.fromBuffer(huge), /truncated/)
+    const reader = parseSchema({
+      type: 'record',
+      name: 'R',
+      fields: [{ name: 'b', type: 'string', default: '' }],
+    })
+    assert.throws(() => reader.fromBuffer(huge, reader.createResolver(writer)), /truncated/)
+  }
+})
+
+test('a map keeps every key', () => {
+  const event = codecs.command.decode(goldenOf('command'))
+  const attributes = Object.fromEntries([
+    ['__proto__', '1'],
+    ['constructor', '2'],
+    ['', '3'],
+  ])
+  assert.deepEqual(
+    codecs.command.decode(codecs.command.encode({ ...event, attributes })).attributes,
+    attributes,
+  )
 })
 
 test('linkHash chains over the event with its own hash left out', () => {

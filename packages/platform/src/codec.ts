@@ -17,6 +17,7 @@ import {
   type VerdictEvent,
 } from '@portcullis/kernel'
 import avro, { type Type } from 'avsc'
+import { boundCounts } from './codec-bounds.ts'
 
 export interface Events {
   session: SessionEvent
@@ -142,6 +143,7 @@ export function goldenSchemas(schemasDir: string, event: EventName): string[] {
 
 /** `registry` holds named types by full name: filled by this call, and looked up in it. */
 export function parseSchema(schema: avro.Schema, registry: Record<string, Type> = {}): Type {
+  boundCounts()
   const type = avro.Type.forSchema(schema, { registry, omitRecordMethods: true })
   for (const named of Object.values(registry)) {
     // avsc builds each record with `new` of a function it generates; with Object's own prototype the result is a plain

@@ -15,13 +15,16 @@ import { openKafkaBus } from './bus/kafka/index.ts'
 import { openEmbeddedBus } from './bus/embedded/index.ts'
 import type { BusOptions } from './bus/options.ts'
 
-export type { BusOptions } from './bus/options.ts'
+export { BusError } from './bus/errors.ts'
+export type { BusLogger, BusOptions } from './bus/options.ts'
 
 /** `lmdb:DIR` (one machine, several processes) or `kafka://HOST:PORT[,HOST:PORT]`. Throws BusError('invalid_url'). */
 export async function connectBus(url: string, options: BusOptions): Promise<Started<Bus>> {
   if (url.startsWith('lmdb:')) return openEmbeddedBus(url.slice('lmdb:'.length), options)
   if (url.startsWith('kafka:')) return openKafkaBus(url, options)
-  throw new BusError('invalid_url', `bus: ${JSON.stringify(url)} is neither lmdb:DIR nor kafka://HOST:PORT`)
+  // Not the URL itself: somebody may have put a password into it.
+  const scheme = /^[a-z0-9+.-]*:/i.exec(url)?.[0] ?? 'no scheme'
+  throw new BusError('invalid_url', `bus: ${scheme} is neither lmdb:DIR nor kafka://HOST:PORT`)
 }
 
 /**
