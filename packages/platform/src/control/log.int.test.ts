@@ -21,12 +21,16 @@ import { ControlError, type ControlLog, startControlLog } from './index.ts'
 const codecs = createCodecs()
 const logger = createLog({ service: 'test', level: 'silent' })
 const dir = mkdtempSync(join(tmpdir(), 'portcullis-control-'))
+// The same on Kafka with PORTCULLIS_KAFKA=host:port; its topic may hold what earlier runs left.
+const kafka = process.env.PORTCULLIS_KAFKA
+const url = kafka ? `kafka://${kafka}` : `lmdb:${dir}`
+const run = randomUUID().slice(0, 8)
 const actor = { issuer: 'https://idp.example', subject: 'sam', roles: ['responder'] }
 let bus: Started<Bus>
 const writers: Started<ControlLog>[] = []
 
 before(async () => {
-  bus = await connectBus(`lmdb:${dir}`, { logger })
+  bus = await connectBus(url, { logger })
   await bus.value.ensureTopics([{ topic: topics.control, partitions: 1, cleanup: 'delete', retentionMs: -1 }])
   for (let index = 0; index < 2; index++) writers.push(await startWriter(bus.value))
 })
@@ -40,7 +44,10 @@ function startWriter(on: Bus, writeTimeoutMs = 10_000): Promise<Started<ControlL
   return startControlLog({ bus: on, codecs, clock: systemClock, ids: randomUUID, writeTimeoutMs })
 }
 
-function issued(verdictId: string): ControlChange {
+const idOf = (name: string) => `${name}-${run}`
+
+function issued(name: string): ControlChange {
+  const verdictId = idOf(name)
   const issuedAt = systemClock.nowUs()
   return {
     type: 'verdict.issued',
@@ -77,9 +84,9 @@ test('a write answers once the fold of its own log holds it', async () => {
   const [a] = two()
   await a.whenCaughtUp
   const written = await a.write(issued('w1'), actor)
-  assert.equal(a.state().verdicts.get('w1')?.issuedBy, 'https://idp.example|sam')
+  assert.equal(a.state().verdicts.get(idOf('w1'))?.issuedBy, 'https://idp.example|sam')
   assert.equal(written.version, 1)
-  assert.equal(written.aggregateId, 'verdict/w1')
+  assert.equal(written.aggregateId, `verdict/${idOf('w1')}`)
 })
 
 test('of two writers that saw the same version one wins, the other is told, and both hold the same state', async () => {
@@ -134,8 +141,8 @@ test('an event that nobody can read is skipped and reported, and writes go on', 
   })
   await bus.value.publish([{ topic: topics.control, key: 'x', value: Buffer.from('not avro') }])
   await a.write(issued('after-garbage'), actor)
-  await until(() => reader.value.state().versions.has(verdictAggregate('after-garbage')))
-  assert.equal(unreadable.length, 1)
+  await until(() => reader.value.state().versions.has(verdictAggregate(idOf('after-garbage'))))
+  assert.ok(unreadable.length >= 1)
   await reader.stop()
 })
 
@@ -157,7 +164,7 @@ test('where the event does not come back in time the answer says that it may sti
       error.code === 'timeout' &&
       /may still take effect/.test(error.message),
   )
-  await until(() => writer.value.state().verdicts.has('late'))
+  await until(() => writer.value.state().verdicts.has(idOf('late')))
   await writer.stop()
 })
 
