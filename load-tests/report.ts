@@ -16,7 +16,7 @@ export interface Row {
 export function report(name: string, rows: readonly Row[]): void {
   const full = rows.map(({ row, value, unit, against, aim }) => {
     const ratio = against === undefined ? null : round(value / against)
-    const judged = ratio ?? value
+    const judged = against === undefined ? value : value / against
     const met = aim === undefined ? null : 'atMost' in aim ? judged <= aim.atMost : judged >= aim.atLeast
     return {
       row,
@@ -45,5 +45,5 @@ function wording(aim: Row['aim']): string | null {
 }
 
 function round(value: number): number {
-  return Number(value.toPrecision(4))
+  return Number.isInteger(value) ? value : Number(value.toPrecision(4))
 }
