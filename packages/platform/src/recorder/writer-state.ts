@@ -51,8 +51,11 @@ export interface Ledger {
   frameWritten(): void
   /** Takes back what this frame alone held. Returns how many commands and closed sessions that were. */
   frameFailed(): number
-  /** Takes back what is written but not on the disk, except what has an outcome. Returns as `frameFailed`. */
-  forgetAfter(frame: number): number
+  /**
+   * What is written but perhaps not on the disk. Takes back the commands among it, since nothing ran them, unless what
+   * is unwritten goes on anyway. The sessions' opening may have been shipped: they are to be closed, not forgotten.
+   */
+  unsyncedAfter(frame: number): { readonly opened: readonly LiveSession[]; readonly commands: number }
   /** Open sessions that are written. */
   recorded(): LiveSession[]
   /** Empties the dictionary for a new segment; the function returned puts the old one back. */
@@ -165,19 +168,20 @@ export function createLedger(keepUnwritten: boolean): Ledger {
       forgetNews()
       return unrecorded
     },
-    forgetAfter(synced) {
-      let unrecorded = 0
+    unsyncedAfter(synced) {
+      const opened: LiveSession[] = []
+      let commands = 0
       for (const live of sessions.values()) {
+        if (live.frame > synced && live.frame < frame && live.written && !live.closed) opened.push(live)
         for (const entry of live.running.values()) {
           if (entry.frame <= synced || entry.result) continue
+          commands++
+          if (keepUnwritten) continue
           live.running.delete(entry.intent.number)
           live.totals.commands--
-          unrecorded++
         }
-        if (live.frame <= synced || live.closed || !live.written) continue
-        unwrite(live)
       }
-      return unrecorded
+      return { opened, commands }
     },
     recorded: () => Array.from(sessions.values()).filter((live) => live.written && live.frame < frame),
     newWords() {

@@ -247,7 +247,11 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     segments.suspect()
     if (pending.isGuarded) droppedUnsaid = unavailable(error)
     dropPending()
-    countUnrecorded(ledger.forgetAfter(durable?.syncedFrame() ?? 0))
+    const { opened, commands } = ledger.unsyncedAfter(durable?.syncedFrame() ?? 0)
+    countUnrecorded(commands)
+    if (onUnavailable === 'deny')
+      for (const { record, totals } of opened)
+        sessionClosed(record.sessionId, clock.nowUs(), ended, 'its opening could not be made durable', totals)
     return lost(error)
   }
 
