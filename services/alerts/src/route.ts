@@ -83,9 +83,10 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     for (const alert of alerts) for (const { value } of channels) value.offer(alert)
   }
 
+  let live = false
   function onControl(event: ControlEvent, { accepted }: Evolved): void {
-    // What stood in the log at the start is looked at once, as a whole, by `takeControl`.
-    if (!accepted || !control.value.caughtUp()) return
+    // What stood in the log at the start is looked at once, as a whole, below.
+    if (!accepted || !live) return
     const change = checkChange(event.type, event.payload)
     if (!('type' in change)) return
     const nowUs = clock.nowUs()
@@ -141,6 +142,7 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
   let stopped = false
   /** Liftings must be known before verdicts are told, however late the bus comes up. */
   const consuming = control.value.whenCaughtUp.then(async () => {
+    live = true
     const { verdicts, lifted } = control.value.state()
     for (const id of lifted.keys()) tell(onLifted(state.incidents, id, clock.nowUs()))
     for (const id of verdicts.keys()) takeHandVerdict(control.value, id)
@@ -148,6 +150,7 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     consumer = await bus.consume({
       group: 'portcullis-alerts',
       topics: [topics.verdicts, topics.findings],
+      // A partition not read here before is read from its beginning: what is over by now is not told.
       startAt: async ({ topic, partition }) => state.offsets.get(`${topic}/${partition}`) ?? 0,
       onBatch,
     })
