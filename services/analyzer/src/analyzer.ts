@@ -44,12 +44,16 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<A
   const pipeline = createPipeline({ fold, decode: (bytes) => codecs.command.decode(bytes) })
   const meters = createMeters(options.metrics)
   const owned = new Map<number, Owned>()
+  /** Partitions whose snapshots are being read; one stays here while the bus cannot give them. */
+  const reading = new Set<number>()
   const load = together((partitions: readonly number[]) =>
     loadPartitions(bus, codecs.baseline, fold, partitions),
   )
 
   async function startAt(partition: number): Promise<number> {
+    reading.add(partition)
     const loaded = await load(partition)
+    reading.delete(partition)
     if (loaded.problem)
       log.warn({ partition, problem: loaded.problem }, 'snapshots cannot be used; folding the partition anew')
     const { nextOffset, lastAt, identities } = loaded.partition
@@ -150,6 +154,7 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<A
   async function giveUp(partition: number): Promise<void> {
     const one = owned.get(partition)
     owned.delete(partition)
+    reading.delete(partition)
     meters.identities(partition, 0)
     if (!one) return
     try {
@@ -172,10 +177,11 @@ export async function startAnalyzer(options: AnalyzerOptions): Promise<Started<A
   })
   return {
     value: {
-      problem: () =>
-        [...owned.values()].some(({ unpublished }) => unpublished.length > 0)
-          ? 'the bus does not take findings and verdicts'
-          : undefined,
+      problem() {
+        if (reading.size > 0) return `reading the baselines of partitions ${[...reading].join(', ')}`
+        const isStuck = [...owned.values()].some(({ unpublished }) => unpublished.length > 0)
+        return isStuck ? 'the bus does not take findings and verdicts' : undefined
+      },
     },
     async stop() {
       await consumer.stop()

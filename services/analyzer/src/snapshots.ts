@@ -87,7 +87,8 @@ export async function loadPartitions(
       for (const { key, value } of records) {
         const snapshots = latest.get(Number.parseInt(key, 10))
         if (value === null) snapshots?.delete(key)
-        else snapshots?.set(key, value)
+        // A copy: the bytes may be a view of a batch that would be kept alive by it.
+        else snapshots?.set(key, Uint8Array.from(value))
       }
     },
     onCaughtUp: caughtUp.resolve,
