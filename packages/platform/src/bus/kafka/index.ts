@@ -72,8 +72,23 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
     return kept
   }
 
+  /** Tries again while what went wrong may pass (a broker that restarts, a leader that moves). All uses are idempotent. */
+  async function withAdmin<T>(use: (admin: Admin) => Promise<T>, timeoutMs = publishTimeoutMs): Promise<T> {
+    const backoff = createBackoff(100, 2_000)
+    const giveUpAtMs = performance.now() + timeoutMs
+    for (;;) {
+      try {
+        return await withAdminOnce(use)
+      } catch (error) {
+        const mayPass = error instanceof BusError && error.code === 'unavailable' && !isFinal(error.cause)
+        if (!mayPass || performance.now() > giveUpAtMs) throw error
+        await backoff.wait(new AbortController().signal)
+      }
+    }
+  }
+
   /** A connection for this call alone: calls are rare, and one that is kept would be one more to watch. */
-  async function withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
+  async function withAdminOnce<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
     const admin = kafka.admin()
     try {
       await admin.connect()
@@ -161,7 +176,7 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
       if (behind.size === 0) void consumer.joined.then(() => tail.onCaughtUp?.())
       return keep(async () => {
         await consumer.stop()
-        await withAdmin((admin) => admin.deleteGroups([group])).catch((error) =>
+        await withAdmin((admin) => admin.deleteGroups([group]), 0).catch((error) =>
           logger.debug(
             { group, err: error },
             'the group of a tail could not be deleted; the broker will expire it',
@@ -179,24 +194,10 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
   async function publish(records: readonly BusRecord[]): Promise<void> {
     if (records.length === 0) return
     // One after the other, so that calls reach the publisher in the order in which they were made.
-    const ready = lane.then(() => findTopics([...new Set(records.map(({ topic }) => topic))]))
+    const ready = lane.then(() => assertTopics([...new Set(records.map(({ topic }) => topic))]))
     lane = ready.catch(() => undefined)
     await ready
     await publisher.publish(records)
-  }
-
-  async function findTopics(names: readonly Topic[]): Promise<void> {
-    const backoff = createBackoff(100, 2_000)
-    const giveUpAtMs = performance.now() + publishTimeoutMs
-    for (;;) {
-      try {
-        return await assertTopics(names)
-      } catch (error) {
-        const mayPass = error instanceof BusError && error.code === 'unavailable'
-        if (!mayPass || performance.now() > giveUpAtMs) throw error
-        await backoff.wait(new AbortController().signal)
-      }
-    }
   }
 
   async function stop(): Promise<void> {
@@ -214,12 +215,22 @@ export async function openKafkaBus(url: string, options: BusOptions): Promise<St
   }
 }
 
+/** What no retry changes: a password that is refused, a right that is missing. */
+function isFinal(cause: unknown): boolean {
+  const name = cause instanceof Error ? cause.name : ''
+  return name.startsWith('KafkaJSSASL') || (brokerErrorType(cause) ?? '').endsWith('AUTHORIZATION_FAILED')
+}
+
 async function ensureTopics(admin: Admin, specs: readonly TopicSpec[], options: BusOptions): Promise<void> {
   const present = new Set(await admin.listTopics())
   for (const spec of specs) {
     if (!present.has(spec.topic)) await createTopic(admin, spec, options)
   }
-  const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ topic }) => topic) })
+  const { topics } = await admin
+    .fetchTopicMetadata({ topics: specs.map(({ topic }) => topic) })
+    .catch((cause) => {
+      throw new BusError('unavailable', 'Kafka: a broker does not know the new topics yet', { cause })
+    })
   for (const { topic, partitions } of specs) {
     const found = topics.find(({ name }) => name === topic)?.partitions.length ?? 0
     if (partitions === 1 && found !== 1)
