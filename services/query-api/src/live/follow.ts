@@ -62,8 +62,13 @@ export async function startFollowing(options: FollowOptions): Promise<Started<Fo
   }
 }
 
-/** A control event as folded; what came before this process started is no news. */
-export function publishControl(feed: Feed, event: ControlEvent, { accepted, state }: Evolved): void {
+/** A control event as folded; a repetition is no news. */
+export function publishControl(
+  feed: Feed,
+  event: ControlEvent,
+  { accepted, state, rejection }: Evolved,
+): void {
+  if (rejection?.code === 'duplicate') return
   feed.publish(controlEvent(`control-${state.nextOffset - 1}`, event, accepted))
 }
 
