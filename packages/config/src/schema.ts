@@ -278,9 +278,22 @@ export const configSchema = z.strictObject({
   identity: z.strictObject({ issuers: z.array(issuer).min(1) }),
   geo: z
     .strictObject({
-      country: z.string().optional().describe('Path of an MMDB file; the bundled CC0 database where absent.'),
-      asn: z.string().optional().describe('Path of an MMDB file; the bundled PDDL database where absent.'),
-      city: z.string().optional().describe('Path of an MMDB city database, for regions.'),
+      country: z
+        .string()
+        .optional()
+        .describe(
+          'Path of an MMDB file with countries. Where absent: the bundled geo-whois-asn-country (CC0), as old as the release; production should bring its own and keep it up to date.',
+        ),
+      asn: z
+        .string()
+        .optional()
+        .describe(
+          'Path of an MMDB file with AS numbers. Where absent: the bundled list by [RouteViews](https://www.routeviews.org), the [NRO](https://www.nro.net) and [DB-IP](https://db-ip.com) (CC BY 4.0, see NOTICE), as old as the release and published with known errors; production should bring its own.',
+        ),
+      city: z
+        .string()
+        .optional()
+        .describe('Path of an MMDB city database, for regions; its country goes before that of `country`.'),
     })
     .prefault({}),
   targets: z.array(target).min(1),

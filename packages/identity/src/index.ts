@@ -7,5 +7,6 @@ export {
   canonicalAddress,
   createOriginResolver,
   type OriginDatabases,
+  type OriginOptions,
   type OriginResolver,
 } from './origin.ts'

@@ -11,7 +11,7 @@ let dir: string
 let bundled: OriginResolver
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'portcullis-origin-'))
-  bundled = await createOriginResolver()
+  bundled = await createOriginResolver({}, { cacheDir: dir })
 })
 after(() => rm(dir, { recursive: true }))
 
@@ -20,10 +20,12 @@ test('the bundled database places public addresses of both families', () => {
     address: '8.8.8.8',
     country: 'US',
     region: '',
-    asn: 0,
-    asOrg: '',
+    asn: 15169,
+    asOrg: 'Google LLC',
   })
   assert.equal(bundled.resolve('2001:4860:4860::8888').country, 'US')
+  assert.equal(bundled.resolve('2001:4860:4860::8888').asn, 15169)
+  assert.equal(bundled.resolve('::ffff:1.1.1.1').asn, 13335)
   assert.equal(bundled.resolve('193.0.6.139').country, 'NL')
   assert.equal(bundled.resolve('133.11.0.1').country, 'JP')
 })
@@ -36,7 +38,10 @@ test('what has no place is placed nowhere, whatever a database says', async () =
     '127.0.0.1 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0'
   const more =
     '224.0.0.1 255.255.255.255 ::1 :: fe80::1 fe80::1%eth0 fd00::1 ff02::1 2001:db8::1 ::ffff:10.0.0.1'
-  for (const address of `${placeless} ${more}`.split(' ')) assert.equal(resolve(address).country, '', address)
+  for (const address of `${placeless} ${more}`.split(' ')) {
+    assert.equal(resolve(address).country, '', address)
+    assert.deepEqual([bundled.resolve(address).asn, bundled.resolve(address).asOrg], [0, ''], address)
+  }
   for (const address of ['172.32.0.1', '11.0.0.1', '100.128.0.1'])
     assert.equal(resolve(address).country, 'XX', address)
 })

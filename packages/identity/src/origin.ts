@@ -3,19 +3,22 @@
  * place what has no place (private, loopback, link-local and reserved addresses), and to start with a database that it
  * was told to use and cannot read. Never throws for an address, and never asks the network.
  *
- * The bundled default has countries only (geo-whois-asn-country, CC0). Autonomous systems and regions need a file by
- * path: any MMDB with MaxMind's field names (GeoLite2, GeoIP2, DB-IP) or ip-location-db's.
+ * Bundled are countries (geo-whois-asn-country, CC0) and autonomous systems (@ip-location-db/asn, CC BY 4.0 by
+ * RouteViews, the NRO and DB-IP.com: NOTICE gives the attribution, and a page that shows AS numbers or names must link to
+ * https://db-ip.com). Regions need a file by path, and so does whatever must be newer or more exact than what is bundled:
+ * any MMDB with MaxMind's field names (GeoLite2, GeoIP2, DB-IP) or ip-location-db's.
  */
 import { createRequire } from 'node:module'
 import { BlockList, isIP, SocketAddress } from 'node:net'
 import type { Origin } from '@portcullis/kernel'
 import { open, type Reader, type Response } from 'maxmind'
+import { openAsnTable } from './asn-table.ts'
 import { IdentityError } from './errors.ts'
 
 export interface OriginDatabases {
   /** Path of an MMDB with countries; the bundled one where absent. */
   readonly countryDb?: string
-  /** Path of an MMDB with autonomous systems; without it `asn` is 0. */
+  /** Path of an MMDB with autonomous systems; the bundled list where absent. */
   readonly asnDb?: string
   /** Path of an MMDB with cities; without it `region` is empty. Its country goes before `countryDb`'s. */
   readonly cityDb?: string
@@ -26,13 +29,23 @@ export interface OriginResolver {
   resolve(address: string): Origin
 }
 
+export interface OriginOptions {
+  /** Where the bundled list of autonomous systems is kept compiled, for every process of this machine. */
+  readonly cacheDir?: string
+  readonly log?: { warn(fields: object, message: string): void }
+}
+
 /** Rejects with IdentityError('origin_database') that names the file and the setting. */
-export async function createOriginResolver(databases: OriginDatabases = {}): Promise<OriginResolver> {
+export async function createOriginResolver(
+  databases: OriginDatabases = {},
+  options: OriginOptions = {},
+): Promise<OriginResolver> {
   const [country, asn, city] = await Promise.all([
     openDatabase('countryDb', databases.countryDb ?? bundledCountryDb()),
     databases.asnDb === undefined ? undefined : openDatabase('asnDb', databases.asnDb),
     databases.cityDb === undefined ? undefined : openDatabase('cityDb', databases.cityDb),
   ])
+  const bundledAsn = databases.asnDb === undefined ? openAsnTable(options) : undefined
   const nowhere = placeless()
   return {
     resolve(text) {
@@ -43,9 +56,10 @@ export async function createOriginResolver(databases: OriginDatabases = {}): Pro
       const cityRecord = city && lookup(city, address)
       origin.country = countryOf(cityRecord) || countryOf(lookup(country, address))
       origin.region = regionOf(cityRecord)
+      const system = bundledAsn?.find(address, family === 6 ? 6 : 4)
       const asnRecord = asn && lookup(asn, address)
-      origin.asn = asnOf(asnRecord)
-      origin.asOrg = asOrgOf(asnRecord)
+      origin.asn = system?.number ?? asnOf(asnRecord)
+      origin.asOrg = system?.name ?? asOrgOf(asnRecord)
       return origin
     },
   }

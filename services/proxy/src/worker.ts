@@ -87,11 +87,14 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
     log,
   })
   void verifier.warmUp()
-  const origins = await createOriginResolver({
-    ...(config.geo.country && { countryDb: config.geo.country }),
-    ...(config.geo.asn && { asnDb: config.geo.asn }),
-    ...(config.geo.city && { cityDb: config.geo.city }),
-  })
+  const origins = await createOriginResolver(
+    {
+      ...(config.geo.country && { countryDb: config.geo.country }),
+      ...(config.geo.asn && { asnDb: config.geo.asn }),
+      ...(config.geo.city && { cityDb: config.geo.city }),
+    },
+    { cacheDir: paths.base, log },
+  )
   const analyzer = await createSqlAnalyzer(analysisCache)
   stops.push(() => analyzer.close())
 
