@@ -50,7 +50,18 @@ export interface CommandMeter extends Meter {
   settle(): void
 }
 
+/** For everyone without caps on results: counting down from infinity changes nothing, so all may share it. */
+const unlimited: CommandMeter = {
+  rowsLeft: Infinity,
+  bytesLeft: Infinity,
+  refill: () => undefined,
+  settle: () => undefined,
+}
+
 export function createMeter(caps: Caps, pool: Pool, refuse: (reason: CapReason) => Refusal): CommandMeter {
+  const { rowsPerStatement, bytesPerStatement, rowsPerWindow, bytesPerWindow } = caps
+  if ((rowsPerStatement ?? bytesPerStatement ?? rowsPerWindow ?? bytesPerWindow) === undefined)
+    return unlimited
   const limits = {
     rows: {
       statement: caps.rowsPerStatement ?? Infinity,
