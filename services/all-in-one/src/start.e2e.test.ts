@@ -5,14 +5,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { findPsql } from '@portcullis/testkit/postgres'
+import { findPsql, startPostgres } from '@portcullis/testkit/postgres'
+import { startTestIssuer } from '@portcullis/testkit/tokens'
+import { freePorts } from './ports.ts'
 
 const startMsMax = 60_000
 
@@ -69,6 +71,58 @@ test('the printed lines work word for word; killed or interrupted, nothing is lo
   }
 })
 
+test('a configuration of its own runs the services and no demo part', async (t) => {
+  const psql = findPsql()
+  if (!psql) return t.skip('psql is not installed')
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-start-'))
+  const postgres = await startPostgres()
+  const issuer = await startTestIssuer()
+  const ports = await freePorts(6)
+  const at = (index: number) => `127.0.0.1:${ports[index]}`
+  const file = join(folder, 'portcullis.yaml')
+  writeFileSync(
+    file,
+    `dataDir: data
+bus: lmdb:./data/bus
+audit: embedded:./data/audit
+identity: { issuers: [{ issuer: '${issuer.value.issuer}', audience: [portcullis] }] }
+targets:
+  - name: own
+    protocol: postgres
+    address: 127.0.0.1:${postgres.value.port}
+    credentials: { user: app, password: 'env:OWN_PASSWORD' }
+    groups: ['*']
+proxy: { listen: { postgres: '${at(0)}' }, health: '${at(1)}', recorder: { onUnavailable: deny } }
+analyzer: { health: '${at(2)}' }
+alerts: { health: '${at(3)}' }
+projector: { health: '${at(4)}' }
+api: { listen: '${at(5)}' }
+`,
+  )
+  const own = start(['--config', file], { OWN_PASSWORD: postgres.value.app.password })
+  try {
+    await eventually(() => /"all-in-one".*"msg":"ready"/.test(own.output()), startMsMax)
+    const token = await issuer.value.sign({ sub: 'somebody' })
+    const url = `postgres://own:${token}@${at(0)}/postgres`
+    assert.equal(await shell(`'${psql}' '${url}' -Atc 'select current_user'`), 'app\n')
+    const children = descendants(own.pid)
+    const commands = children.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+    assert.deepEqual(
+      commands.filter((command) => /demo/.test(command)),
+      [],
+    )
+    process.kill(own.pid, 'SIGTERM')
+    assert.equal(await own.ended, 0, own.output())
+    assert.deepEqual(children.filter(isRunning), [])
+  } finally {
+    if (isRunning(own.pid)) process.kill(own.pid, 'SIGKILL')
+    await own.ended
+    await issuer.stop()
+    await postgres.stop()
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 })
+  }
+})
+
 test('a wrong option, a wrong configuration and a busy port are named, and nothing starts', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-start-'))
   try {
@@ -107,9 +161,10 @@ type Run = {
   welcome(): Promise<{ psql: string; node: string; curl: string; watch: string }>
 }
 
-function start(args: string[]): Run {
+function start(args: string[], env: Record<string, string> = {}): Run {
   const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) {
