@@ -74,7 +74,7 @@ test('whole, byte by byte and split anywhere: the same messages', () => {
         assert.deepEqual(read(bytes, Array(bytes.length).fill(1)), messages)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
 })
 
