@@ -91,6 +91,53 @@ proxy:`,
   assert.match(problemsOf('a: [1,\nb: {')[0] ?? '', /^\/etc\/portcullis\/p.yaml:\d+:\d+: /)
 })
 
+test('what the verifier of tokens would refuse is reported with its line', () => {
+  const withIssuer = (lines: string) => minimal.replace('      audience: [portcullis]', `$&\n      ${lines}`)
+  const accepted = [
+    'jwksCacheSec: 86400',
+    'jwksStaleSec: 0',
+    'jwksStaleSec: 2592000',
+    'jwksCooldownSec: 3600',
+    'maxTokenBytes: 256',
+    "requiredClaims: { repository_id: ['123'], job.ref: [main, dev] }",
+    'authorizedParties: [agent-runner]',
+    'actorIssuers: [https://other.example]',
+    'algorithms: [Ed25519]',
+  ]
+  for (const line of accepted) parseConfig(withIssuer(line), '/etc/p.yaml')
+  const refused = [
+    'jwksCacheSec: 86401',
+    'jwksStaleSec: 2592001',
+    'jwksCooldownSec: 0',
+    'jwksCooldownSec: 3601',
+    'maxTokenBytes: 255',
+    'requiredClaims: { repository_id: [] }',
+    'requiredClaims: { repository_id: [123] }',
+    'authorizedParties: []',
+    'actorIssuers: [http://other.example]',
+    'algorithms: [HS256]',
+  ]
+  for (const line of refused)
+    assert.match(
+      problemsOf(withIssuer(line))[0] ?? '',
+      new RegExp(`^/etc/portcullis/p.yaml:8:\\d+: identity\\.issuers\\.0\\.${line.split(':')[0]}`),
+      line,
+    )
+  for (const issuer of [
+    'http://idp.example',
+    'ftp://idp.example',
+    'https://idp.example/?a=b',
+    'https://a:b@idp.example',
+  ])
+    assert.match(
+      problemsOf(minimal.replace('https://idp.example', issuer))[0] ?? '',
+      /:6:\d+: identity\.issuers\.0\.issuer: must be https/,
+      issuer,
+    )
+  const { algorithms } = parseConfig(minimal, '/etc/p.yaml').identity.issuers[0] ?? {}
+  assert.deepEqual(algorithms, ['RS256', 'PS256', 'ES256', 'EdDSA'])
+})
+
 test('references to secrets', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'pc-')), 'secret')
   writeFileSync(file, 's3cret\n')

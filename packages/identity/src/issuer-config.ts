@@ -33,7 +33,7 @@ export interface IssuerConfig {
   /** Claim (or dotted path) -> the values allowed. Pins what a shared issuer leaves open, such as a repository's id. */
   readonly requiredClaims?: Readonly<Record<string, readonly string[]>>
   /** Where given, `azp` (or `client_id`) must be one of them. */
-  readonly authorizedParties?: readonly string[]
+  readonly authorizedParties?: readonly string[] | undefined
   /** Other issuers that this one may name in `act.iss`; see ADR 3. Default none. */
   readonly actorIssuers?: readonly string[]
 }
