@@ -23,7 +23,7 @@ export interface Identity {
   readonly groups: readonly string[]
   /** On whose behalf, outermost first; empty where nobody delegated. */
   readonly delegation: readonly Actor[]
-  /** One running copy of the identity: the token's `jti`, or the SHA-256 of the token where it has none. */
+  /** One running copy of the identity: the token's `jti`, or where it has none the SHA-256 of its header and payload (not of its signature, which anyone can spell in another valid way). */
   readonly instance: string
 }
 
