@@ -114,6 +114,7 @@ async function measureInserts(store: AuditStore): Promise<Row[]> {
     value: perSec,
     unit: 'rows/s',
     ...above(20_000),
+    ...cpuOf(large),
   })
   await store.command('TRUNCATE TABLE commands_log')
   return rows
