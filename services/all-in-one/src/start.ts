@@ -36,6 +36,8 @@ export type Demo = {
   /** Of an admin. */
   readonly apiToken: string
   readonly configFile: string
+  /** Of the demo's database; inside the data folder wherever that can be. */
+  readonly databaseFolder: string
   mint: DemoIdp['mint']
   pids(): Record<string, number>
 }
@@ -65,11 +67,12 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       ],
       context.retryMs,
     )
+    const databaseFolder = demoPostgresDir(folder)
     const passwords = newDemoPasswords()
     const [idp, postgres, engine] = await allStarted(
       [
         retry(() => startDemoIdp({ dir: join(folder, 'idp'), log }), context.retryMs, signal),
-        keepDemoPostgres(demoPostgresDir(folder), passwords, context),
+        keepDemoPostgres(databaseFolder, passwords, context),
         startEmbeddedEngine(join(folder, 'audit'), context),
       ],
       stops,
@@ -112,6 +115,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
       apiUrl: `http://${api}`,
       apiToken,
       configFile,
+      databaseFolder,
       mint: idp.value.mint,
       pids: () => ({
         ...services.value.pids(),

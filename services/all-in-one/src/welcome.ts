@@ -29,6 +29,9 @@ export function welcome(demo: Demo, token: string, facts: { hasPsql: boolean; fo
         '   the same with psql:',
         psql,
       ]
+  const elsewhere = demo.databaseFolder.startsWith(facts.folder)
+    ? ''
+    : `\nDemo database  ${demo.databaseFolder} (PostgreSQL does not run as root, and its user cannot enter the folder above)`
   const text = `
 Portcullis is up. You are agent:demo, the gate stands before a PostgreSQL named "${demo.target}".
 
@@ -43,7 +46,7 @@ ${watch}
 API            ${demo.apiUrl}/v1   (described at ${demo.apiUrl}/v1/openapi.json)
 Postgres door  ${demo.postgresDoor}   user = target, password = token
 Configuration  ${demo.configFile}
-Data and logs  ${facts.folder}
+Data and logs  ${facts.folder}${elsewhere}
 Ctrl-C drains and stops everything; the next npm start finds it all again.
 `
   return { psql, node, curl, watch, text }
