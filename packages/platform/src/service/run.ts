@@ -39,7 +39,9 @@ export async function runService<Config>(options: ServiceOptions<Config>): Promi
   const log = createLog({ service: options.name, level: options.logLevel(config) })
   const metrics = createMetrics(options.name)
   const stop = Promise.withResolvers<number>()
+  let stopping = false
   stopOnSignals((why) => {
+    stopping = true
     log.info({ why }, 'stopping')
     stop.resolve(0)
   })
@@ -54,9 +56,14 @@ export async function runService<Config>(options: ServiceOptions<Config>): Promi
   try {
     const health = await startHealth(options.healthAddress(config), metrics)
     running.push(health)
-    running.push(await options.start({ config, configFile, log, metrics, health: health.value, fail }))
-    health.value.ready()
-    log.info({ pid: process.pid, health: health.value.address }, 'ready')
+    const starting = options.start({ config, configFile, log, metrics, health: health.value, fail })
+    // A start may wait long for others; whoever wants it to stop does not have to.
+    await Promise.race([starting, stop.promise])
+    if (!stopping) {
+      running.push(await starting)
+      health.value.ready()
+      log.info({ health: health.value.address }, 'ready')
+    }
   } catch (error) {
     fail(error)
   }
