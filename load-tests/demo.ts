@@ -17,6 +17,8 @@ import { inTrail } from './demo/trail.ts'
 import { dayUs, fleet, hijack, historyOf, liveParts, minuteUs, simulatedRecorder } from './simulator/index.ts'
 
 const wholeMsMax = 118_000
+/** The loader and the dashboard at a quarter: a week of the fleet is then about 30,000 commands. */
+const historyPace = 0.25
 
 process.exitCode = await main()
 process.exit()
@@ -90,7 +92,7 @@ async function publishHistory(bus: Bus, codecs: Codecs, parts: Parts, timeline: 
   let events = 0
   let batch: { topic: typeof topics.commands; key: string; value: Buffer }[] = []
   const startMs = performance.now()
-  for (const event of historyOf(fleet(7), recorder, toUs - 7 * dayUs, toUs)) {
+  for (const event of historyOf(fleet(7, historyPace), recorder, toUs - 7 * dayUs, toUs)) {
     batch.push({
       topic: topics.commands,
       key: identityKey(event.identity),
@@ -161,7 +163,7 @@ async function startFleet(parts: Parts, timeline: Timeline) {
   }
 }
 
-/** The stolen token on several connections at once, until the gate refuses. */
+/** The stolen token on several connections at once, until the gate blocks it. A long throttle may refuse before that. */
 async function hijackOne(
   parts: Parts,
   tokens: ReadonlyMap<string, string>,
@@ -175,7 +177,8 @@ async function hijackOne(
     `the token of ${hijack.subject} in other hands: ${clients.length} connections, reading customers`,
   )
   let sent = 0
-  let first: Refused | undefined
+  const codes = new Set<string>()
+  let blocked: Refused | undefined
   const untilMs = performance.now() + 70_000
   const said = setInterval(() => {
     const held = timeline.commandsOf(hijack.subject).filter(({ decision }) => decision.delayUs > 0).length
@@ -184,10 +187,11 @@ async function hijackOne(
   try {
     await Promise.all(
       clients.map(async (client) => {
-        while (!first && performance.now() < untilMs) {
+        while (!blocked && performance.now() < untilMs) {
           const refused = await query(client, hijack.statement(sent++))
-          if (refused && !first) {
-            first = refused
+          if (refused?.detail.includes('verdict_block')) blocked ??= refused
+          if (refused && !codes.has(refused.code)) {
+            codes.add(refused.code)
             timeline.say('refused', `ERROR ${refused.code}: ${refused.message}`)
             timeline.say('', `DETAIL ${refused.detail}`)
             timeline.say('', `HINT ${refused.hint}`)
@@ -200,8 +204,8 @@ async function hijackOne(
     clearInterval(said)
     await Promise.all(clients.map((client) => client.end()))
   }
-  if (!first) throw new Error(`the gate refused none of ${sent} commands of the hijacker within 70 s`)
-  return { refused: first, sent }
+  if (!blocked) throw new Error(`the gate blocked none of ${sent} commands of the hijacker within 70 s`)
+  return { refused: blocked, sent }
 }
 
 interface Outcome {
@@ -237,7 +241,8 @@ measured in this run
     to receipt of the first command held back       ${ms(enforcedUs - (throttle?.causeReceivedAt ?? Number.NaN))}
   block: end of the command that tipped it
     to the first refusal in a client's hands        ${ms(refused.atUs - causeEndUs)}
-  block: first refusal to the alert at Slack        ${ms((alert?.atUs ?? Number.NaN) - refused.atUs)}
+  block: end of the command that tipped it
+    to the alert at Slack                           ${ms((alert?.atUs ?? Number.NaN) - causeEndUs)}
   commands sent with the hijacked credential        ${wanted}
   commands of it in the audit trail                 ${trail.commands}, ${trail.distinct} of them distinct
   verdicts about the other agents                   ${others.length}

@@ -40,14 +40,17 @@ export interface Agent {
   acts(fromUs: number, toUs: number): Generator<Act>
 }
 
-/** The fleet: six agents of different rhythm. The same seed gives the same life. */
-export function fleet(seed: number): readonly Agent[] {
+/**
+ * The fleet: six agents of different rhythm. The same seed gives the same life. `pace` below 1 slows the two that fill
+ * most of a history, for who wants a week of it quickly.
+ */
+export function fleet(seed: number, pace = 1): readonly Agent[] {
   return [
     cronJob(seed + 1),
     ciRunner(seed + 2),
     chattyModel(seed + 3),
-    batchLoader(seed + 4),
-    poller(seed + 5),
+    batchLoader(seed + 4, pace),
+    poller(seed + 5, pace),
     reporter(seed + 6),
   ]
 }
@@ -116,7 +119,7 @@ export function chattyModel(seed: number): Agent {
 }
 
 /** A trickle all day; from 02:00 to 03:00 UTC a load of about 45 a minute, three times that on Sundays. */
-export function batchLoader(seed: number): Agent {
+export function batchLoader(seed: number, pace = 1): Agent {
   const load = write('insert into facts select * from staging where batch = $1', 'INSERT', 'facts')
   const check = read('select max(batch) from facts', 'facts', 1, 40)
   return agent('batch/warehouse-loader', 'a nightly loader', seed, function* (random, fromUs, toUs) {
@@ -124,7 +127,7 @@ export function batchLoader(seed: number): Agent {
       const date = new Date(at / 1000)
       const loading = date.getUTCHours() === 2
       const perMinute = loading ? (date.getUTCDay() === 0 ? 135 : 45) : 1
-      at += random.exponential(minuteUs / perMinute)
+      at += random.exponential(minuteUs / (perMinute * pace))
       if (at >= toUs) return
       yield act(random, at, Math.floor(at / hourUs), loading ? load : check, cloudEast)
     }
@@ -132,13 +135,14 @@ export function batchLoader(seed: number): Agent {
 }
 
 /** A dashboard: the same two statements every minute, for ever. */
-export function poller(seed: number): Agent {
+export function poller(seed: number, pace = 1): Agent {
+  const everyUs = Math.round(minuteUs / pace)
   const statements = [
     read('select state, count(*) from jobs group by state', 'jobs', 5, 200),
     read('select * from alerts where open', 'alerts', 12, 2_500),
   ]
   return agent('dashboard/ops-wall', 'a dashboard', seed, function* (random, fromUs, toUs) {
-    for (let minute = ceilTo(fromUs, minuteUs); minute < toUs; minute += minuteUs) {
+    for (let minute = ceilTo(fromUs, everyUs); minute < toUs; minute += everyUs) {
       let at = minute
       for (const statement of statements) {
         at += random.next() * secondUs

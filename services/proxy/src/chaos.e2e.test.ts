@@ -21,13 +21,15 @@ test('kill -9 of workers, agent, supervisor, proxy, projector and engine under l
   const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31))
   t.diagnostic(`CHAOS_SEED=${seed}`)
   const postgres = await startPostgres({ settings: { log_statement: 'all', log_line_prefix: '%a|' } })
-  t.after(() => postgres.stop())
+  const stops = [() => postgres.stop()]
+  t.after(async () => {
+    for (const stop of stops.reverse()) await stop()
+  })
   await postgres.value.query(ledgerSql)
   const system = await startSystem({ postgres: postgres.value, parts: ['proxy', 'projector'] })
-  t.after(() => system.stop())
+  stops.push(() => system.stop())
   const { dir } = system.value
   const backends = await watchBackends(postgres.value)
-  t.after(() => backends.stop())
   const goneMs: Promise<number>[] = []
 
   const load = startLoad({
@@ -47,15 +49,17 @@ test('kill -9 of workers, agent, supervisor, proxy, projector and engine under l
     },
   })
   await load.stop()
+  const gone = await Promise.all(goneMs)
+  await backends.stop()
   const bus = await connectBus(`lmdb:${join(dir, 'bus')}`, { logger: quiet })
-  t.after(() => bus.stop())
+  stops.push(() => bus.stop())
   const store = connectAudit('embedded:', {
     engine: system.value.engine,
     username: 'default',
     password: '',
     log: quiet,
   })
-  t.after(() => store.close())
+  stops.push(() => store.close())
   await settle(system.value, store, bus.value)
 
   const { rows } = await postgres.value.query<{ marker: string }>('select marker from ledger')
@@ -66,7 +70,7 @@ test('kill -9 of workers, agent, supervisor, proxy, projector and engine under l
   })
   const chains = await compareChains(store, bus.value, createCodecs())
   t.diagnostic(JSON.stringify({ ran, outcomes, recorders: chains.recorders, kills }))
-  t.diagnostic(`backends of killed processes gone after ${(await Promise.all(goneMs)).map(Math.round)} ms`)
+  t.diagnostic(`backends of killed processes gone after ${gone.map(Math.round)} ms`)
   assert.ok(ran > 100, `only ${ran} statements ran`)
   assert.deepEqual(faults, { lost: [], doubled: [], invented: [], contradicted: [], open: [] })
   assert.deepEqual(chains.faults, [])

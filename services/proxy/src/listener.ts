@@ -63,40 +63,44 @@ export async function startListener(options: ListenerOptions): Promise<Started<L
 async function accept(socket: Socket, options: ListenerOptions): Promise<void> {
   const peer = socket.remoteAddress
   if (peer === undefined) return void socket.destroy()
-  const entry = options.viaProxy(peer)
-    ? await readEntry(socket, options.headerMsMax)
-    : { head: Buffer.alloc(0), address: undefined }
-  if (!entry) return void socket.destroy()
-  const { head, address } = entry
-  const origin = options.originOf(address ?? peer)
-  await options.serve({ socket, head, origin, loopback: !options.viaProxy(peer) && isLoopback(peer) })
+  const viaProxy = options.viaProxy(peer)
+  const entry = viaProxy ? await readEntry(socket, options.headerMsMax) : { head: Buffer.alloc(0) }
+  if ('why' in entry) {
+    if (entry.why) options.log.warn({ peer, why: entry.why }, 'refused a connection of a trusted proxy')
+    return void socket.destroy()
+  }
+  const origin = options.originOf(entry.address ?? peer)
+  await options.serve({ socket, head: entry.head, origin, loopback: !viaProxy && isLoopback(peer) })
 }
 
-/** The client's address by the balancer's header, and the bytes after it; undefined where the peer must go. */
-function readEntry(
-  socket: Socket,
-  headerMsMax: number,
-): Promise<{ head: Buffer; address: string | undefined } | undefined> {
-  const { promise, resolve } = Promise.withResolvers<
-    { head: Buffer; address: string | undefined } | undefined
-  >()
+/** `address`: the client's, by the balancer's header. */
+type Entered =
+  | { readonly head: Buffer; readonly address?: string }
+  /** The peer must go; empty where it went by itself. */
+  | { readonly why: string }
+
+/** The balancer's header, and the client's bytes after it. */
+function readEntry(socket: Socket, headerMsMax: number): Promise<Entered> {
+  const { promise, resolve } = Promise.withResolvers<Entered>()
   let held: Buffer = Buffer.alloc(0)
-  const late = setTimeout(() => done(undefined), headerMsMax)
-  const gone = () => done(undefined)
+  const late = setTimeout(() => done({ why: `no whole PROXY header within ${headerMsMax} ms` }), headerMsMax)
+  const gone = () => done({ why: '' })
   const onData = (chunk: Buffer) => {
     held = Buffer.concat([held, chunk])
     const entry = judgeEntry(held, { trusted: true, required: true })
-    if (entry.kind === 'refuse') done(undefined)
+    if (entry.kind === 'refuse') done({ why: entry.why })
     else if (entry.kind === 'proceed')
-      done({ head: held.subarray(entry.bytesUsed), address: entry.source?.address })
+      done({ head: held.subarray(entry.bytesUsed), ...(entry.source && { address: entry.source.address }) })
   }
-  function done(result: { head: Buffer; address: string | undefined } | undefined): void {
+  function done(result: Entered): void {
     clearTimeout(late)
-    socket.off('data', onData).off('close', gone)
+    socket.off('data', onData).off('end', gone).off('close', gone)
     socket.pause()
     resolve(result)
   }
-  socket.on('data', onData).once('close', gone)
+  socket.on('data', onData).once('end', gone).once('close', gone)
+  // It was accepted paused, and a listener alone does not change that.
+  socket.resume()
   return promise
 }
 

@@ -136,6 +136,8 @@ export function openSession(
     tick() {
       const running = orders?.running()
       if (running) report(running)
+      // Leased long ago and spent later would count in the wrong window.
+      else pool.drain()
     },
     close(detail) {
       if (closed) return

@@ -56,6 +56,18 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
     logins: metrics.counter('portcullis_logins_total', 'Logins by their result', ['result']),
     guesses: metrics.counter('portcullis_cancel_guesses_total', 'CancelRequests with a wrong secret'),
     sessions: metrics.gauge('portcullis_sessions', 'Open sessions'),
+    recorded: metrics.gauge(
+      'portcullis_recorded_bytes',
+      'Bytes written to the local log since the worker started',
+    ),
+    failures: metrics.gauge(
+      'portcullis_record_failures',
+      'Commits to the local log that failed or were refused',
+    ),
+    unrecorded: metrics.gauge(
+      'portcullis_unrecorded',
+      'Commands and sessions let through without a record (allow-and-count)',
+    ),
   }
   const recorder = started(
     createRecorder({
@@ -173,6 +185,10 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
   const ticking = setInterval(() => {
     for (const session of sessions.live) session.tick()
     counters.sessions.set(sessions.live.size)
+    const { bytes, failures, unrecorded } = recorder.stats()
+    counters.recorded.set(bytes)
+    counters.failures.set(failures)
+    counters.unrecorded.set(unrecorded)
     send({
       kind: 'health',
       reasons: [
