@@ -3,8 +3,18 @@
  * rules. Refuses to write into a folder that holds anything else.
  */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs'
-import { realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+} from 'node:fs'
+import { lstatSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestCertificates } from './certificates.ts'
@@ -37,8 +47,10 @@ export function prepareDataDir(
 }
 
 function makeTemplate(encryption: 'md5' | 'scram-sha-256', binaries: PostgresBinaries, runAs: RunAs): string {
-  const cache = join(import.meta.dirname, '../../../node_modules/.cache/portcullis')
-  const template = join(cache, `${binaries.label}-${encryption}`)
+  // Readable by its maker alone, as PostgreSQL wants it: one for each user of this clone.
+  const name = `${binaries.label}-${encryption}-${process.getuid?.() ?? 0}`
+  const cache = writableFolder(join(import.meta.dirname, '../../../node_modules/.cache/portcullis'))
+  const template = join(cache, name)
   if (existsSync(template)) return template
   // Made where the server's user can write, then moved into place whole.
   const work = mkdtempSync(join(realpathSync(tmpdir()), 'portcullis-initdb-'))
@@ -56,7 +68,6 @@ function makeTemplate(encryption: 'md5' | 'scram-sha-256', binaries: PostgresBin
       'grant create on schema public to app',
     ]
     runSingleUser(draft, setup, binaries, runAs)
-    mkdirSync(cache, { recursive: true })
     const placed = `${template}.${process.pid}-${randomBytes(4).toString('hex')}`
     cpSync(draft, placed, { recursive: true })
     try {
@@ -68,6 +79,20 @@ function makeTemplate(encryption: 'md5' | 'scram-sha-256', binaries: PostgresBin
     return template
   } finally {
     rmSync(work, { recursive: true, force: true })
+  }
+}
+
+/** `preferred`, or one of our own where this user may not write there (a clone that another user installed). */
+function writableFolder(preferred: string): string {
+  try {
+    mkdirSync(preferred, { recursive: true })
+    accessSync(preferred, constants.W_OK)
+    return preferred
+  } catch {
+    const own = join(realpathSync(tmpdir()), `portcullis-cache-${process.getuid?.() ?? 0}`)
+    mkdirSync(own, { recursive: true, mode: 0o700 })
+    if (lstatSync(own).uid !== process.getuid?.()) throw new Error(`${own} belongs to someone else`)
+    return own
   }
 }
 
