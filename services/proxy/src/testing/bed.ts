@@ -11,6 +11,7 @@ import type {
   Decision,
   Intent,
   Recorder,
+  SessionRecord,
   Started,
   UpstreamTls,
   Verdict,
@@ -43,6 +44,8 @@ export interface Recorded {
 export interface Bed {
   readonly port: number
   readonly commands: Recorded[]
+  /** Sessions as they were recorded, refused ones too. */
+  readonly opened: SessionRecord[]
   readonly sessions: Sessions
   readonly verdicts: VerdictTable
   /** What the gate logged. */
@@ -72,6 +75,8 @@ export interface BedOptions {
   readonly upstreamTls?: UpstreamTls
   /** What a peer's address counts as; loopback as it is where absent. */
   readonly loopback?: boolean
+  /** Peers that must send a PROXY protocol header; none where absent. */
+  readonly viaProxy?: (address: string) => boolean
 }
 
 export async function startBed(options: BedOptions): Promise<Started<Bed>> {
@@ -80,6 +85,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-bed-'))
   const ids = createIds(clock)
   const commands: Recorded[] = []
+  const opened: SessionRecord[] = []
   const logged: object[] = []
   const log = { warn: (fields: object) => void logged.push(fields), debug: () => undefined }
   const real = createRecorder({
@@ -90,7 +96,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     proxy: { name: 'bed', version: '0' },
     clock,
   })
-  const recorder = watched(real.value, commands)
+  const recorder = watched(real.value, commands, opened)
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
   const verdicts = createVerdictTable(clock)
@@ -164,7 +170,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const listener = await startListener({
     host: '127.0.0.1',
     port: 0,
-    viaProxy: () => false,
+    viaProxy: options.viaProxy ?? (() => false),
     originOf: (address) => ({ address, country: '', region: '', asn: 0, asOrg: '' }),
     serve: (connection) =>
       door.serve({ ...connection, loopback: options.loopback ?? connection.loopback }, sessions.door),
@@ -176,6 +182,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     value: {
       port,
       commands,
+      opened,
       sessions,
       verdicts,
       logged,
@@ -219,14 +226,17 @@ export function block(subject: string): Verdict {
 }
 
 /** The real recorder, with a copy of what it was given. */
-function watched(recorder: Recorder, commands: Recorded[]): Recorder {
+function watched(recorder: Recorder, commands: Recorded[], opened: SessionRecord[]): Recorder {
   const open = new Map<string, Recorded>()
   return {
     id: recorder.id,
     get available() {
       return recorder.available
     },
-    session: (...args) => recorder.session(...args),
+    session(...args) {
+      opened.push(args[0])
+      return recorder.session(...args)
+    },
     progress: (...args) => recorder.progress(...args),
     sessionClosed: (...args) => recorder.sessionClosed(...args),
     commit: () => recorder.commit(),
