@@ -272,8 +272,7 @@ proxy:
   workers: ${workers}
   listen: { postgres: '127.0.0.1:${door}' }
   health: 127.0.0.1:${health}
-  drainSecMax: 2
-  recorder:
+${/drainSecMax/.test(extra.proxy ?? '') ? '' : '  drainSecMax: 2\n'}  recorder:
     onUnavailable: deny${lines(extra.recorder, 4)}${lines(extra.proxy, 2)}
 analyzer:
   health: 127.0.0.1:${analyzer}${lines(extra.analyzer, 2)}
@@ -315,7 +314,8 @@ function killGroup(pid: number): void {
 }
 
 function childrenOf(pid: number, script: string): number[] {
-  const out = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid)], { encoding: 'utf8' })
+  // Of all processes: asked for none, ps fails.
+  const out = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid), '-p', '1'], { encoding: 'utf8' })
   return out.split('\n').flatMap((line) => (line.includes(script) ? [Number.parseInt(line, 10)] : []))
 }
 

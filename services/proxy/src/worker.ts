@@ -216,13 +216,15 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
       },
     },
     async stop() {
-      await listener.close()
+      // Done only when the last connection is gone: that is what the rest of this sees to.
+      const closed = listener.close()
       sessions.drain()
       await whenNone(sessions.live, proxy.drainSecMax * 1000)
       for (const session of [...sessions.live]) session.kill(gate.refuse('draining'))
       await whenNone(sessions.live, 3000)
       clearInterval(ticking)
       for (const stop of stops.reverse()) await stop()
+      await closed
     },
   }
 }
@@ -240,6 +242,18 @@ function hostOf(address: string): string {
 async function main(): Promise<void> {
   if (!process.send)
     throw new Error('a worker is started by the proxy: node services/proxy/src/main.ts --config FILE')
+  let worker: Awaited<ReturnType<typeof startWorker>> | undefined
+  let stopping = false
+  const stop = async () => {
+    if (stopping) return
+    stopping = true
+    await worker?.stop()
+    process.exit(0)
+  }
+  // Before the first wait: a supervisor that dies while a worker starts must not leave it behind.
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', () => undefined)
+  process.on('disconnect', stop)
   const { config, slot, port } = await firstMessage()
   const log = createLog({ service: 'proxy-worker', level: config.log.level }).child({ slot })
   const metrics = createMetrics('proxy')
@@ -252,18 +266,8 @@ async function main(): Promise<void> {
   }
   process.on('uncaughtException', fatal)
   process.on('unhandledRejection', fatal)
-  const worker = await startWorker({ config, slot, port, log, metrics, send })
-  process.on('message', (message: ToWorker) => worker.value.answer(message))
-  let stopping = false
-  const stop = async () => {
-    if (stopping) return
-    stopping = true
-    await worker.stop()
-    process.exit(0)
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', () => undefined)
-  process.on('disconnect', stop)
+  worker = await startWorker({ config, slot, port, log, metrics, send })
+  process.on('message', (message: ToWorker) => worker?.value.answer(message))
 }
 
 function firstMessage(): Promise<ToWorker & { kind: 'start' }> {
