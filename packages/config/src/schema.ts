@@ -237,6 +237,11 @@ const analyzer = z.strictObject({
   warmupCommands: positive
     .default(200)
     .describe('Commands an identity must have run before its own baseline judges it.'),
+  warmupHours: z
+    .number()
+    .min(0)
+    .default(24)
+    .describe('And how long ago its first one must have been, in event time.'),
   throttleSec: positive.default(600).describe('How long a first throttle holds.'),
   blockSec: positive.default(3600).describe('How long a first block holds.'),
   cancelRunning: z

@@ -62,6 +62,7 @@ function settingsOf({ analyzer }: Config): AnalyzerSettings {
   return {
     ...defaultSettings,
     warmupCommands: analyzer.warmupCommands,
+    warmupMs: analyzer.warmupHours * 3_600_000,
     throttleMs: analyzer.throttleSec * 1000,
     blockMs: analyzer.blockSec * 1000,
     cancelRunning: analyzer.cancelRunning,

@@ -64,7 +64,14 @@ export interface GatedCommand extends Command {
 type Ruling =
   | { readonly kind: 'allow'; readonly decision: Decision }
   | { readonly kind: 'refuse'; readonly refusal: Refusal }
-  | { readonly kind: 'wait'; readonly reason: Reason; readonly waitMs: number }
+  | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
+
+/** What a command waits for; its decision says so once it has passed. */
+interface Waiting {
+  readonly reason: Reason
+  readonly verdictId: string
+  readonly rule: string
+}
 
 export interface Gate {
   pass(session: Gated, road: Road): undefined | Promise<void>
@@ -104,13 +111,13 @@ export function createGate(deps: GateDeps): Gate {
     while (ruling.kind === 'wait') {
       road.waiting?.(unit, ruling.reason, ruling.waitMs)
       await session.sleep(ruling.waitMs)
-      ruling = decide(session, unit, clock.monotonicMs() - sinceMs)
+      ruling = decide(session, unit, clock.monotonicMs() - sinceMs, ruling)
     }
     record(session, road, unit, ruling)
     await pass(session, road)
   }
 
-  function decide(session: Gated, unit: Unit, waitedMs: number): Ruling {
+  function decide(session: Gated, unit: Unit, waitedMs: number, waitedFor?: Waiting): Ruling {
     if (session.ended) throw new SessionEnded(session.ended)
     const delayUs = Math.round(waitedMs * 1000)
     const harmless = unit.analyses.every((analysis) => analysis.undoes)
@@ -121,12 +128,11 @@ export function createGate(deps: GateDeps): Gate {
     const against = harmless ? undefined : objection(session, unit, waitedMs, delayUs)
     if (against && settings.mode === 'observe') return { kind: 'allow', decision: observed(against) }
     if (against) return against
+    if (!waitedFor) return { kind: 'allow', decision: session.allow }
+    const { reason, verdictId, rule } = waitedFor
     return {
       kind: 'allow',
-      decision:
-        waitedMs > 0
-          ? { ...session.allow, action: 'throttle', reason: 'verdict_throttle', delayUs }
-          : session.allow,
+      decision: { ...session.allow, action: 'throttle', reason, verdictId, rule, delayUs },
     }
   }
 
@@ -147,7 +153,9 @@ export function createGate(deps: GateDeps): Gate {
       const waitMs = session.budget.takeThrottled(verdict.verdictId, verdict.ratePerMinute)
       if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax)
         return { kind: 'refuse', refusal: { ...byVerdict(), retryAfterMs: waitMs } }
-      if (waitMs > 0) return { kind: 'wait', reason: 'verdict_throttle', waitMs }
+      if (waitMs > 0) {
+        return { kind: 'wait', reason: 'verdict_throttle', verdictId: verdict.verdictId, rule: '', waitMs }
+      }
     }
     return overCap(session, unit, waitedMs, delayUs)
   }
@@ -167,7 +175,9 @@ export function createGate(deps: GateDeps): Gate {
           refusal: refuse('cap_commands', { rule: 'commandsPerSecond', retryAfterMs: waitMs, delayUs }),
         }
       }
-      if (waitMs > 0) return { kind: 'wait', reason: 'cap_commands', waitMs }
+      if (waitMs > 0) {
+        return { kind: 'wait', reason: 'cap_commands', verdictId: '', rule: 'commandsPerSecond', waitMs }
+      }
     }
     if (!unit.analyses.some((analysis) => analysis.returnsRows)) return undefined
     for (const kind of ['rows', 'bytes'] as const) {
@@ -254,7 +264,16 @@ export function createGate(deps: GateDeps): Gate {
 
   function observed(against: Exclude<Ruling, { kind: 'allow' }>): Decision {
     if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
-    return decision({ id: ids(), action: 'throttle', reason: against.reason, policyVersion, enforced: false })
+    const { reason, verdictId, rule } = against
+    return decision({
+      id: ids(),
+      action: 'throttle',
+      reason,
+      verdictId,
+      rule,
+      policyVersion,
+      enforced: false,
+    })
   }
 
   return { pass, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }

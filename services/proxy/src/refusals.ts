@@ -8,7 +8,7 @@ export function decision(parts: DecisionParts): Decision {
   return { reason: '', rule: '', verdictId: '', approvalId: '', enforced: true, delayUs: 0, ...parts }
 }
 
-/** By a verdict: its explanation is the message, so that an agent reads what an analyst reads. */
+/** By a verdict. Its reason is told, its explanation is not: that has the baseline's figures, and the client may be a thief. */
 export function refusalByVerdict(
   verdict: Verdict,
   id: string,
@@ -27,7 +27,7 @@ export function refusalByVerdict(
       delayUs,
     }),
     reason,
-    message: `${words[reason].message}${verdict.explanation ? `: ${verdict.explanation}` : ''}`,
+    message: `${words[reason].message} (${verdict.reason})`,
     hint: words[reason].hint,
     retryAfterMs: Math.max(0, (verdict.until - nowUs) / 1000),
   }
