@@ -1,16 +1,18 @@
 /**
  * The public keys of one issuer: found by OIDC discovery, cached, fetched again when they are old or when a token names
  * one that is not among them. Refuses to be a lever against the issuer (unknown keys cause at most one fetch a cooldown),
- * to wait for an issuer that is away (known keys serve on, for a stated time), and to take keys from a document that
+ * to wait for an issuer that is away (known keys serve on, for a stated time, over restarts where there is a store), and to take keys from a document that
  * names another issuer.
  *
  * OpenID Connect Discovery 1.0 section 4.3; RFC 7517; RFC 8725 section 3.8.
  */
+import { hash } from 'node:crypto'
 import type { Clock } from '@portcullis/kernel'
 import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
 import { IdentityError } from './errors.ts'
 import { type FetchJson, fetchJson } from './fetch-json.ts'
 import { isSafeKeyUrl, type TrustedIssuer } from './issuer-config.ts'
+import type { KeyStore } from './key-store.ts'
 
 /** One published set of keys. A new object whenever what is published changed, so that it can stand for the set. */
 export interface KeySet {
@@ -50,13 +52,16 @@ const backoffMsMax = 30_000
 
 export function createIssuerKeys(
   issuer: TrustedIssuer,
-  deps: { clock: Clock; log: IdentityLog; fetchJson?: FetchJson },
+  deps: { clock: Clock; log: IdentityLog; fetchJson?: FetchJson; keyStore?: KeyStore },
 ): IssuerKeys {
-  const { clock, log } = deps
+  const { clock, log, keyStore } = deps
   const load = () => loadKeys(issuer, deps.fetchJson ?? fetchJson, clock)
+  const storedAs = storeName(issuer)
   let keys: KeySet | undefined
   let published = ''
   let fetchedMs = Number.NEGATIVE_INFINITY
+  /** Stored keys stand in for an issuer that is away; they never spare asking it. */
+  let fetchedByUs = false
   let failedMs = Number.NEGATIVE_INFINITY
   let askedForUnknownMs = Number.NEGATIVE_INFINITY
   let failures = 0
@@ -66,20 +71,50 @@ export function createIssuerKeys(
   const ageSec = () => (clock.monotonicMs() - fetchedMs) / 1000
   const inBackoff = () =>
     failures > 0 && clock.monotonicMs() - failedMs < Math.min(backoffMsMax, 500 * 2 ** failures)
+  const fresh = () => (fetchedByUs && ageSec() < issuer.jwksCacheSec ? keys : undefined)
   const usable = () => (ageSec() < issuer.jwksCacheSec + issuer.jwksStaleSec ? keys : undefined)
+
+  function use(set: JSONWebKeySet, fields: object, message: string): void {
+    const text = JSON.stringify(set)
+    if (text === published) return
+    keys = { find: createLocalJWKSet(set), keyIds: set.keys.map((key) => key.kid ?? '(no kid)') }
+    published = text
+    log.info({ issuer: issuer.issuer, keyIds: keys.keyIds, ...fields }, message)
+  }
+
+  function useStored(): void {
+    const stored = readStored(keyStore?.load(storedAs), issuer)
+    if (!stored) return
+    const storedAgeSec = (clock.nowUs() - stored.fetchedAtUs) / 1e6
+    if (storedAgeSec < -issuer.leewaySec || storedAgeSec >= issuer.jwksCacheSec + issuer.jwksStaleSec) return
+    fetchedMs = clock.monotonicMs() - Math.max(0, storedAgeSec) * 1000
+    use(
+      stored.set,
+      { ageSec: Math.round(storedAgeSec) },
+      'issuer keys of an earlier run serve until it answers',
+    )
+  }
+
+  async function store(set: JSONWebKeySet): Promise<void> {
+    try {
+      await keyStore?.save(storedAs, { issuer: issuer.issuer, fetchedAtUs: clock.nowUs(), keys: set.keys })
+    } catch (error) {
+      log.warn(
+        { issuer: issuer.issuer, why: error instanceof Error ? error.message : String(error) },
+        'issuer keys cannot be stored: after a restart nobody gets in while the issuer is away',
+      )
+    }
+  }
 
   /** Never rejects: the outcome stands in `keys`, `failures` and `lastFailure`. One at a time. */
   function refresh(): Promise<void> {
     if (flight) return flight
     flight = load()
       .then(({ set, ignored }) => {
-        const text = JSON.stringify(set)
-        if (text !== published) {
-          keys = { find: createLocalJWKSet(set), keyIds: set.keys.map((key) => key.kid ?? '(no kid)') }
-          published = text
-          log.info({ issuer: issuer.issuer, keyIds: keys.keyIds, ignored }, 'issuer keys loaded')
-        }
+        use(set, { ignored }, 'issuer keys loaded')
         fetchedMs = clock.monotonicMs()
+        fetchedByUs = true
+        void store(set)
         failures = 0
         lastFailure = undefined
       })
@@ -103,15 +138,16 @@ export function createIssuerKeys(
     return flight
   }
 
+  useStored()
   return {
-    fresh: () => (ageSec() < issuer.jwksCacheSec ? keys : undefined),
+    fresh,
     async current() {
-      const age = ageSec()
+      const isFresh = fresh() !== undefined
       // A login waits only where it must: not for keys past four fifths of their life, and not for an issuer that is
       // known to be away while its known keys still serve.
-      const mayWait = age >= issuer.jwksCacheSec && !(failures > 0 && usable())
+      const mayWait = !isFresh && !(failures > 0 && usable())
       if (mayWait && (flight || !inBackoff())) await refresh()
-      else if (age >= issuer.jwksCacheSec * 0.8 && !flight && !inBackoff()) void refresh()
+      else if ((!isFresh || ageSec() >= issuer.jwksCacheSec * 0.8) && !flight && !inBackoff()) void refresh()
       const found = usable()
       if (found) return found
       throw new IdentityError(
@@ -165,6 +201,23 @@ async function loadKeys(
     else ignored.push(`${isRecord(key) && typeof key.kid === 'string' ? key.kid : '(no kid)'}: ${why}`)
   }
   return { set: { keys }, ignored }
+}
+
+/** Under what the keys were found by: a changed address or authority must not be served by the keys of the old one. */
+function storeName({ issuer, jwksUri, ca }: TrustedIssuer): string {
+  return hash('sha256', JSON.stringify([issuer, jwksUri ?? '', ca ?? '']), 'hex')
+}
+
+/** Undefined where it is not what `store` writes. */
+function readStored(
+  value: unknown,
+  { issuer }: TrustedIssuer,
+): { set: JSONWebKeySet; fetchedAtUs: number } | undefined {
+  if (!isRecord(value) || value.issuer !== issuer || !Array.isArray(value.keys)) return undefined
+  const { keys, fetchedAtUs } = value
+  if (typeof fetchedAtUs !== 'number' || !Number.isSafeInteger(fetchedAtUs)) return undefined
+  if (keys.length > keysMax || keys.some((key) => unfit(key) !== undefined)) return undefined
+  return { set: { keys: keys.map(publicMembers) }, fetchedAtUs }
 }
 
 async function discover(issuer: TrustedIssuer, get: (url: string) => Promise<unknown>): Promise<string> {

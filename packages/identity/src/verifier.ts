@@ -18,6 +18,7 @@ import {
   type IssuerStatus,
   type KeySet,
 } from './issuer-keys.ts'
+import type { KeyStore } from './key-store.ts'
 import { createProofCache } from './proof-cache.ts'
 
 export interface Proof {
@@ -47,6 +48,8 @@ export interface TokenVerifierDeps {
   readonly clock: Clock
   readonly log: IdentityLog
   readonly fetchJson?: FetchJson
+  /** Keeps the last good keys over restarts; without it a verifier that starts while its issuer is away proves nobody. */
+  readonly keyStore?: KeyStore
   /** Proven tokens remembered; default 10,000 (about 1 KB each). */
   readonly cacheEntriesMax?: number
 }

@@ -3,9 +3,10 @@
  * the data path: events leave by the recorder's segments, verdicts come from the agent.
  */
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Config } from '@portcullis/config'
 import { resolveSecret } from '@portcullis/config/secret'
-import { createOriginResolver, createTokenVerifier } from '@portcullis/identity'
+import { createKeyStore, createOriginResolver, createTokenVerifier } from '@portcullis/identity'
 import { type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
@@ -97,6 +98,7 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
     })),
     clock,
     log,
+    keyStore: createKeyStore(join(paths.base, 'keys')),
   })
   void verifier.warmUp()
   const origins = await createOriginResolver(
@@ -105,7 +107,8 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
       ...(config.geo.asn && { asnDb: config.geo.asn }),
       ...(config.geo.city && { cityDb: config.geo.city }),
     },
-    { cacheDir: paths.base, log },
+    // Where the supervisor says that compiled things lie, so that all processes share one.
+    { cacheDir: process.env.NODE_COMPILE_CACHE ?? paths.base, log },
   )
   const analyzer = await createSqlAnalyzer(analysisCache)
   stops.push(() => analyzer.close())
