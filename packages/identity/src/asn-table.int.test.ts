@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -104,6 +104,15 @@ test('a compiled file that is damaged, cut, longer or of another list is made an
   const file = join(cacheDir, 'asn.bin')
   const warned: object[] = []
   const open = () => openAsnTable({ sourceDir, cacheDir, log: { warn: (fields) => warned.push(fields) } })
+  await mkdir(cacheDir)
+  for (const [name, ageSec] of [
+    ['asn.bin.left.tmp', 7200],
+    ['asn.bin.busy.tmp', 1],
+    ['other.tmp', 7200],
+  ] as const) {
+    await writeFile(join(cacheDir, name), 'x')
+    await utimes(join(cacheDir, name), Date.now() / 1000, Date.now() / 1000 - ageSec)
+  }
   open()
   const whole = await readFile(file)
   assert.equal((await stat(file)).mode & 0o777, 0o600)
@@ -129,7 +138,7 @@ test('a compiled file that is damaged, cut, longer or of another list is made an
   assert.equal(open().find('1.0.1.1', 4).number, 64500)
   assert.notDeepEqual(await readFile(file), whole, 'another version, another file')
   assert.deepEqual(warned, [])
-  assert.deepEqual(await readdir(cacheDir), ['asn.bin'])
+  assert.deepEqual((await readdir(cacheDir)).sort(), ['asn.bin', 'asn.bin.busy.tmp', 'other.tmp'])
 })
 
 test('a file that is replaced while it is read by another keeps answering to its reader', async () => {
