@@ -42,7 +42,8 @@ test('kill -9 of workers, agent, supervisor, proxy, projector and engine under l
     system: system.value,
     victims: ['worker', 'agent', 'supervisor', 'proxy', 'projector', 'engine'],
     kills: 6,
-    gapMs: [200, 1200],
+    gapMs: [0, 500],
+    progress: () => load.told.size,
     random: randomOf(seed),
     onKill(victim, pids) {
       if (victim === 'worker' || victim === 'proxy') goneMs.push(backends.goneAfter(pids, 5000))

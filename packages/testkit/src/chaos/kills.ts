@@ -31,8 +31,10 @@ export interface KillOptions {
   readonly kafka?: TestKafka
   readonly victims: readonly Victim[]
   readonly kills: number
-  /** Between two kills: at least and at most. */
+  /** Before a kill, once the load moves: at least and at most. */
   readonly gapMs: readonly [number, number]
+  /** How much the clients have done: it must grow by 20 between two kills, or they would not be under load. */
+  progress(): number
   /** Uniform in [0, 1). */
   random(): number
   /** Just before a process of these ids dies. */
@@ -47,13 +49,15 @@ export async function killAtRandom(options: KillOptions): Promise<Kill[]> {
   const comingBack = new Map<string, Promise<void>>()
   let bag: Victim[] = []
   for (let left = options.kills; left > 0; left--) {
-    const [least, most] = options.gapMs
-    await sleep(least + random() * (most - least))
     // Each in turn, in random order: fifty draws could leave one out.
     if (bag.length === 0) bag = shuffled(victims, random)
     const victim = bag.pop()
     if (!victim) break
     await comingBack.get(familyOf(victim))
+    const before = options.progress()
+    await until('the clients to get on', backMsMax, () => options.progress() >= before + progressMin)
+    const [least, most] = options.gapMs
+    await sleep(least + random() * (most - least))
     const atMs = performance.now() - startMs
     const back = kill(victim, options).then(() => {
       done.push({ victim, atMs, backMs: performance.now() - startMs - atMs })
@@ -68,6 +72,7 @@ export async function killAtRandom(options: KillOptions): Promise<Kill[]> {
 
 const scripts = { worker: 'src/worker.ts', agent: 'src/agent/main.ts' }
 const backMsMax = 90_000
+const progressMin = 20
 
 /** Processes of the proxy are brought back by each other: one at a time. */
 function familyOf(victim: Victim): string {

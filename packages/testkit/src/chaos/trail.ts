@@ -33,7 +33,7 @@ export interface TrailSummary {
   readonly faults: TrailFaults
   /** Texts with a marker that the server says it ran. */
   readonly ran: number
-  /** Rows of them by outcome. */
+  /** Rows by outcome. */
   readonly outcomes: Readonly<Record<string, number>>
 }
 
@@ -42,12 +42,13 @@ interface CommandRow {
   readonly text: string
   readonly phase: string
   readonly outcome: string
+  readonly decision_reason: string
 }
 
 export async function compareTrail(store: AuditStore, witnesses: Witnesses): Promise<TrailSummary> {
   const faults: TrailFaults = { lost: [], doubled: [], invented: [], contradicted: [], open: [] }
   const rows = await store.query<CommandRow>(
-    "SELECT command_id, text, phase, outcome FROM commands WHERE subject LIKE 'chaos/%'",
+    "SELECT command_id, text, phase, outcome, decision_reason FROM commands WHERE subject LIKE 'chaos/%'",
   )
   const ran = counted(ranTexts(witnesses.serverLog).flatMap(markersOf))
   const recorded = new Map<string, CommandRow[]>()
@@ -58,7 +59,8 @@ export async function compareTrail(store: AuditStore, witnesses: Witnesses): Pro
     ids.add(row.command_id)
     if (row.phase !== 'finished') faults.open.push(`${row.command_id} (${row.phase}): ${row.text}`)
     for (const marker of markersOf(row.text)) {
-      outcomes[row.outcome] = (outcomes[row.outcome] ?? 0) + 1
+      const outcome = row.outcome === 'refused' ? `refused: ${row.decision_reason}` : row.outcome
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
       recorded.set(marker, [...(recorded.get(marker) ?? []), row])
     }
   }
