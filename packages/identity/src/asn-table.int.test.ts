@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
-import { type AsnTable, openAsnTable } from './asn-table.ts'
+import type { AsnTable } from './asn-search.ts'
+import { openAsnTable } from './asn-table.ts'
 import { IdentityError } from './errors.ts'
 
 const bundledDir = dirname(createRequire(import.meta.url).resolve('@ip-location-db/asn/package.json'))
