@@ -58,6 +58,8 @@ export interface System {
   /** postgres://shop:TOKEN@127.0.0.1:PORT/ */
   url(subject: string, proxy?: string): Promise<string>
   pid(part: string): number
+  /** http://HOST:PORT of a part's /healthz, /readyz and /metrics. */
+  healthUrl(part: string): string
   /** Pids of a part's own child processes whose command line contains `script`. */
   childrenOf(part: string, script: string): number[]
   /** SIGKILL to the whole of a part (group, the default) or to its first process alone, and a start anew. */
@@ -114,9 +116,13 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
   }
   const running = new Map<string, ChildProcess>()
 
+  function healthUrl(part: string): string {
+    const [kind, name = 'gate-1'] = part.split(':') as [Part, string?]
+    return `http://127.0.0.1:${kind === 'proxy' ? doors.get(name)?.health : healths[kind]}`
+  }
+
   async function startPart(part: string): Promise<void> {
     const [kind, name = 'gate-1'] = part.split(':') as [Part, string?]
-    const health = kind === 'proxy' ? doors.get(name)?.health : healths[kind]
     const child = spawn(
       process.execPath,
       [join(root, scripts[kind]), '--config', join(dir, `${name}.yaml`)],
@@ -139,7 +145,7 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (data) => appendFileSync(logFile, data))
     try {
-      await ready(part, child, health ?? 0, logFile)
+      await ready(part, child, healthUrl(part), logFile)
     } catch (error) {
       // Or a second try would find the first one in its place.
       if (child.pid) killGroup(child.pid)
@@ -196,6 +202,7 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
       url: async (subject, proxy = 'gate-1') =>
         `postgres://shop:${await issuer.value.sign({ sub: subject, groups: ['agents'] }, { ttlSec: 3600 })}@127.0.0.1:${doors.get(proxy)?.door}/`,
       pid: pidOf,
+      healthUrl,
       childrenOf: (part, script) => childrenOf(pidOf(part), script),
       kill9,
       async killEngine9() {
@@ -285,11 +292,11 @@ api:
 `
 }
 
-async function ready(part: string, child: ChildProcess, health: number, logFile: string): Promise<void> {
+async function ready(part: string, child: ChildProcess, health: string, logFile: string): Promise<void> {
   const deadline = Date.now() + 40_000
   let answer = ''
   while (child.exitCode === null && child.signalCode === null) {
-    answer = await fetch(`http://127.0.0.1:${health}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
+    answer = await fetch(`${health}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
       async (response) => (response.ok ? 'ready' : await response.text()),
       (error: Error) => error.message,
     )
