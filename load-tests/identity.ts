@@ -5,8 +5,10 @@
  *   node load-tests/identity.ts
  */
 import { execFileSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createOriginResolver, createTokenVerifier } from '@portcullis/identity'
 import { systemClock } from '@portcullis/kernel'
 import { startTestIssuer } from '@portcullis/testkit/tokens'
@@ -85,17 +87,28 @@ async function measureTokens(algorithms: readonly string[]): Promise<void> {
 }
 
 async function measureOrigins(): Promise<void> {
+  const cacheDir = await mkdtemp(join(tmpdir(), 'portcullis-identity-'))
+  // In a process of its own, as its memory would count here. Started twice, so that only the compiling is left.
+  const [first, second] = [startElsewhere(cacheDir), startElsewhere(cacheDir)]
+  add(
+    'list of autonomous systems compiled, once a machine, CPU',
+    first.cpuMs - second.cpuMs,
+    'ms',
+    null,
+    2000,
+  )
   const before = process.memoryUsage()
   const startedMs = performance.now()
-  const origins = await createOriginResolver()
+  const cpuBefore = process.cpuUsage()
+  const origins = await createOriginResolver({}, { cacheDir })
   add('origin resolver, start', performance.now() - startedMs, 'ms', null, 1000)
+  const { user, system } = process.cpuUsage(cpuBefore)
+  add('origin resolver, start, CPU', (user + system) / 1000, 'ms', null, 100)
   const after = process.memoryUsage()
   add('origin resolver, resident memory', (after.rss - before.rss) / 2 ** 20, 'MiB', null, 32)
+  add('  of it autonomous systems', second.systemsMiB, 'MiB', null, 8)
 
-  const path = createRequire(import.meta.resolve('@portcullis/identity')).resolve(
-    '@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb',
-  )
-  const bare = await open<Response>(path)
+  const bare = await open<Response>(countryDb())
   const v4 = Array.from({ length: 100_000 }, () =>
     [1 + random(222), random(256), random(256), random(256)].join('.'),
   )
@@ -104,6 +117,7 @@ async function measureOrigins(): Promise<void> {
     () =>
       `2${random(4096).toString(16).padStart(3, '0')}:${random(65536).toString(16)}::${random(65536).toString(16)}`,
   )
+  await rm(cacheDir, { recursive: true })
   for (const [name, addresses] of [
     ['IPv4', v4],
     ['IPv6', v6],
@@ -112,13 +126,41 @@ async function measureOrigins(): Promise<void> {
     const next = () => addresses[at++ % addresses.length] ?? ''
     const bareUs = batchedUs(addresses.length, () => bare.get(next()))
     add(
-      `origin of an ${name} address (against maxmind alone)`,
+      `origin of an ${name} address (against maxmind's country alone)`,
       batchedUs(addresses.length, () => origins.resolve(next())),
       'us',
       bareUs,
       50,
     )
   }
+}
+
+/** What a process pays that starts a resolver: CPU, and memory beyond what its database of countries takes. */
+function startElsewhere(cacheDir: string): { cpuMs: number; systemsMiB: number } {
+  const script = `
+    import { createOriginResolver } from '@portcullis/identity'
+    const asnDb = ${JSON.stringify(countryDb())}
+    const measured = async (databases) => {
+      gc()
+      const [cpu, rss] = [process.cpuUsage(), process.memoryUsage().rss]
+      const kept = await createOriginResolver(databases, { cacheDir: ${JSON.stringify(cacheDir)} })
+      const { user, system } = process.cpuUsage(cpu)
+      gc()
+      return { kept, cpuMs: (user + system) / 1000, miB: (process.memoryUsage().rss - rss) / 2 ** 20 }
+    }
+    // The same file twice, in place of the list: what one costs is known by that.
+    const warm = await measured({ asnDb })
+    const twice = await measured({ asnDb })
+    const both = await measured({})
+    console.log(JSON.stringify({ cpuMs: both.cpuMs, systemsMiB: both.miB - twice.miB / 2, kept: [warm, twice].length }))`
+  const flags = ['--expose-gc', '--input-type=module', '-e', script]
+  return JSON.parse(execFileSync(process.execPath, flags, { cwd: import.meta.dirname, encoding: 'utf8' }))
+}
+
+function countryDb(): string {
+  return createRequire(import.meta.resolve('@portcullis/identity')).resolve(
+    '@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb',
+  )
 }
 
 async function report(): Promise<void> {
