@@ -102,6 +102,7 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     "requiredClaims: { repository_id: ['123'], job.ref: [main, dev] }",
     'authorizedParties: [agent-runner]',
     'actorIssuers: [https://other.example]',
+    'jwksUri: https://keys.example/jwks',
     'algorithms: [Ed25519]',
   ]
   for (const line of accepted) parseConfig(withIssuer(line), '/etc/p.yaml')
@@ -115,6 +116,8 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     'requiredClaims: { repository_id: [123] }',
     'authorizedParties: []',
     'actorIssuers: [http://other.example]',
+    'jwksUri: http://keys.example/jwks',
+    'jwksUri: http://127.0.0.1:1/jwks',
     'algorithms: [HS256]',
   ]
   for (const line of refused)
@@ -136,6 +139,24 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     )
   const { algorithms } = parseConfig(minimal, '/etc/p.yaml').identity.issuers[0] ?? {}
   assert.deepEqual(algorithms, ['RS256', 'PS256', 'ES256', 'EdDSA'])
+})
+
+test('trusted balancers are addresses and networks', () => {
+  const from = (list: string) => minimal.replace('  recorder:', `  proxyProtocolFrom: ${list}\n  recorder:`)
+  parseConfig(from("[10.0.0.0/8, 192.0.2.1, '2001:db8::/32', '::1', 0.0.0.0/0]"), '/etc/p.yaml')
+  for (const bad of [
+    '10.0.0.0/33',
+    '10.0.0/8',
+    'balancer.example',
+    "'2001:db8::/129'",
+    '10.0.0.0/8/8',
+    '10.0.0.0/',
+  ])
+    assert.match(
+      problemsOf(from(`[10.0.0.0/8, ${bad}]`))[0] ?? '',
+      /:15:\d+: proxy\.proxyProtocolFrom\.1: must be an address or a network/,
+      bad,
+    )
 })
 
 test('references to secrets', () => {

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, resolve } from 'node:path'
 import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
 import { ConfigError } from './errors.ts'
+import { isLoopbackHttp } from './issuer-schema.ts'
 import { type Config, configSchema } from './schema.ts'
 
 /** @throws ConfigError with all problems at once. */
@@ -103,7 +104,14 @@ function crossChecks(config: Config): { path: (string | number)[]; message: stri
     }
   })
   const issuers = new Set<string>()
-  config.identity.issuers.forEach(({ issuer }, index) => {
+  config.identity.issuers.forEach(({ issuer, jwksUri }, index) => {
+    const isSafe = (uri: string) =>
+      URL.parse(uri)?.protocol === 'https:' || (isLoopbackHttp(uri) && isLoopbackHttp(issuer))
+    if (jwksUri !== undefined && !isSafe(jwksUri))
+      problems.push({
+        path: ['identity', 'issuers', index, 'jwksUri'],
+        message: 'must be https (http only where issuer and keys are both on loopback)',
+      })
     if (issuers.has(issuer))
       problems.push({
         path: ['identity', 'issuers', index, 'issuer'],

@@ -2,7 +2,9 @@
  * The one configuration of all services. Strict: an unknown key is an error, so that a misspelt limit never silently
  * means "no limit". Durations and sizes say their unit in the key. It holds no secret, only references to secrets.
  */
+import { isIP } from 'node:net'
 import { z } from 'zod'
+import { issuer } from './issuer-schema.ts'
 
 /** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
 const secretRef = z
@@ -30,92 +32,6 @@ const name = z
   )
 
 const positive = z.number().int().positive()
-
-const loopback = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/
-
-const issuerUrl = z.url().refine((text) => {
-  const url = URL.parse(text)
-  return (
-    url !== null &&
-    (url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))) &&
-    !(url.search || url.hash || url.username || url.password || /[|\s]/.test(text))
-  )
-}, 'must be https (http on loopback only), without query, fragment, credentials, | or spaces')
-
-const texts = z.array(z.string().min(1)).min(1)
-
-/** Every limit is the verifier's own, so that `--validate` reports with its line what the verifier would refuse. */
-const issuer = z.strictObject({
-  issuer: issuerUrl.describe(
-    "Issuer URL, exactly as in the tokens' `iss`: https, or http where the issuer is on loopback.",
-  ),
-  audience: texts.describe('A token must be for one of these.'),
-  algorithms: z
-    .array(
-      z.enum([
-        ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
-        ...(['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const),
-      ]),
-    )
-    .min(1)
-    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
-    .describe('Signature algorithms this issuer may use.'),
-  requiredClaims: z
-    .record(z.string().min(1), texts)
-    .default({})
-    .describe(
-      "Claims (or dotted paths) and the values allowed for each. Pins what a shared issuer leaves open: for GitHub's, pin `repository_id`, since anyone's workflow gets a token there. Numbers are written as strings.",
-    ),
-  authorizedParties: texts
-    .optional()
-    .describe(
-      'Where given, the client that the token was issued to (`azp`, or `client_id`) must be one of these.',
-    ),
-  actorIssuers: z
-    .array(issuerUrl)
-    .default([])
-    .describe('Other issuers whose subjects this one may name in a delegation chain (`act.iss`).'),
-  leewaySec: z.number().min(0).max(300).default(30).describe('Clock skew allowed for exp, nbf and iat.'),
-  groupsClaim: z
-    .string()
-    .min(1)
-    .default('groups')
-    .describe('Claim that holds the groups; a dotted path reaches into objects.'),
-  subjectClaim: z.string().min(1).default('sub').describe('Claim that names the subject.'),
-  jwksUri: z.url().optional().describe('Where the keys are, instead of by discovery.'),
-  jwksCacheSec: positive
-    .max(86_400)
-    .default(600)
-    .describe(
-      'How long keys are used before they are fetched anew; a key that the issuer withdraws serves no longer.',
-    ),
-  jwksStaleSec: z
-    .number()
-    .int()
-    .min(0)
-    .max(2_592_000)
-    .default(86_400)
-    .describe('How much longer known keys serve while the issuer cannot be reached, over restarts too.'),
-  jwksCooldownSec: z
-    .number()
-    .min(1)
-    .max(3600)
-    .default(10)
-    .describe('Time between two fetches that tokens with unknown keys may cause.'),
-  maxTokenBytes: z
-    .number()
-    .int()
-    .min(256)
-    .max(65_536)
-    .default(16_384)
-    .describe('Longer tokens are refused unread.'),
-  ca: z
-    .string()
-    .optional()
-    .describe(
-      "Path of a PEM file with the certificate authorities of the issuer; the system's where absent.",
-    ),
-})
 
 const caps = z.strictObject({
   rowsPerStatement: positive.optional().describe('A result is cut after this many rows.'),
@@ -183,7 +99,7 @@ const proxy = z.strictObject({
     .prefault({}),
   tls: tlsListener.optional().describe('Without it tokens are taken from loopback peers only.'),
   proxyProtocolFrom: z
-    .array(z.string())
+    .array(z.string().refine(isNetwork, 'must be an address or a network such as 10.0.0.0/8'))
     .default([])
     .describe('Addresses or CIDR ranges of load balancers that send PROXY protocol v2; each must send it.'),
   health: hostPort.default('127.0.0.1:9101').describe('HOST:PORT of /healthz, /readyz and /metrics.'),
@@ -324,6 +240,13 @@ const audit = z.strictObject({
     .default({})
     .describe('Days each table keeps its rows; for ever where absent.'),
 })
+
+function isNetwork(text: string): boolean {
+  const [network = '', bits, ...rest] = text.split('/')
+  const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(network)] ?? -1
+  if (bits === undefined) return bitsMax > 0
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax
+}
 
 /** `bus: kafka://...` is short for `bus: { url: kafka://... }`. */
 const urlAlone = (value: unknown) => (typeof value === 'string' ? { url: value } : value)
