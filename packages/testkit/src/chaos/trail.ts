@@ -37,19 +37,32 @@ export interface TrailSummary {
   readonly outcomes: Readonly<Record<string, number>>
 }
 
-interface CommandRow {
+export interface CommandRow {
   readonly command_id: string
   readonly text: string
+  readonly stage: string
   readonly phase: string
   readonly outcome: string
+  readonly decision_action: string
   readonly decision_reason: string
 }
 
 export async function compareTrail(store: AuditStore, witnesses: Witnesses): Promise<TrailSummary> {
-  const faults: TrailFaults = { lost: [], doubled: [], invented: [], contradicted: [], open: [] }
   const rows = await store.query<CommandRow>(
-    "SELECT command_id, text, phase, outcome, decision_reason FROM commands WHERE subject LIKE 'chaos/%'",
+    `SELECT command_id, text, stage, phase, outcome, decision_action, decision_reason
+     FROM commands WHERE subject LIKE 'chaos/%'`,
   )
+  const open = await store.query<{ session_id: string }>(
+    "SELECT session_id FROM sessions WHERE phase = 'opened'",
+  )
+  const summary = judgeTrail(rows, witnesses)
+  summary.faults.open.push(...open.map(({ session_id }) => `session ${session_id}`))
+  return summary
+}
+
+/** The same of rows that are already here. */
+export function judgeTrail(rows: readonly CommandRow[], witnesses: Witnesses): TrailSummary {
+  const faults: TrailFaults = { lost: [], doubled: [], invented: [], contradicted: [], open: [] }
   const ran = counted(ranTexts(witnesses.serverLog).flatMap(markersOf))
   const recorded = new Map<string, CommandRow[]>()
   const outcomes: Record<string, number> = {}
@@ -58,8 +71,10 @@ export async function compareTrail(store: AuditStore, witnesses: Witnesses): Pro
     if (ids.has(row.command_id)) faults.doubled.push(`${row.command_id}: ${row.text}`)
     ids.add(row.command_id)
     if (row.phase !== 'finished') faults.open.push(`${row.command_id} (${row.phase}): ${row.text}`)
+    if (row.outcome === 'refused' && row.decision_reason === '')
+      faults.contradicted.push(`refused, nobody says why: ${JSON.stringify(row)}`)
+    const outcome = row.outcome === 'refused' ? `refused: ${row.decision_reason}` : row.outcome
     for (const marker of markersOf(row.text)) {
-      const outcome = row.outcome === 'refused' ? `refused: ${row.decision_reason}` : row.outcome
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
       recorded.set(marker, [...(recorded.get(marker) ?? []), row])
     }
@@ -84,18 +99,11 @@ export async function compareTrail(store: AuditStore, witnesses: Witnesses): Pro
   for (const [marker, answer] of witnesses.told) {
     if (answer === 'lost') continue
     const said = recorded.get(marker)?.map(({ outcome }) => outcome) ?? []
-    // A gate killed between the answer and its note of it cannot know.
-    const agrees =
-      answer === 'ok' ? ['ok', 'unknown'] : ['error', 'unknown', 'refused', 'skipped', 'cancelled']
-    if (!said.some((outcome) => agrees.includes(outcome)))
+    if (!said.some((outcome) => agrees[answer].includes(outcome)))
       faults.contradicted.push(
         `${marker}: the client was told ${answer}, the trail says ${said.join(', ') || 'nothing'}`,
       )
   }
-  const sessions = await store.query<{ session_id: string; phase: string }>(
-    "SELECT session_id, phase FROM sessions WHERE phase = 'opened'",
-  )
-  for (const { session_id } of sessions) faults.open.push(`session ${session_id}`)
   return { faults, ran: ran.size, outcomes }
 }
 
@@ -155,6 +163,11 @@ export async function isProjected(store: AuditStore, bus: Bus): Promise<boolean>
 
 const mayHaveRun: readonly string[] = ['ok', 'error', 'cut', 'cancelled', 'unknown']
 const saysItRan: readonly string[] = ['ok', 'error', 'cut']
+/** What the trail may say of what a client was told: a gate killed between the answer and its note of it cannot know. */
+const agrees = {
+  ok: ['ok', 'unknown'],
+  error: ['error', 'unknown', 'refused', 'skipped', 'cancelled'],
+}
 
 /** `statement: TEXT` or `execute NAME: TEXT` of clients of ours; continuation lines are indented. */
 function ranTexts(log: string): string[] {
