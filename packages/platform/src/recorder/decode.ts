@@ -1,5 +1,5 @@
 /** Bytes to records. Refuses to guess: what passed its checksum and still does not read is RecorderError('corrupt'). */
-import type { CommandResult, SessionTotals } from '@portcullis/kernel'
+import type { CommandResult, Decision, SessionTotals } from '@portcullis/kernel'
 import { ByteReader } from './bytes.ts'
 import { RecorderError } from './error.ts'
 import {
@@ -76,6 +76,7 @@ function decode(type: number, from: ByteReader): SegmentRecord | undefined {
         number: from.varint(),
         at: from.fixed53(),
         result: readResult(from),
+        ...(from.at < from.end && { decision: readJson<Decision>(from) }),
       }
     case recordType.sessionClosed:
       return {

@@ -119,6 +119,7 @@ export function putOutcome(
   number: number,
   at: number,
   result: CommandResult,
+  decision?: Decision,
 ): void {
   const start = begin(out, recordType.outcome)
   out.varint(session)
@@ -133,6 +134,8 @@ export function putOutcome(
   out.varint(result.rowsAffected)
   out.varint(result.bytesIn)
   out.varint(result.bytesOut)
+  // Whole, and not as a word of the segment: an outcome outlives the frame that would have said what the word means.
+  if (decision) out.string(JSON.stringify(decision))
   end(out, start)
 }
 

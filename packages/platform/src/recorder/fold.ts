@@ -168,7 +168,14 @@ export function createSegmentFold(): SegmentFold {
     live.totals.bytesIn += record.result.bytesIn
     live.totals.bytesOut += record.result.bytesOut
     seen(record.at)
-    return command(live, running, 'finished', record.at, record.result)
+    const { decision } = record
+    return command(
+      live,
+      decision ? endedBy(running, decision) : running,
+      'finished',
+      record.at,
+      record.result,
+    )
   }
 
   function closed(record: SegmentRecord & { type: 'sessionClosed' }): Draft {
@@ -284,6 +291,11 @@ export function createSegmentFold(): SegmentFold {
 
 function decisionOf({ decisionId, kind, delayUs }: Running): Decision {
   return { id: decisionId, ...kind, delayUs }
+}
+
+/** However it ended, it was held back for as long as it was. */
+function endedBy(running: Running, { id, delayUs, ...kind }: Decision): Running {
+  return { ...running, decisionId: id, kind, delayUs: Math.max(delayUs, running.delayUs) }
 }
 
 function attributesOf({ attributes }: Running): Readonly<Record<string, string>> {

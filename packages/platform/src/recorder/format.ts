@@ -125,6 +125,8 @@ export type SegmentRecord =
       readonly number: number
       readonly at: number
       readonly result: CommandResult
+      /** What ended it, where that is not what let it pass. */
+      readonly decision?: Decision
     }
   | {
       readonly type: 'sessionClosed'

@@ -73,7 +73,17 @@ const record: fc.Arbitrary<SegmentRecord> = fc.oneof(
       .map((map) => JSON.stringify(map)),
   }),
   fc.record({ type: fc.constant('progress'), session: count, number: count, at: count, progress }),
-  fc.record({ type: fc.constant('outcome'), session: count, number: count, at: count, result }),
+  fc.record(
+    {
+      type: fc.constant('outcome'),
+      session: count,
+      number: count,
+      at: count,
+      result,
+      decision: text.map((id) => ({ ...allow, id })),
+    },
+    { requiredKeys: ['type', 'session', 'number', 'at', 'result'] },
+  ),
   fc.record({
     type: fc.constant('sessionClosed'),
     session: count,
@@ -181,7 +191,7 @@ function put(out: ByteWriter, one: SegmentRecord): void {
     case 'progress':
       return putProgress(out, one.session, one.number, one.at, one.progress)
     case 'outcome':
-      return putOutcome(out, one.session, one.number, one.at, one.result)
+      return putOutcome(out, one.session, one.number, one.at, one.result, one.decision)
     case 'sessionClosed':
       return putSessionClosed(out, one.session, one.at, one.decision, one.detail, one.totals)
     case 'end':

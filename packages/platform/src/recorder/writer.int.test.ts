@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { systemClock } from '@portcullis/kernel'
+import { type Decision, systemClock } from '@portcullis/kernel'
 import { createCodecs } from '../codec.ts'
 import { firstHash, linkDraft, verifyChain } from './chain.ts'
 import { analysisOf, allow, intentOf, noTotals, ok, sessionRecord } from './sample.fixture.ts'
@@ -50,6 +50,30 @@ test('what was recorded comes back as events, in order, chained', async (t) => {
   })
   assert.deepEqual(verifyChain(linked, codecs), [])
   assert.equal(verifyChain(linked.toSpliced(50, 1), codecs)[0]?.fault, 'missing before')
+})
+
+/** It used to be dropped: a cut, or a refusal at Execute, stood in the trail as allowed, and its decision id nowhere. */
+test('a command that something else ended than let it pass tells what ended it', async (t) => {
+  const { recorder } = start(t)
+  recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
+  recorder.value.intent({
+    ...intentOf('s1', 1, analysisOf('select 1')),
+    decision: { ...allow, id: 'd1', delayUs: 70 },
+  })
+  recorder.value.commit()
+  const cut: Decision = {
+    ...allow,
+    id: 'd2',
+    action: 'cap',
+    reason: 'cap_rows_statement',
+    rule: 'rowsPerStatement',
+  }
+  recorder.value.outcome('s1', 1, 1_700_000_000_000_500, { ...ok, outcome: 'cut' }, cut)
+  await recorder.stop()
+  const [, draft] = readAll(recorder.value.dir)
+  assert.ok(draft?.kind === 'command')
+  assert.equal(draft.event.outcome, 'cut')
+  assert.deepEqual(draft.event.decision, { ...cut, delayUs: 70 })
 })
 
 test('segments roll, and the last one alone tells what is open', async (t) => {

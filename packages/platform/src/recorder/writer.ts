@@ -145,13 +145,19 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     flushSoon()
   }
 
-  function outcome(sessionId: string, number: number, at: number, result: CommandResult): void {
+  function outcome(
+    sessionId: string,
+    number: number,
+    at: number,
+    result: CommandResult,
+    decision?: Decision,
+  ): void {
     const live = ledger.session(sessionId)
     const entry = live?.running.get(number)
     // No entry: it was let through without a record, and counted then.
     if (!live || !entry || entry.result) return
     const start = out.at
-    putOutcome(out, live.session, number, at, result)
+    putOutcome(out, live.session, number, at, result, decision)
     pending.events++
     ledger.finish(live, entry, result)
     keepUnlessNew(entry.frame, start)
