@@ -47,6 +47,38 @@ test('a supervisor that is killed leaves no process of its own behind', async ()
   await gone(orphans)
 })
 
+/** Workers used to listen before the agent had told them anything, and refused with control_stale what they got. */
+test('a proxy that comes back refuses nobody from its first connection on', async () => {
+  const url = `${await system.value.url('early')}postgres`
+  const killed = system.value.pid('proxy')
+  const back = system.value.kill9(proxy)
+  const agent = () =>
+    system.value.pid('proxy') === killed ? [] : system.value.childrenOf('proxy', 'src/agent/main.ts')
+  while (agent().length === 0) await sleep(5)
+  // As on a machine that is busy: the workers are ready long before the agent.
+  const [slow = 0] = agent()
+  process.kill(slow, 'SIGSTOP')
+  setTimeout(() => process.kill(slow, 'SIGCONT'), 3000)
+  const refusals: string[] = []
+  let served = 0
+  while (served < 20) {
+    const client = new pg.Client({ connectionString: url })
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      await client.query('select 1')
+      served++
+    } catch (error) {
+      // Nobody listens yet: that is no refusal.
+      if (error instanceof pg.DatabaseError) refusals.push(error.message)
+    }
+    await client.end()
+    assert.ok(refusals.length < 100, String(refusals[0]))
+  }
+  await back
+  assert.deepEqual(refusals, [])
+})
+
 /** A worker used to listen for its supervisor's end only once it had started, and then served on for ever. */
 test('nor where it is killed while they start', async () => {
   await system.value.stopPart(proxy)

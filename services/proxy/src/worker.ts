@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
 import { resolveSecret } from '@portcullis/config/secret'
 import { createKeyStore, createOriginResolver, createTokenVerifier } from '@portcullis/identity'
@@ -29,6 +30,8 @@ import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
 
 const tickMs = 250
+/** An agent that says nothing by then has no bus and remembers nothing: clients are to be told so. */
+const untoldMsMax = 10_000
 const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
 
 interface WorkerOptions {
@@ -114,17 +117,18 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
   stops.push(() => analyzer.close())
 
   const verdicts = createVerdictTable(clock)
-  const control = { freshAtUs: 0 }
+  const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
+  const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
   started(
     followAgent({
       socketPath: paths.agentSocket,
       onState: (state) => verdicts.replace(state.verdicts),
       onFresh: (atUs) => {
         control.freshAtUs = atUs
+        if (controlFresh()) control.told.resolve()
       },
     }),
   )
-  const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
 
   const settings = {
     policyVersion: targets.version,
@@ -174,6 +178,8 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
     clock,
     log,
   })
+  // The port is shared: a worker that took connections before it knows what is in force would refuse what others serve.
+  await Promise.race([control.told.promise, sleep(untoldMsMax, undefined, { ref: false })])
   const listener = started(
     await startListener({
       host: hostOf(proxy.listen.postgres),

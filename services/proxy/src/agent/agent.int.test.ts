@@ -85,6 +85,20 @@ test('a successor serves what its predecessor knew, with its age, until the logs
   await until(() => worker.freshAtUs() > stoppedUs)
 })
 
+/** Only a change used to be stored: with no verdict so far, every restart of the agent had all commands refused as stale. */
+test('a successor knows that nothing stood', async (t) => {
+  const bed = await startBed(t)
+  const first = await startAgent(t, bed)
+  await first.follower.value.attach(bed.bus)
+  await until(() => first.follower.value.freshAtUs() > 0)
+  const knownUs = first.follower.value.freshAtUs()
+  await first.stop()
+  await startAgent(t, bed)
+  const worker = await startWorker(t, bed)
+  await until(() => worker.freshAtUs() >= knownUs)
+  assert.deepEqual(worker.ids(), [])
+})
+
 test('what is over leaves by itself; what does not decode is counted and stops nothing', async (t) => {
   const bed = await startBed(t)
   const agent = await startAgent(t, bed)

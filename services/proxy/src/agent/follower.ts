@@ -82,6 +82,8 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
       onCaughtUp() {
         inherited = undefined
         healthy = true
+        // That nothing stands is knowledge too: without it a successor would not know what it is fresh about.
+        isDirty = true
         refresh()
         log.info({ verdicts: standing.size }, 'verdicts and control are read to their end')
       },
