@@ -18,7 +18,7 @@ const starting = ['starting']
  * PostgreSQL's grammar is WebAssembly. V8's optimising tier takes hundreds of megabytes for minutes while it compiles
  * that; the baseline tier takes none, and most statements are answered from the cache anyway.
  */
-const workerFlags = ['--liftoff-only', '--max-semi-space-size=8']
+const workerFlags = ['--liftoff-only']
 const metricsMsMax = 1000
 /** More than a worker's own drain. */
 const extraStopMs = 5000

@@ -47,7 +47,7 @@ interface Cut {
   /** How the server ended the command, once it has. */
   ended: 'failed' | 'completed' | undefined
   /** ReadyForQuery of a cut that has not been settled yet. */
-  heldReady: { status: TransactionStatus; bytes: Buffer } | undefined
+  heldReady: Frame | undefined
   told: boolean
 }
 
@@ -157,10 +157,7 @@ export class Answers {
       case backend.error:
         return this.#error(head, buffer.subarray(start, end))
       case backend.readyForQuery:
-        return this.#ready(
-          String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus,
-          buffer.subarray(start, end),
-        )
+        return this.#ready(frame)
       case backend.parseComplete:
       case backend.bindComplete:
       case backend.closeComplete:
@@ -258,18 +255,19 @@ export class Answers {
     this.#deps.output.add(this.#deps.scrub.setting(name, value) ?? buffer.subarray(start, end))
   }
 
-  #ready(status: TransactionStatus, bytes: Buffer): void {
+  #ready(frame: Frame): void {
     const cut = this.#cut
     if (cut && !cut.arrived) {
-      cut.heldReady = { status, bytes: Buffer.from(bytes) }
+      cut.heldReady = { ...frame, buffer: Buffer.from(frame.buffer) }
       cut.ended ??= 'completed'
       return
     }
-    this.#finishBatch(status, bytes)
+    this.#finishBatch(frame)
   }
 
-  #finishBatch(status: TransactionStatus, bytes: Buffer): void {
+  #finishBatch({ buffer, start, end }: Frame): void {
     const { ledger, requests, output } = this.#deps
+    const status = String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus
     this.status = status
     this.#closeEntries()
     requests.statements.endTransaction(ledger)
@@ -284,7 +282,8 @@ export class Answers {
       output.add(
         refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
       )
-    output.add(bytes)
+    // As it came, so that it leaves with what came before it in one piece.
+    output.add(buffer, start, end)
     requests.cutting = false
     this.#deps.ready()
   }
@@ -323,7 +322,7 @@ export class Answers {
   #cancelArrived(cut: Cut): void {
     if (this.#cut !== cut) return
     cut.arrived = true
-    if (cut.heldReady) this.#finishBatch(cut.heldReady.status, cut.heldReady.bytes)
+    if (cut.heldReady) this.#finishBatch(cut.heldReady)
     else if (cut.ended) this.#settleExtended(cut)
     this.#deps.settled()
   }
