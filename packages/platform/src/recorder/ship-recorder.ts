@@ -36,12 +36,18 @@ export interface ShippingOptions {
   readonly bus: Bus
   readonly codecs: Pick<Codecs, 'session' | 'command'>
   readonly log: ShipLog
+  /** Calls back when something in the directory changes, until closed. */
+  listen(onChange: () => void): { close(): void } | undefined
   onShipped(events: number, newestUs: number): void
   onFailedPublish(error: unknown): void
 }
 
 const eventsMax = 256
 const checkLifeEveryMs = 1000
+/** While events come, they are gathered for this long: a doorbell for each would cost more than the events. */
+const gatherMs = 3
+/** After so many looks in vain the doorbell is hung up again. */
+const looksInVainMax = 20
 const retryMsMin = 100
 const retryMsMax = 5000
 
@@ -56,7 +62,9 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
   let rung = Promise.withResolvers<void>()
   let at: Position = positions.read() ?? { segment: 0, offset: 0, seqNext: 1, prevHash: firstHash }
   const tail = openTail(dir, at.segment === 0 ? undefined : at, reportUnread)
+  let bell: { close(): void } | undefined
   const done = run().finally(() => {
+    takeDown()
     tail.close()
     positions.close()
   })
@@ -75,10 +83,14 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
 
   async function run(): Promise<void> {
     let isDead = false
+    let looksInVain = 0
     while (!stopped) {
       const batch = tail.next(eventsMax)
-      if (batch.drafts.length > 0) await ship(batch)
-      else advance({ ...batch.at, prevHash: at.prevHash })
+      if (batch.drafts.length > 0) {
+        looksInVain = 0
+        takeDown()
+        await ship(batch)
+      } else advance({ ...batch.at, prevHash: at.prevHash })
       if (stopped || batch.state === 'more') continue
       if (batch.state === 'ended') return leave()
       if (isDead) {
@@ -87,9 +99,21 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
         log.warn({ recorder }, 'a proxy process died; what it left open gets the outcome unknown')
         continue
       }
+      looksInVain++
+      // Once more after it hangs, for what came just before.
+      if (looksInVain === looksInVainMax) bell = options.listen(() => rung.resolve())
+      if (looksInVain <= looksInVainMax) {
+        await pause(gatherMs)
+        continue
+      }
       isDead = !isRecorderAlive(dir)
       if (!isDead) await rest()
     }
+  }
+
+  function takeDown(): void {
+    bell?.close()
+    bell = undefined
   }
 
   async function ship({ drafts, at: next }: Batch): Promise<void> {

@@ -40,11 +40,6 @@ export interface Shipper {
   drained(): Promise<void>
 }
 
-interface Shipping {
-  readonly ship: RecorderShipping
-  readonly watcher: FSWatcher | undefined
-}
-
 const lookRoundEveryMs = 1000
 const failedRestMs = 5000
 
@@ -53,7 +48,7 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
   const { dir, clock, log } = options
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const unlock = lockForAgent(dir)
-  const shippings = new Map<string, Shipping>()
+  const shippings = new Map<string, RecorderShipping>()
   const resting = new Map<string, number>()
   let shipped = 0
   let failedPublishes = 0
@@ -77,7 +72,7 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
       stopped = true
       clearInterval(timer)
       watcher?.close()
-      await Promise.all(Array.from(shippings.values(), ({ ship }) => ship.stop()))
+      await Promise.all(Array.from(shippings.values(), (ship) => ship.stop()))
       unlock()
     },
   }
@@ -96,6 +91,10 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
       const ship = shipRecorder({
         ...options,
         dir: path,
+        listen: (onChange) =>
+          listen(path, (file) => {
+            if (file?.startsWith('seg-')) onChange()
+          }),
         onShipped(events) {
           shipped += events
         },
@@ -103,16 +102,13 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
           failedPublishes++
         },
       })
-      const bell = listen(path, (file) => {
-        if (file?.startsWith('seg-')) ship.ring()
-      })
-      shippings.set(recorder, { ship, watcher: bell })
+      shippings.set(recorder, ship)
       ship.done.then(
-        () => leave(recorder, bell),
-        (error) => failed(recorder, bell, error),
+        () => leave(recorder),
+        (error) => failed(recorder, error),
       )
     } catch (error) {
-      failed(recorder, undefined, error)
+      failed(recorder, error)
     }
   }
 
@@ -129,14 +125,13 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
     }
   }
 
-  function leave(recorder: string, bell: FSWatcher | undefined): void {
-    bell?.close()
+  function leave(recorder: string): void {
     shippings.delete(recorder)
     resting.delete(recorder)
   }
 
-  function failed(recorder: string, bell: FSWatcher | undefined, error: unknown): void {
-    leave(recorder, bell)
+  function failed(recorder: string, error: unknown): void {
+    leave(recorder)
     resting.set(recorder, clock.monotonicMs())
     log.error(
       { err: error, recorder, retryMs: failedRestMs },
@@ -145,12 +140,12 @@ export function createShipper(options: ShipperOptions): Started<Shipper> {
   }
 
   function ring(): void {
-    for (const { ship } of shippings.values()) ship.ring()
+    for (const ship of shippings.values()) ship.ring()
   }
 
   function lagSeconds(): number {
     let oldestUs = Number.POSITIVE_INFINITY
-    for (const { ship } of shippings.values()) oldestUs = Math.min(oldestUs, ship.oldestUs() ?? oldestUs)
+    for (const ship of shippings.values()) oldestUs = Math.min(oldestUs, ship.oldestUs() ?? oldestUs)
     return oldestUs === Number.POSITIVE_INFINITY ? 0 : Math.max(0, (clock.nowUs() - oldestUs) / 1e6)
   }
 }
