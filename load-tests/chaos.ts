@@ -34,7 +34,7 @@ async function main(): Promise<number> {
       console.log(`${bus} ${((performance.now() - startMs) / 1000).toFixed(1).padStart(6)} s  ${text}`)
     try {
       const result = await runChaos({ bus, kills, seed, clients: Number(args.clients), progress })
-      rows.push(...rowsOf(bus, result))
+      rows.push(...rowsOf(bus, seed, result))
       faults.push(...faultsOf(bus, result))
     } catch (error) {
       console.error(
@@ -49,7 +49,7 @@ async function main(): Promise<number> {
   return faults.length > 0 ? 1 : 0
 }
 
-function rowsOf(bus: string, result: RunResult): Row[] {
+function rowsOf(bus: string, seed: number, result: RunResult): Row[] {
   const { kills, trail, chains, midnight, judged, backendsGoneMs } = result
   const count = (row: string, value: number, unit: string): Row => ({ row: `${bus}: ${row}`, value, unit })
   const none = (row: string, value: number, unit: string): Row => ({
@@ -58,10 +58,14 @@ function rowsOf(bus: string, result: RunResult): Row[] {
   })
   const byVictim = [...new Set(kills.map(({ victim }) => victim))].sort()
   return [
-    count('kill -9', kills.length, 'kills'),
-    ...byVictim.map((one) =>
-      count(`of them ${one}`, kills.filter(({ victim }) => victim === one).length, 'kills'),
-    ),
+    count(`kill -9, seed ${seed}`, kills.length, 'kills'),
+    ...byVictim.flatMap((victim) => {
+      const backMs = kills.filter((kill) => kill.victim === victim).map((kill) => kill.backMs)
+      return [
+        count(`of them ${victim}`, backMs.length, 'kills'),
+        count(`${victim} back, slowest`, Math.max(...backMs) / 1000, 's'),
+      ]
+    }),
     count('statements in the server log', trail.ran, 'statements'),
     ...Object.entries(trail.outcomes).map(([outcome, rows]) =>
       count(`recorded as ${outcome}`, rows, 'commands'),

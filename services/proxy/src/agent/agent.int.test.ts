@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -97,6 +97,25 @@ test('a successor knows that nothing stood', async (t) => {
   const worker = await startWorker(t, bed)
   await until(() => worker.freshAtUs() >= knownUs)
   assert.deepEqual(worker.ids(), [])
+})
+
+/** It used to be stored within a second: an agent killed before that took a verdict back that was enforced already. */
+test('what is enforced is stored, so that a successor does not forget it', async (t) => {
+  const bed = await startBed(t)
+  const agent = await startAgent(t, bed)
+  await agent.follower.value.attach(bed.bus)
+  const worker = await startWorker(t, bed)
+  const path = join(bed.dir, 'control/verdicts.json')
+  const stored = () => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+  for (const id of ['v1', 'v2', 'v3', 'v4']) {
+    await sleep(220)
+    await bed.publishVerdict(verdict(id))
+    await worker.has(id)
+    const toldMs = performance.now()
+    await until(() => stored().includes(`"${id}"`))
+    const lateMs = performance.now() - toldMs
+    assert.ok(lateMs < 400, `${id} was stored ${lateMs} ms after it was told`)
+  }
 })
 
 test('what is over leaves by itself; what does not decode is counted and stops nothing', async (t) => {

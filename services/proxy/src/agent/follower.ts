@@ -32,7 +32,9 @@ export interface Follower {
   refused(): number
 }
 
-const storeEveryMs = 1000
+const tickMs = 1000
+/** A change is stored at once, and the next ones at most so often. */
+const storeEveryMs = 100
 const storeFreshEveryMs = 5000
 
 export function createFollower(options: FollowerOptions): Started<Follower> {
@@ -50,12 +52,14 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
   let tail: Started<void> | undefined
   let storedFreshAtUs = freshAtUs
   let isDirty = false
+  let storing: NodeJS.Timeout | undefined
+  let storedAtMs = Number.NEGATIVE_INFINITY
   const fold = createVerdictFold(options.decoders, ({ topic, partition, offset }, why) => {
     refused++
     log.error({ topic, partition, offset, why: String(why) }, 'a record was not taken into the state')
   })
   refresh()
-  const timer = setInterval(tick, storeEveryMs)
+  const timer = setInterval(tick, tickMs)
 
   return {
     value: {
@@ -66,6 +70,7 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     },
     async stop() {
       clearInterval(timer)
+      clearTimeout(storing)
       await tail?.stop()
       store(true)
     },
@@ -112,6 +117,14 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     if (set.length === 0 && removed.length === 0) return
     isDirty = true
     options.onChange(set, removed)
+    // After it was told, which is urgent; but soon, for a successor must not forget what is enforced already.
+    storing ??= setTimeout(
+      () => {
+        storing = undefined
+        store(false)
+      },
+      Math.max(0, storedAtMs + storeEveryMs - clock.monotonicMs()),
+    )
   }
 
   function tick(): void {
@@ -124,6 +137,7 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     try {
       if (isDirty) file.writeVerdicts(Array.from(standing.values()))
       isDirty = false
+      storedAtMs = clock.monotonicMs()
       if (atUs === storedFreshAtUs || (!isLast && atUs - storedFreshAtUs < storeFreshEveryMs * 1000)) return
       file.writeFresh(atUs)
       storedFreshAtUs = atUs
