@@ -265,7 +265,8 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
   function flushSoon(): void {
     if (flushDue) return
     flushDue = true
-    setImmediate(flush)
+    // A microtask, not an immediate: that would cost every query a round of the event loop.
+    queueMicrotask(flush)
   }
 
   function flush(): void {
