@@ -77,8 +77,8 @@ export interface Road {
   next(): Unit | Promise<Unit> | undefined
   /** Decided and about to be recorded: queue its bytes. */
   allowed(unit: Unit, commands: readonly Command[]): void
-  /** Refused as a whole: queue what takes its place. Outcomes are recorded by the gate. */
-  refused(unit: Unit, refusal: Refusal): void
+  /** Refused as a whole: queue what takes its place; returns the native code the client will see. Outcomes are recorded by the gate. */
+  refused(unit: Unit, refusal: Refusal): string
   /** All that is queued stands recorded: write it. */
   send(): void
   /** Before a wait (throttle, hold): a protocol may tell its client. */

@@ -205,13 +205,16 @@ export function createGate(deps: GateDeps): Gate {
       return
     }
     const at = clock.nowUs()
-    const blamed = unit.analyses.findIndex((analysis) => !analysis.undoes)
+    const errorCode = road.refused(unit, ruling.refusal)
+    const blamed = Math.max(
+      0,
+      unit.analyses.findIndex((analysis) => !analysis.undoes),
+    )
     unit.analyses.forEach((_, index) => {
       const { number } = unit.adopts ?? intend(session, unit, index, ruling.refusal.decision)
-      const result = nothingPassed(index === Math.max(0, blamed) ? 'refused' : 'skipped')
+      const result = index === blamed ? { ...nothingPassed('refused'), errorCode } : nothingPassed('skipped')
       recorder.outcome(session.id, number, at, result, unit.adopts && ruling.refusal.decision)
     })
-    road.refused(unit, ruling.refusal)
   }
 
   function intend(session: Gated, unit: Unit, index: number, decided: Decision): GatedCommand {

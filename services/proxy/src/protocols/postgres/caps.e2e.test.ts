@@ -69,7 +69,7 @@ test('a result over its row cap is cut between rows with a proper error, and the
     const [cut] = bed.of(/from big/)
     assert.equal(cut?.result?.outcome, 'cut')
     assert.equal(cut?.result?.rowsOut, 1000)
-    assert.equal(cut?.result?.errorCode, '57014')
+    assert.equal(cut?.result?.errorCode, '54000')
     assert.equal(cut?.decision.reason, 'cap_rows_statement')
   }))
 

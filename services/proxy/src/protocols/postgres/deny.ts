@@ -27,6 +27,11 @@ export function refusalMessage(refusal: Refusal, severity: 'ERROR' | 'FATAL', no
   return errorResponse(refusalFields(refusal, severity, note))
 }
 
+/** The SQLSTATE that a client sees for this reason. */
+export function sqlstateOf(reason: Reason): string {
+  return sqlstates[reason]
+}
+
 /** DETAIL is `key=value` pairs for programs, HINT is a sentence for people. */
 function refusalFields(
   { decision, reason, message, hint, retryAfterMs }: Refusal,

@@ -7,6 +7,7 @@
  */
 import type { Command, CommandResult, Refusal, Session } from '@portcullis/kernel'
 import type { StatementAnalysis } from '@portcullis/sql'
+import { sqlstateOf } from './deny.ts'
 
 /** A prepared statement as the gate knows it. */
 export interface Prepared {
@@ -143,7 +144,8 @@ export class Ledger {
       {
         outcome: run.by && outcome !== 'skipped' ? 'cut' : outcome,
         stage: run.executed ? 'run' : 'prepare',
-        errorCode: sqlstate,
+        // What the client sees.
+        errorCode: run.by ? sqlstateOf(run.by.reason) : sqlstate,
         tag,
         rowsIn,
         rowsOut,

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import type { Started } from '@portcullis/kernel'
 import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { type Bed, startBed } from '../../testing/bed.ts'
+import { RawClient, send } from '../../testing/raw-client.ts'
 
 const run = promisify(execFile)
 let postgres: Started<Postgres>
@@ -87,4 +88,26 @@ test('a block refuses the next command of an open session with a native error', 
   assert.deepEqual((await client.query('select 3 as n')).rows, [{ n: 3 }])
   await client.end()
   assert.equal(bed.value.of(/as blocked/)[0]?.result?.outcome, 'refused')
+  assert.equal(bed.value.of(/as blocked/)[0]?.result?.errorCode, '42501')
+})
+
+test('a verdict that comes between Parse and Execute counts at Execute, and the command has one outcome', async () => {
+  const client = await RawClient.open(bed.value.port, 'shop', 'eve', postgres.value.database)
+  client.take()
+  client.write(Buffer.concat([send.parse('', 'select 5 as between'), send.bind('', ''), send.flush()]))
+  await client.until(() => client.replies.length === 2)
+  bed.value.judge([{ subject: { kind: 'identity', issuer: 'https://idp.test', id: 'eve', instance: '' } }])
+  client.write(Buffer.concat([send.execute(''), send.sync()]))
+  await client.ready(1)
+  assert.deepEqual(client.summary(client.take()), ['1', '2', 'E:42501', 'Z:I'])
+  bed.value.judge([])
+  client.write(Buffer.concat([send.parse('', 'select 6'), send.bind('', ''), send.execute(''), send.sync()]))
+  await client.ready(1)
+  assert.deepEqual(client.summary(client.take()), ['1', '2', 'D', 'C:SELECT 1', 'Z:I'])
+  client.end()
+  const between = bed.value.of(/as between/)
+  assert.deepEqual(
+    between.map(({ result, decision }) => [result?.outcome, result?.errorCode, decision.action]),
+    [['refused', '42501', 'block']],
+  )
 })
