@@ -91,7 +91,16 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     const midnight = publishAcrossMidnight(bus.value, codecs, issuer.issuer, seed + 2)
     const runaway = publishRunaway(bus.value, codecs, issuer.issuer, seed + 3)
     const watched: Promise<number | string>[] = []
-    const victims: Victim[] = ['worker', 'agent', 'supervisor', 'proxy', 'projector', 'engine', 'analyzer']
+    const victims: Victim[] = [
+      'worker',
+      'agent',
+      'supervisor',
+      'proxy',
+      'projector',
+      'engine',
+      'analyzer',
+      'everything',
+    ]
     const kills = await killAtRandom({
       system: system.value,
       ...(kafka && { kafka }),

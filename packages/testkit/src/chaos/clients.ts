@@ -166,8 +166,9 @@ function statement(marker: string, which: number): (string | { text: string; val
   return [`select '${marker}' as marker, repeat('x', 200) from generate_series(1, 3000)`]
 }
 
-/** An ErrorResponse; a shutdown says that the connection ends, and nothing of the statement. */
+/** An answer to this statement: an ErrorResponse, but none that says that the connection ends. */
 function isFromServer(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('57P') && !code.startsWith('08')
+  if (!(error instanceof Error && 'code' in error && 'severity' in error)) return false
+  const code = String(error.code)
+  return error.severity !== 'FATAL' && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('57P')
 }

@@ -7,7 +7,10 @@ import type { TestKafka } from '../kafka.ts'
 import type { System } from '../system.ts'
 import { until } from './settle.ts'
 
-/** worker, agent: one process of the proxy. supervisor: it alone. proxy: supervisor, workers and agent at once. */
+/**
+ * worker, agent: one process of the proxy. supervisor: it alone. proxy: supervisor, workers and agent at once.
+ * everything: proxy, projector, analyzer and engine at once.
+ */
 export type Victim =
   | 'worker'
   | 'agent'
@@ -17,6 +20,7 @@ export type Victim =
   | 'analyzer'
   | 'engine'
   | 'kafka'
+  | 'everything'
 
 export interface Kill {
   readonly victim: Victim
@@ -53,7 +57,7 @@ export async function killAtRandom(options: KillOptions): Promise<Kill[]> {
     if (bag.length === 0) bag = shuffled(victims, random)
     const victim = bag.pop()
     if (!victim) break
-    await comingBack.get(familyOf(victim))
+    await Promise.all(familiesOf(victim).map((family) => comingBack.get(family)))
     const before = options.progress()
     await until('the clients to get on', backMsMax, () => options.progress() >= before + progressMin)
     const [least, most] = options.gapMs
@@ -62,7 +66,7 @@ export async function killAtRandom(options: KillOptions): Promise<Kill[]> {
     const back = kill(victim, options).then(() => {
       done.push({ victim, atMs, backMs: performance.now() - startMs - atMs })
     })
-    comingBack.set(familyOf(victim), back)
+    for (const family of familiesOf(victim)) comingBack.set(family, back)
     // Whoever waits for it is told.
     back.catch(() => undefined)
   }
@@ -74,9 +78,12 @@ const scripts = { worker: 'src/worker.ts', agent: 'src/agent/main.ts' }
 const backMsMax = 90_000
 const progressMin = 20
 
-/** Processes of the proxy are brought back by each other: one at a time. */
-function familyOf(victim: Victim): string {
-  return ['worker', 'agent', 'supervisor'].includes(victim) ? 'proxy' : victim
+const whole: readonly Victim[] = ['proxy', 'projector', 'analyzer', 'engine']
+
+/** What must have come back before. Processes of the proxy are brought back by each other: one at a time. */
+function familiesOf(victim: Victim): readonly string[] {
+  if (victim === 'everything') return whole
+  return ['worker', 'agent', 'supervisor'].includes(victim) ? ['proxy'] : [victim]
 }
 
 async function kill(victim: Victim, options: KillOptions): Promise<void> {
@@ -108,6 +115,9 @@ async function kill(victim: Victim, options: KillOptions): Promise<void> {
         () => system.kill9(victim),
         () => system.startPart(victim),
       )
+    case 'everything':
+      await Promise.all(whole.map((one) => kill(one, options)))
+      return
     case 'engine':
       options.onKill?.(victim, [system.engine?.pid ?? 0])
       return system.killEngine9()
