@@ -174,9 +174,8 @@ export class Answers {
         return output.add(this.#deps.scrub.fields(buffer.subarray(start, end)))
       case backend.copyInResponse:
         pass()
-        requests.copyIn = ledger.running
-        if (head?.kind === 'execute') ledger.forgetSyncsOfCopy()
-        return
+        if (requests.copyBegan(ledger.running)) return
+        throw new ServerViolation('the server asked for data where nothing was to be copied in')
       case backend.copyBothResponse:
         throw new ServerViolation('the server began to replicate')
       default:
@@ -191,9 +190,12 @@ export class Answers {
   }
 
   #complete(head: Expected | undefined, tag: string, pass: () => void): void {
-    const { ledger } = this.#deps
+    const { ledger, requests } = this.#deps
     const run = ledger.running
-    if (run) run.tag = tag
+    if (run) {
+      run.tag = tag
+      requests.noteDeallocate(run.command, true)
+    }
     pass()
     if (this.#cut?.run === run) this.#cutEnded('completed')
     if (head?.kind === 'execute') {

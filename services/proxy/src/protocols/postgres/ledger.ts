@@ -46,8 +46,6 @@ export type Expected =
   | { readonly kind: 'sync'; readonly opened: readonly Running[] }
   /** A message of the gate's own that must fail; `refusal` is shown in its place, or nothing. */
   | { readonly kind: 'poison'; readonly simple: boolean; readonly refusal: Refusal | undefined }
-  /** CopyDone or CopyFail passed: what was queued before it and after the Execute belongs to the copy. */
-  | { readonly kind: 'copyEnd' }
 
 export function createRunning(command: Command, executed: boolean): Running {
   return {
@@ -82,7 +80,6 @@ export class Ledger {
 
   /** What the next answer belongs to. */
   get head(): Expected | undefined {
-    while (this.#entries[this.#head]?.kind === 'copyEnd') this.#head++
     return this.#entries[this.#head]
   }
 
@@ -124,15 +121,6 @@ export class Ledger {
       if ('runs' in head) for (const run of head.runs) this.finish(run, 'skipped')
       this.#head++
     }
-  }
-
-  /** CopyInResponse: the server ignores Sync until the copy has ended, so these are owed nothing. */
-  forgetSyncsOfCopy(): void {
-    const end = this.#find((entry) => entry.kind === 'copyEnd')
-    const until = end < 0 ? this.#entries.length : end
-    this.#entries = this.#entries.filter(
-      (entry, at) => at <= this.#head || at >= until || entry.kind !== 'sync',
-    )
   }
 
   finish(run: Running, outcome: CommandResult['outcome'], sqlstate = ''): void {

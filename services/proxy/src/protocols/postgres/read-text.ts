@@ -11,7 +11,7 @@ export interface ReadText {
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /** Statements were forwarded that may change how text is read: until the server has answered, only what reads the same either way is read. */
-  unsure(statements: readonly StatementAnalysis[]): void
+  unsure(statements: readonly Pick<StatementAnalysis, 'setsParsing'>[]): void
   /** The server has answered everything. */
   sure(): void
 }

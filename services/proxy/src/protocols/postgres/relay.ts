@@ -12,7 +12,8 @@ import { FrameError } from './frames.ts'
 import { Ledger } from './ledger.ts'
 import { Output } from './output.ts'
 import type { ReadText } from './read-text.ts'
-import { ProtocolViolation, Requests } from './requests.ts'
+import { ProtocolViolation } from './request-rules.ts'
+import { Requests } from './requests.ts'
 import { createScrub } from './scrub.ts'
 import type { Upstream } from './upstream.ts'
 import { backend, fieldsMessage } from './wire.ts'
@@ -91,11 +92,14 @@ export function startRelay(parts: RelayParts): Relay {
   )
 
   client.on('data', (chunk: Buffer) => guarded(() => fromClient(chunk)))
-  client.on('drain', () => server.resume())
+  client.on('drain', () => {
+    server.resume()
+    guarded(goOn)
+  })
   client.on('close', () => finish(leaving ? saidGoodbye : 'the client is gone', 'cancelled', undefined))
   upstream.source.listen((chunk) => guarded(() => fromServer(chunk)))
   server.on('drain', () => {
-    if (!passing && !requests.blocked) client.resume()
+    guarded(goOn)
   })
   server.on('close', () => lostServer())
   session.onOrder({
@@ -133,14 +137,16 @@ export function startRelay(parts: RelayParts): Relay {
       )
       return
     }
-    if (requests.blocked) client.pause()
+    // A client that does not read its refusals gets no more of them.
+    if (requests.blocked || client.writableNeedDrain) client.pause()
   }
 
   /** Something has changed that the client's input may have waited for. */
   function goOn(): void {
     if (ended || passing) return
     if (requests.inputLeft) pump()
-    if (!passing && !requests.blocked && !server.writableNeedDrain) client.resume()
+    if (!passing && !requests.blocked && !server.writableNeedDrain && !client.writableNeedDrain)
+      client.resume()
   }
 
   function fromServer(chunk: Buffer): void {

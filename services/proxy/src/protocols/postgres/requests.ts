@@ -8,19 +8,26 @@
  *   refused, simple        answered here, or (inside a transaction) a message that must fail goes in its place
  *   refused, extended      the same, and what follows is dropped up to Sync, as a server in error would
  */
-import type { Clock, Command, Refusal, Road, Unit } from '@portcullis/kernel'
-import { refusalMessage } from './deny.ts'
-import { type Frame, type FrameRules, Frames } from './frames.ts'
+import type { Analysis, Clock, Command, Refusal, Road, Unit } from '@portcullis/kernel'
+import { refusalMessage, sqlstateOf } from './deny.ts'
+import { type Frame, Frames } from './frames.ts'
 import { createRunning, type Ledger, type Prepared, type Running } from './ledger.ts'
 import { Output } from './output.ts'
-import {
-  callFunctionAnalysis,
-  poisonParse,
-  poisonQuery,
-  tooLargeAnalysis,
-  unknownStatementAnalysis,
-} from './own-messages.ts'
+import { callFunctionAnalysis, poisonParse, poisonQuery, unknownStatementAnalysis } from './own-messages.ts'
 import type { ReadText } from './read-text.ts'
+import {
+  duringCopy,
+  endOfString,
+  mayBeCut,
+  mayCopyIn,
+  nameOf,
+  ProtocolViolation,
+  requestRules,
+  tooLarge,
+  unknownSettings,
+  whenRead,
+  withoutUndoes,
+} from './request-rules.ts'
 import { Statements } from './statements.ts'
 import { cstring, frontend, headerBytes, message, readyForQuery, type TransactionStatus } from './wire.ts'
 
@@ -40,11 +47,6 @@ export interface RequestsDeps {
   readonly notice: (reason: string, waitMs: number) => void
 }
 
-/** The client did what the protocol does not allow; the session ends. */
-export class ProtocolViolation extends Error {}
-
-const copyMessageBytesMax = 1_048_576
-const controlMessageBytesMax = 65_536
 const pipelineMessagesMax = 100_000
 
 export class Requests implements Road {
@@ -56,7 +58,9 @@ export class Requests implements Road {
   #answers: Buffer[] = []
   #receivedAt = 0
   /** The frame behind the unit that the gate is deciding. */
-  #pending: { frame: Frame; allowed(runs: readonly Running[]): void; simple: boolean } | undefined
+  #pending:
+    | { frame: Frame; allowed(runs: readonly Running[]): void; simple: boolean; adopted: Running | undefined }
+    | undefined
   /** Dropping up to Sync: the server's own error, a refusal answered here, or a failing message sent in its place. */
   #skipping: 'no' | 'local' | 'server' = 'no'
   /** The rest of the streamed message is dropped. */
@@ -69,6 +73,10 @@ export class Requests implements Road {
   #holdFor: Running | undefined
   /** The copy was cut: its data is dropped until the client ends it. */
   #copyDropping = false
+  /** What was forwarded may copy data in. `begun`: CopyInResponses of it; `ended`: CopyDone and CopyFail. */
+  #copying: { readonly last: Running; begun: number; ended: number } | undefined
+  /** A failing message of ours that waits for the end of a streamed one: in its middle it would be taken for its bytes. */
+  #late: Buffer | undefined
   /** CopyInResponse was seen; the running command takes data. */
   copyIn: Running | undefined
   /** A cut is being settled: nothing new may start before. */
@@ -78,7 +86,7 @@ export class Requests implements Road {
 
   constructor(deps: RequestsDeps) {
     this.#deps = deps
-    this.#frames = new Frames(rules(deps.statementBytesMax))
+    this.#frames = new Frames(requestRules(deps.statementBytesMax))
   }
 
   feed(chunk: Buffer): void {
@@ -88,7 +96,7 @@ export class Requests implements Road {
 
   /** Input is left that waits for the server: call `pass` again when something has changed. */
   get blocked(): boolean {
-    return this.#frames.peek() !== undefined && (this.#frozen || this.#held())
+    return this.#frames.peek() !== undefined && ((this.#frozen && this.#frames.atBoundary) || this.#held())
   }
 
   /** Input has come that was not taken. */
@@ -108,15 +116,34 @@ export class Requests implements Road {
 
   /** A statement was cut but the server had finished it: make the server fail all the same. */
   poison(simple: boolean, refusal: Refusal, shown: boolean): void {
-    const output = new Output()
-    output.add(simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id))
+    const bytes = simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id)
     this.#deps.ledger.push({ kind: 'poison', simple, refusal: shown ? refusal : undefined })
     if (!simple) this.#skipping = 'server'
+    if (!this.#frames.atBoundary) {
+      this.#late = bytes
+      return
+    }
+    const output = new Output()
+    output.add(bytes)
     this.#deps.forward(output)
+  }
+
+  /** CopyInResponse. False where nothing that was forwarded takes data: the gate has then misread what runs. */
+  copyBegan(run: Running | undefined): boolean {
+    const copying = this.#copying
+    if (!copying || copying.last.done || !run) return false
+    copying.begun++
+    // The client may have ended it before it began.
+    this.copyIn = copying.ended < copying.begun ? run : undefined
+    return true
   }
 
   next(): Unit | Promise<Unit> | undefined {
     for (;;) {
+      if (this.#late && this.#frames.atBoundary) {
+        this.#output.add(this.#late)
+        this.#late = undefined
+      }
       if ((this.#frozen && this.#frames.atBoundary) || this.#held()) return undefined
       const frame = this.#frames.next()
       if (!frame) return undefined
@@ -143,11 +170,14 @@ export class Requests implements Road {
     pending.allowed(runs)
   }
 
-  refused(_unit: Unit, refusal: Refusal): void {
+  refused(_unit: Unit, refusal: Refusal): string {
+    const sqlstate = sqlstateOf(refusal.reason)
     const pending = this.#pending
-    if (!pending) return
+    if (!pending) return sqlstate
     this.#pending = undefined
-    const { frame, simple } = pending
+    const { frame, simple, adopted } = pending
+    // The gate has said what came of it.
+    if (adopted) adopted.done = true
     this.#dropRest = frame.rest > 0
     const status = this.#deps.status()
     const alone = this.#deps.ledger.idle && !this.#batchOpen
@@ -155,11 +185,12 @@ export class Requests implements Road {
       const error = refusalMessage(refusal, 'ERROR')
       this.#answers.push(error, ...(simple ? [readyForQuery(status)] : []))
       if (!simple) this.#skipping = 'local'
-      return
+      return sqlstate
     }
     this.#deps.ledger.push({ kind: 'poison', simple, refusal })
     this.#output.add(simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id))
     if (!simple) this.#skipping = 'server'
+    return sqlstate
   }
 
   send(): void {
@@ -184,6 +215,7 @@ export class Requests implements Road {
       this.#holdFor = undefined
       return false
     }
+    if (this.copyIn) return false
     const type = this.#frames.peek()
     const ofCopy =
       type === 0 || type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail
@@ -207,6 +239,8 @@ export class Requests implements Road {
     if (this.#deps.ledger.size > pipelineMessagesMax) {
       throw new ProtocolViolation(`over ${pipelineMessagesMax} messages are waiting for an answer`)
     }
+    if (this.copyIn && !duringCopy.has(type))
+      throw new ProtocolViolation(`message type ${type} is out of place while data is copied in`)
     switch (type) {
       case frontend.query:
         return this.#query(frame)
@@ -221,7 +255,7 @@ export class Requests implements Road {
       case frontend.close:
         return this.#passOn(frame, () => this.#close(frame))
       case frontend.flush:
-        return this.#passOn(frame)
+        return this.copyIn ? undefined : this.#passOn(frame)
       case frontend.sync:
         return this.#sync(frame)
       case frontend.functionCall:
@@ -244,8 +278,9 @@ export class Requests implements Road {
     simple: boolean,
     parts: Omit<Unit, 'receivedAt'>,
     allowed: (runs: readonly Running[]) => void,
+    adopted?: Running,
   ): Unit {
-    this.#pending = { frame, simple, allowed }
+    this.#pending = { frame, simple, allowed, adopted }
     return { receivedAt: this.#receivedAt, ...parts }
   }
 
@@ -257,7 +292,8 @@ export class Requests implements Road {
         readText.unsure(analyses)
         this.#deps.ledger.push({ kind: 'query', runs, at: 0, failed: false })
         if (runs.some(mayBeCut)) this.#holdFor = runs.at(-1)
-        for (const { command } of runs) this.#noteDeallocate(command)
+        if (runs.some(mayCopyIn)) this.#holdForCopy(runs.at(-1))
+        for (const { command } of runs) this.noteDeallocate(command, false)
       }),
     )
   }
@@ -267,63 +303,80 @@ export class Requests implements Road {
     const { buffer, end } = frame
     const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
     const textEnd = endOfString(buffer, nameEnd + 1, end)
-    const name = buffer.toString('utf8', frame.start + headerBytes, nameEnd)
-    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (analyses) => {
+    const name = nameOf(buffer, frame.start + headerBytes, nameEnd)
+    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
+      const analyses = name === '' ? read : read.map(withoutUndoes)
       const prepared: Prepared = { name, analyses }
       return this.#unit(frame, false, { analyses }, (runs) => {
         this.#batchOpen = true
         this.statements.prepare(prepared)
-        if (runs[0]) this.statements.open(prepared, runs[0])
+        if (runs[0]) this.statements.opened(runs[0], prepared)
         this.#deps.ledger.push({ kind: 'parse', prepared, runs })
       })
     })
   }
 
-  #bind(frame: Frame): Unit | undefined {
+  #bind(frame: Frame): Unit | Promise<Unit> {
     const { buffer, end } = frame
     const portalEnd = endOfString(buffer, frame.start + headerBytes, end)
     const nameEnd = endOfString(buffer, portalEnd + 1, end)
-    const portal = buffer.toString('utf8', frame.start + headerBytes, portalEnd)
-    const name = buffer.toString('utf8', portalEnd + 1, nameEnd)
+    const name = nameOf(buffer, portalEnd + 1, nameEnd)
+    const settled = this.statements.settled(name)
+    if (settled) return settled.then(() => this.#bind(frame))
+    const portal = nameOf(buffer, frame.start + headerBytes, portalEnd)
     const prepared = this.statements.prepared(name)
     const push = (runs: readonly Running[], run: Running | undefined) => {
       this.#batchOpen = true
       this.statements.bind(portal, { prepared, run })
       this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
     }
-    const opened = prepared && this.statements.opened(prepared)
+    const opened = prepared && this.statements.takeOpened(prepared)
     if (opened) {
-      opened.bytesIn += end - frame.start + frame.rest
-      return this.#passOn(frame, () => push([opened], opened))
+      const { command } = opened
+      const bind = () => {
+        opened.bytesIn += end - frame.start + frame.rest
+        push([opened], opened)
+      }
+      return this.#unit(frame, false, { analyses: [command.analysis], adopts: command }, bind, opened)
     }
     const analyses = prepared?.analyses ?? [unknownStatementAnalysis(name)]
     return this.#unit(frame, false, { analyses }, (runs) => {
-      if (prepared && runs[0]) this.statements.open(prepared, runs[0])
+      for (const run of runs) this.statements.opened(run)
       push(runs, runs[0])
     })
   }
 
   #execute(frame: Frame): Unit {
     const start = frame.start + headerBytes
-    const name = frame.buffer.toString('utf8', start, endOfString(frame.buffer, start, frame.end))
+    const name = nameOf(frame.buffer, start, endOfString(frame.buffer, start, frame.end))
     const portal = this.statements.portal(name)
+    // By SQL a cursor can take over the name of a portal.
+    const asNamed = (analysis: Analysis) => (name === '' ? analysis : withoutUndoes(analysis))
     const opened = portal?.run && !portal.run.executed && !portal.run.done ? portal.run : undefined
     const execute = (run: Running) => {
       this.#batchOpen = true
       run.executed = true
       this.#deps.ledger.push({ kind: 'execute', runs: [run] })
-      this.#noteDeallocate(run.command)
-      if (portal?.prepared) this.#deps.readText.unsure(portal.prepared.analyses)
-      if (mayBeCut(run)) this.#holdAndFlush(run)
+      this.noteDeallocate(run.command, false)
+      this.#deps.readText.unsure(portal?.prepared?.analyses ?? unknownSettings)
+      if (mayCopyIn(run)) this.#holdForCopy(run)
+      if (mayBeCut(run) || mayCopyIn(run)) this.#holdAndFlush(run)
     }
     if (opened) {
       const { command } = opened
-      return this.#unit(frame, false, { analyses: [command.analysis], adopts: command }, () =>
-        execute(opened),
-      )
+      const parts = { analyses: [asNamed(command.analysis)], adopts: command }
+      return this.#unit(frame, false, parts, () => execute(opened), opened)
     }
     const analyses = portal?.prepared?.analyses ?? [unknownStatementAnalysis(name)]
-    return this.#unit(frame, false, { analyses: analyses.slice(0, 1) }, ([run]) => run && execute(run))
+    const parts = { analyses: analyses.slice(0, 1).map(asNamed) }
+    return this.#unit(frame, false, parts, ([run]) => run && execute(run))
+  }
+
+  /** While it may ask for data nothing but data passes: whether the server reads a Sync or ignores it cannot be told. */
+  #holdForCopy(last: Running | undefined): void {
+    if (!last) return
+    this.#holdFor = last
+    this.#copying = { last, begun: 0, ended: 0 }
   }
 
   /** Withholds what follows until this command is answered; the server must then answer without waiting for Sync. */
@@ -338,7 +391,10 @@ export class Requests implements Road {
     const parts = this.#isTooLarge(frame)
       ? tooLarge(frame)
       : { analyses: [callFunctionAnalysis(frame.buffer.readUInt32BE(frame.start + headerBytes))] }
-    return this.#unit(frame, true, parts, (runs) => this.#deps.ledger.push({ kind: 'function', runs }))
+    return this.#unit(frame, true, parts, (runs) => {
+      this.#deps.readText.unsure(unknownSettings)
+      this.#deps.ledger.push({ kind: 'function', runs })
+    })
   }
 
   #isTooLarge(frame: Frame): boolean {
@@ -360,7 +416,7 @@ export class Requests implements Road {
 
   #close(frame: Frame): void {
     const start = frame.start + headerBytes
-    const name = frame.buffer.toString('utf8', start + 1, endOfString(frame.buffer, start + 1, frame.end))
+    const name = nameOf(frame.buffer, start + 1, endOfString(frame.buffer, start + 1, frame.end))
     const isStatement = frame.buffer[start] === 0x53
     if (isStatement) this.statements.forget(name)
     this.#deps.ledger.push({ kind: 'close', statement: isStatement ? name : undefined })
@@ -373,9 +429,9 @@ export class Requests implements Road {
       return undefined
     }
     this.#skipping = 'no'
+    // While data is copied in the server ignores it; where the copy has just failed it would not.
+    if (this.copyIn) return undefined
     this.#output.add(frame.buffer, frame.start, frame.end)
-    // While data is copied in, the server ignores Sync.
-    if (this.copyIn && !this.copyIn.done) return undefined
     this.#batchOpen = false
     this.#batchReads = true
     this.#deps.ledger.push({ kind: 'sync', opened: this.statements.closeBatch() })
@@ -406,9 +462,8 @@ export class Requests implements Road {
     run.by = refusal
     this.#copyDropping = true
     this.#dropRest = frame.rest > 0
+    this.#noteCopyEnd()
     this.#output.add(message(frontend.copyFail, cstring(`PORTCULLIS REFUSED ${refusal.decision.id}`)))
-    this.#deps.ledger.push({ kind: 'copyEnd' })
-    this.copyIn = undefined
     return undefined
   }
 
@@ -417,71 +472,26 @@ export class Requests implements Road {
       this.#copyDropping = false
       return undefined
     }
-    this.copyIn = undefined
+    this.#noteCopyEnd()
     this.#output.add(frame.buffer, frame.start, frame.end)
-    this.#deps.ledger.push({ kind: 'copyEnd' })
     // A held command's answer must come although its Sync is withheld.
     if (this.#holdFor && this.#batchOpen) this.#output.add(message(frontend.flush))
     return undefined
   }
 
-  #noteDeallocate({ analysis }: Command): void {
-    if (analysis.verb === 'DISCARD') this.statements.deallocate(undefined)
+  #noteCopyEnd(): void {
+    this.copyIn = undefined
+    if (this.#copying && !this.#copying.last.done) this.#copying.ended++
+  }
+
+  /** When it is forwarded, and when the server has done it. */
+  noteDeallocate({ analysis }: Command, isDone: boolean): void {
+    if (analysis.verb === 'DISCARD') this.statements.deallocate(undefined, isDone)
     if (analysis.verb !== 'DEALLOCATE') return
     const [, name] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(analysis.text) ?? []
     this.statements.deallocate(
       name === undefined || name.toLowerCase() === 'all' ? undefined : name.toLowerCase(),
+      isDone,
     )
   }
-}
-
-function rules(statementBytesMax: number): FrameRules {
-  return {
-    handling(type, length) {
-      switch (type) {
-        case frontend.copyData:
-          return 'stream'
-        case frontend.bind:
-          return 'prefix'
-        case frontend.query:
-        case frontend.parse:
-        case frontend.functionCall:
-          return length + 1 > statementBytesMax ? 'stream' : 'whole'
-        default:
-          if (length > (type === frontend.copyFail ? copyMessageBytesMax : controlMessageBytesMax)) {
-            throw new ProtocolViolation(`message type ${type} has length ${length}`)
-          }
-          return 'whole'
-      }
-    },
-    prefixReady(bytes, start, end) {
-      const portalEnd = bytes.subarray(start, end).indexOf(0)
-      return portalEnd >= 0 && bytes.subarray(start + portalEnd + 1, end).indexOf(0) >= 0
-    },
-  }
-}
-
-function whenRead<T, U>(value: T | Promise<T>, then: (value: T) => U): U | Promise<U> {
-  return value instanceof Promise ? value.then(then) : then(value)
-}
-
-function tooLarge(frame: Frame): Omit<Unit, 'receivedAt'> {
-  return {
-    analyses: [tooLargeAnalysis(frame.end - frame.start + frame.rest)],
-    objection: 'statement_too_large',
-  }
-}
-
-/** Whether a cap may have to stop it while others wait behind it. */
-function mayBeCut({ command }: Running): boolean {
-  return (
-    command.analysis.returnsRows &&
-    (command.meter.rowsLeft !== Infinity || command.meter.bytesLeft !== Infinity)
-  )
-}
-
-function endOfString(buffer: Buffer, start: number, end: number): number {
-  const at = buffer.indexOf(0, start)
-  if (at < 0 || at >= end) throw new ProtocolViolation('a string without its end')
-  return at
 }
