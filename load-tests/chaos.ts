@@ -74,6 +74,8 @@ function rowsOf(bus: string, seed: number, result: RunResult): Row[] {
     none('recorded twice', trail.faults.doubled.length, 'statements'),
     none('recorded as run, unknown to the server', trail.faults.invented.length, 'statements'),
     none('outcome contradicted by client or table', trail.faults.contradicted.length, 'statements'),
+    count('queries meanwhile', result.meanwhile.queries, 'queries'),
+    none('of them with a command twice, or one fewer', result.meanwhile.faults.length, 'queries'),
     none('without an end', trail.faults.open.length, 'commands and sessions'),
     count('recorders', chains.recorders, 'chains'),
     count('events in their chains', chains.events, 'events'),
@@ -95,7 +97,7 @@ function rowsOf(bus: string, seed: number, result: RunResult): Row[] {
 }
 
 function faultsOf(bus: string, result: RunResult): string[] {
-  const { trail, chains, midnight, judged, hung, backendsStayed } = result
+  const { trail, meanwhile, chains, midnight, judged, hung, backendsStayed } = result
   const named = Object.entries(trail.faults).flatMap(([kind, texts]) =>
     texts.map((text: string) => `${kind}: ${text}`),
   )
@@ -104,6 +106,7 @@ function faultsOf(bus: string, result: RunResult): string[] {
     named.push(`across midnight: ${JSON.stringify(midnight)}`)
   return [
     ...named,
+    ...meanwhile.faults,
     ...chains.faults.map((fault) => `chain: ${fault}`),
     ...differing(judged, 'findings'),
     ...differing(judged, 'verdicts'),

@@ -15,6 +15,7 @@ import { startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem } from '@portcullis/testkit/system'
 import { type Published, publishAcrossMidnight, publishRunaway } from './boundary.ts'
 import { type Judgements, judgeAgain, judgements } from './reference.ts'
+import { type Sampled, sampleTrail } from './sampler.ts'
 
 export interface RunOptions {
   readonly bus: 'embedded' | 'kafka'
@@ -27,6 +28,7 @@ export interface RunOptions {
 export interface RunResult {
   readonly kills: readonly Kill[]
   readonly trail: TrailSummary
+  readonly meanwhile: Sampled
   readonly connects: number
   readonly hung: readonly string[]
   readonly chains: { readonly faults: readonly string[]; readonly recorders: number; readonly events: number }
@@ -80,6 +82,14 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     const codecs = createCodecs()
     const backends = await watchBackends(postgres.value)
     stops.push(() => backends.stop())
+    const store = connectAudit('embedded:', {
+      engine: system.value.engine,
+      username: 'default',
+      password: '',
+      log: quiet,
+    })
+    stops.push(() => store.close())
+    const sampled = sampleTrail(store)
     progress('everything runs')
 
     const load = startLoad({
@@ -121,15 +131,9 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     await runaway
     const backendsLeftMs = await clientsGone(postgres.value)
     progress('the last client is gone; settling')
-    const store = connectAudit('embedded:', {
-      engine: system.value.engine,
-      username: 'default',
-      password: '',
-      log: quiet,
-    })
-    stops.push(() => store.close())
     await settle(system.value, store, bus.value, { msMax: settleMsMax })
     const settledMs = performance.now() - startMs
+    const meanwhile = await sampled()
 
     const { rows } = await postgres.value.query<{ marker: string }>('select marker from ledger')
     const trail = await compareTrail(store, {
@@ -145,6 +149,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     return {
       kills,
       trail,
+      meanwhile,
       connects: load.connects(),
       hung: load.hung,
       chains,
