@@ -49,7 +49,7 @@ export function endOfString(buffer: Buffer, start: number, end: number): number 
 }
 
 /**
- * A name can come to stand for another statement out of the gate's sight (a export function that runs DEALLOCATE and PREPARE):
+ * A name can come to stand for another statement out of the gate's sight (by a function that runs DEALLOCATE and PREPARE):
  * what runs under one is let through to nobody who is blocked, whatever its text was.
  */
 export function withoutUndoes<T extends Analysis>(analysis: T): T {
