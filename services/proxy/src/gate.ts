@@ -79,6 +79,9 @@ export interface Gate {
   refuse(reason: Exclude<Reason, `verdict_${string}`>, detail?: string): Refusal
 }
 
+/** How long one session's input may keep the others of its worker waiting. */
+const turnMsMax = 10
+
 export function createGate(deps: GateDeps): Gate {
   const { recorder, verdicts, clock, ids, settings } = deps
   const { policyVersion } = settings
@@ -88,13 +91,22 @@ export function createGate(deps: GateDeps): Gate {
   ) => refusal(reason, { id: ids(), policyVersion, ...parts })
 
   function pass(session: Gated, road: Road): undefined | Promise<void> {
+    const sinceMs = clock.monotonicMs()
     for (let unit = road.next(); unit; unit = road.next()) {
       const ruling = unit instanceof Promise ? undefined : decide(session, unit, 0)
       if (unit instanceof Promise || !ruling || ruling.kind === 'wait')
         return passLater(session, road, unit, ruling)
       record(session, road, unit, ruling)
+      if (clock.monotonicMs() - sinceMs > turnMsMax) return passRest(session, road)
     }
     return forward(session, road)
+  }
+
+  /** A pipeline of thousands of statements: others have their turn in between. */
+  async function passRest(session: Gated, road: Road): Promise<void> {
+    await forward(session, road)
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    await pass(session, road)
   }
 
   /** The same for a unit that takes long to read or must wait: what came before it goes at once, what comes after it waits with it. */

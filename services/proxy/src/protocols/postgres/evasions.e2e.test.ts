@@ -211,3 +211,35 @@ test('a batch that is kept open does not keep a blocked identity in', async () =
   client.write(send.sync())
   await client.ready(1)
 })
+
+test('one pipeline of many texts does not keep the other sessions waiting', async () => {
+  const many = await open()
+  const other = await open()
+  const texts = Array.from({ length: 1500 }, (_, n) => send.query(`select a${n} from b${n}`))
+  many.write(Buffer.concat(texts))
+  await many.until(() => bed.value.of(/^select a\d/).length > 0)
+  other.write(send.query('select 1'))
+  await other.ready(2)
+  assert.ok(bed.value.of(/^select a\d/).length < texts.length)
+  await many.until(() => many.replies.length >= 2 * texts.length)
+})
+
+test('a client that does not read its refusals is read no further', async () => {
+  const client = await open()
+  block()
+  client.socket.pause()
+  const before = bed.value.commands.length
+  const some = Buffer.concat(Array.from({ length: 1000 }, () => send.query('select 1')))
+  for (let round = 0; round < 40; round++) {
+    client.write(some)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  assert.ok(bed.value.commands.length - before < 35_000)
+  client.take()
+  client.socket.resume()
+  const deadline = performance.now() + 15_000
+  while (client.replies.length < 80_000 && performance.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  assert.equal(client.replies.length, 80_000)
+})
