@@ -3,6 +3,7 @@
 export { createSqlAnalyzer } from './analyzer.ts'
 export { encodingIsAsciiSafe } from './encoding.ts'
 export { SqlError, type SqlErrorCode } from './errors.ts'
+export { settingIsPrivileged } from './settings.ts'
 export type {
   AnalyzerOptions,
   AnalyzerStats,

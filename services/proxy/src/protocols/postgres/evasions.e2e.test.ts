@@ -243,3 +243,9 @@ test('a client that does not read its refusals is read no further', async () => 
     await new Promise((resolve) => setTimeout(resolve, 50))
   assert.equal(client.replies.length, 80_000)
 })
+
+test('a role that is taken by the start-up packet stands in no record, so it is not given', async () => {
+  await direct.query('drop role if exists boss; create role boss')
+  for (const options of ['-c role=boss', '--role=boss'])
+    await assert.rejects(bed.value.connect('ann', { options }), { code: '42501' })
+})

@@ -16,12 +16,13 @@
  *   CancelRequest                   ->       no answer, closed
  *
  * Refuses a token outside TLS from anyone but a loopback peer, bytes sent together with SSLRequest (they would be
- * taken for decrypted ones, CVE-2021-23222), and replication.
+ * taken for decrypted ones, CVE-2021-23222), replication, and settings that must be a command (startup-settings.ts).
  */
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { fatalMessage } from './deny.ts'
 import { ByteReader, sourceOf, StreamEnded } from './byte-reader.ts'
+import { refusedSetting } from './startup-settings.ts'
 import { authentication, backend, cstring, frontend, int32, message, startupCode } from './wire.ts'
 
 /** A start-up packet is small; PostgreSQL itself allows 10,000 bytes. */
@@ -147,13 +148,20 @@ async function startup(
     return refuse(socket, '28000', 'a token is taken only inside TLS', hint)
   }
   const { role: roleOption, remaining } = takeRole(rawOptions)
+  const passed = Object.fromEntries(
+    Object.entries(rest).filter(([key]) => !key.startsWith('_pq_.') && key !== 'replication'),
+  )
+  const setting = refusedSetting(passed, remaining)
+  if (setting !== undefined) {
+    const hint = 'Ask for a role of the target as TARGET+ROLE; set anything else by a statement.'
+    return refuse(socket, '42501', `"${setting.slice(0, 63)}" cannot be set by the start-up packet`, hint)
+  }
   const plus = user.indexOf('+')
   const target = plus < 0 ? user : user.slice(0, plus)
 
   socket.write(authentication(3))
   const token = await readPassword(reader, options.tokenBytesMax)
   if (token === undefined) return refuse(socket, '08P01', 'the password message is missing or too long')
-  const passed = Object.entries(rest).filter(([key]) => !key.startsWith('_pq_.') && key !== 'replication')
   return {
     kind: 'login',
     socket,
@@ -163,7 +171,7 @@ async function startup(
     role: roleOption || (plus < 0 ? '' : user.slice(plus + 1)),
     database: database === user ? '' : database,
     token,
-    parameters: { ...Object.fromEntries(passed), ...(remaining && { options: remaining }) },
+    parameters: { ...passed, ...(remaining && { options: remaining }) },
     tls,
   }
 }
