@@ -65,6 +65,8 @@ export class Answers {
   readonly #deps: AnswersDeps
   readonly #frames = new Frames(rules)
   #cut: Cut | undefined
+  /** CancelRequests on their way. */
+  #cancels = 0
   /** The rest of the streamed message is swallowed. */
   #dropRest = false
 
@@ -259,7 +261,8 @@ export class Answers {
 
   #ready(frame: Frame): void {
     const cut = this.#cut
-    if (cut && !cut.arrived) {
+    // What was pipelined behind it is answered next: then nothing can be held back.
+    if (cut && !cut.arrived && !this.#owesMore()) {
       cut.heldReady = { ...frame, buffer: Buffer.from(frame.buffer) }
       cut.ended ??= 'completed'
       return
@@ -275,7 +278,7 @@ export class Answers {
     requests.statements.endTransaction(ledger)
     const cut = this.#cut
     this.#cut = undefined
-    if (cut && !cut.told && status === 'T') {
+    if (cut && !cut.told && status === 'T' && cut.arrived) {
       // The server had finished before the cancel came: make the transaction fail as the cut statement's error would.
       requests.poison(true, cut.refusal, true)
       return
@@ -286,8 +289,19 @@ export class Answers {
       )
     // As it came, so that it leaves with what came before it in one piece.
     output.add(buffer, start, end)
-    requests.cutting = false
+    requests.cutting = this.#cancels > 0
     this.#deps.ready()
+  }
+
+  /** Beyond the Sync or the query that the next ReadyForQuery answers. */
+  #owesMore(): boolean {
+    let isBeyond = false
+    for (const entry of this.#deps.ledger.pending()) {
+      if (isBeyond) return true
+      isBeyond =
+        ['sync', 'query', 'function'].includes(entry.kind) || (entry.kind === 'poison' && entry.simple)
+    }
+    return false
   }
 
   /** Up to and with the Sync or the query that this ReadyForQuery answers. */
@@ -318,13 +332,16 @@ export class Answers {
     requests.cutting = true
     const cut: Cut = { refusal, run, arrived: false, ended: undefined, heldReady: undefined, told: false }
     this.#cut = cut
+    this.#cancels++
     void cancelUpstream().then(() => this.#cancelArrived(cut))
   }
 
   #cancelArrived(cut: Cut): void {
-    if (this.#cut !== cut) return
+    const { requests } = this.#deps
     cut.arrived = true
-    if (cut.heldReady) this.#finishBatch(cut.heldReady)
+    this.#cancels--
+    if (this.#cut !== cut) requests.cutting = this.#cut !== undefined || this.#cancels > 0
+    else if (cut.heldReady) this.#finishBatch(cut.heldReady)
     else if (cut.ended) this.#settleExtended(cut)
     this.#deps.settled()
   }
@@ -346,7 +363,7 @@ export class Answers {
       refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
     )
     if (cut.ended === 'completed') requests.poison(false, cut.refusal, false)
-    requests.cutting = false
+    requests.cutting = this.#cancels > 0
   }
 }
 

@@ -3,6 +3,7 @@
  * in common: the gate's idea of what the server does with a message differs from what it does.
  */
 import assert from 'node:assert/strict'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import type { Caps, Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
@@ -248,4 +249,50 @@ test('a role that is taken by the start-up packet stands in no record, so it is 
   await direct.query('drop role if exists boss; create role boss')
   for (const options of ['-c role=boss', '--role=boss'])
     await assert.rejects(bed.value.connect('ann', { options }), { code: '42501' })
+})
+
+test('a cancel that comes late, for a pipeline that the server has finished: every answer finds its command', async () => {
+  const { host, port } = postgres.value
+  let connections = 0
+  const far = createServer((socket) => {
+    // The session itself is near; a CancelRequest takes long.
+    setTimeout(
+      () => {
+        const server = connect(port, host)
+        socket.pipe(server).pipe(socket)
+        for (const side of [socket, server]) side.on('error', () => undefined)
+      },
+      connections++ === 0 ? 0 : 400,
+    )
+  })
+  await new Promise<void>((resolve) => far.listen(0, '127.0.0.1', resolve))
+  const at = { ...postgres.value, host: '127.0.0.1', port: (far.address() as AddressInfo).port }
+  const own = await startBed({ postgres: at })
+  try {
+    const client = await open(own.value.port)
+    client.write(
+      Buffer.concat([send.query('select pg_sleep(0.2)'), send.query('select 2'), send.query('select 3')]),
+    )
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    own.value.judge([{ cancelRunning: true }])
+    await client.ready(4)
+    own.value.judge([])
+    client.take()
+    client.write(send.query('select 4 as last'))
+    await client.ready(1)
+    assert.deepEqual(client.summary(), ['T', 'D', 'C:SELECT 1', 'Z:I'])
+    assert.deepEqual(
+      own.value.commands.map(({ text, result }) => [text, result?.outcome, result?.rowsOut]),
+      [
+        ['select pg_sleep(0.2)', 'cut', 0],
+        ['select 2', 'ok', 1],
+        ['select 3', 'ok', 1],
+        ['select 4 as last', 'ok', 1],
+      ],
+    )
+  } finally {
+    for (const client of clients) client.end()
+    await own.stop()
+    far.close()
+  }
 })
