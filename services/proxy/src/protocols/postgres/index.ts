@@ -17,11 +17,12 @@ import type { SecureContext } from 'node:tls'
 import type { ClientConnection, Clock, Door, Protocol, Refusal, Session } from '@portcullis/kernel'
 import type { CancelKeys } from './cancel-keys.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
+import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
 import { startRelay } from './relay.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
-import { openUpstream, type Upstream, UpstreamError } from './upstream.ts'
+import { type Upstream, UpstreamError } from './upstream.ts'
 import { authentication, backend, int32, message, parameterStatus, readyForQuery } from './wire.ts'
 
 export interface PostgresDeps {
@@ -36,7 +37,11 @@ export interface PostgresDeps {
   readonly log: { warn(fields: object, message: string): void }
 }
 
-export function createPostgres(deps: PostgresDeps): Protocol {
+/** With what one door keeps of its targets. */
+type Serving = PostgresDeps & { readonly open: OpenUpstream }
+
+export function createPostgres(given: PostgresDeps): Protocol {
+  const deps: Serving = { ...given, open: createUpstreams() }
   return {
     name: 'postgres',
     async serve(connection, door) {
@@ -74,7 +79,7 @@ async function login(
   opening: Login,
   door: Door,
   signedIn: () => void,
-  deps: PostgresDeps,
+  deps: Serving,
 ): Promise<void> {
   const { target, role, database, token, tls, socket: client } = opening
   client.on('error', (error) => deps.log.warn({ why: error.message, target }, 'client connection failed'))
@@ -102,12 +107,12 @@ async function serveSession(
   opening: Login,
   session: Session,
   signedIn: () => void,
-  deps: PostgresDeps,
+  deps: Serving,
 ): Promise<string> {
   const { socket: client, reader } = opening
   let upstream: Upstream
   try {
-    upstream = await openUpstream(session.target, opening.parameters)
+    upstream = await deps.open(session.target, opening.parameters)
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
