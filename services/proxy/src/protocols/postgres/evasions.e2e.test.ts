@@ -254,11 +254,12 @@ test('a role that is taken by the start-up packet stands in no record, so it is 
 test('a cancel that comes late, for a pipeline that the server has finished: every answer finds its command', async () => {
   const { host, port } = postgres.value
   let connections = 0
-  const far = createServer((socket) => {
+  // Half open, as between the two themselves: who asks for a cancel waits for the server to close.
+  const far = createServer({ allowHalfOpen: true }, (socket) => {
     // The session itself is near; a CancelRequest takes long.
     setTimeout(
       () => {
-        const server = connect(port, host)
+        const server = connect({ port, host, allowHalfOpen: true })
         socket.pipe(server).pipe(socket)
         for (const side of [socket, server]) side.on('error', () => undefined)
       },
