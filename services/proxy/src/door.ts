@@ -173,12 +173,12 @@ export function createSessions(deps: DoorDeps): Sessions {
     return {
       sessionId,
       identity: proven?.identity ?? null,
-      target,
-      role,
-      database,
+      target: clipped(target),
+      role: clipped(role),
+      database: clipped(database),
       protocol,
       origin: connection.origin,
-      client,
+      client: clipped(client),
       tls,
       tokenExpiresAt: proven?.expiresAtUs ?? null,
       startedAt: clock.nowUs(),
@@ -194,6 +194,13 @@ export function createSessions(deps: DoorDeps): Sessions {
     },
   }
 }
+
+/** Anyone may fail to log in: what a stranger writes into the record is no longer than a name can be. */
+function clipped(text: string): string {
+  return text.length > nameCharsMax ? `${text.slice(0, nameCharsMax)}…` : text
+}
+
+const nameCharsMax = 128
 
 function withoutSessions({ sessions: _, ...caps }: Caps): Caps {
   return caps

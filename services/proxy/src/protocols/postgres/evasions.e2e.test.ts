@@ -10,7 +10,7 @@ import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import pg from 'pg'
 import { type Bed, startBed } from '../../testing/bed.ts'
 import { RawClient, send } from '../../testing/raw-client.ts'
-import { frontend, int32, message } from './wire.ts'
+import { frontend, int32, message, startupMessage } from './wire.ts'
 
 let postgres: Started<Postgres>
 let bed: Started<Bed>
@@ -296,4 +296,15 @@ test('a cancel that comes late, for a pipeline that the server has finished: eve
     await own.stop()
     far.close()
   }
+})
+
+test('a stranger cannot fill the record with long names', async () => {
+  const long = 'x'.repeat(3000)
+  const socket = connect(bed.value.port, '127.0.0.1')
+  socket.write(startupMessage(196_608, { user: long, database: 'y'.repeat(3000), application_name: long }))
+  socket.write(message(frontend.password, Buffer.from('bad\0')))
+  socket.resume()
+  await new Promise((resolve) => socket.once('close', resolve))
+  const { target = '', database = '', client = '' } = bed.value.opened.at(-1) ?? {}
+  assert.ok(target.startsWith('xxx') && (target + database + client).length < 400)
 })
