@@ -76,6 +76,7 @@ async function main(): Promise<number> {
       const sorted = ways.map((way) => way[part]).sort((a, b) => a - b)
       return sorted[Math.ceil(q * sorted.length) - 1] ?? Number.NaN
     }
+    const slowest = ways.reduce<Way | undefined>((a, b) => (a && a.wholeMs >= b.wholeMs ? a : b), undefined)
     report(args.kafka ? 'detect-kafka' : 'detect', [
       { row: 'detect to enforce, p50', value: at(0.5), unit: 'ms' },
       { row: 'detect to enforce, p99', value: at(0.99), unit: 'ms', aim: { atMost: args.kafka ? 500 : 250 } },
@@ -83,6 +84,9 @@ async function main(): Promise<number> {
       { row: 'of it, p50: from receipt to the bus', value: at(0.5, 'toBusMs'), unit: 'ms' },
       { row: 'of it, p50: judged, verdict on the bus', value: at(0.5, 'judgedMs'), unit: 'ms' },
       { row: 'of it, p50: from the bus to a refusal', value: at(0.5, 'enforcedMs'), unit: 'ms' },
+      { row: 'the worst: from receipt to the bus', value: slowest?.toBusMs ?? Number.NaN, unit: 'ms' },
+      { row: 'the worst: judged, verdict on the bus', value: slowest?.judgedMs ?? Number.NaN, unit: 'ms' },
+      { row: 'the worst: from the bus to a refusal', value: slowest?.enforcedMs ?? Number.NaN, unit: 'ms' },
       { row: 'identities measured', value: ways.length, unit: 'identities' },
       { row: 'no session on another worker than the offending command', value: untold, unit: 'identities' },
       { row: 'history learned', value: learnSeconds.events / learnSeconds.seconds, unit: 'commands/s' },
