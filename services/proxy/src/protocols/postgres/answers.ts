@@ -275,7 +275,8 @@ export class Answers {
     const status = String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus
     this.status = status
     this.#closeEntries()
-    requests.statements.endTransaction(ledger)
+    // A client that fetches in pieces comes back to its portal in later batches of the transaction.
+    if (status === 'I') requests.statements.endTransaction(ledger)
     const cut = this.#cut
     this.#cut = undefined
     if (cut && !cut.told && status === 'T' && cut.arrived) {

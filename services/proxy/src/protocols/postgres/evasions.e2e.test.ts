@@ -308,3 +308,25 @@ test('a stranger cannot fill the record with long names', async () => {
   const { target = '', database = '', client = '' } = bed.value.opened.at(-1) ?? {}
   assert.ok(target.startsWith('xxx') && (target + database + client).length < 400)
 })
+
+test('a portal that is read in pieces keeps its text from batch to batch, until a cursor may have taken its name', async () => {
+  const client = await open()
+  client.write(send.query('begin'))
+  await client.ready(2)
+  const fetch = Buffer.concat([send.execute('p', 3), send.sync()])
+  client.write(
+    Buffer.concat([send.parse('s', 'select generate_series(1, 9) as piece'), send.bind('p', 's'), fetch]),
+  )
+  await client.ready(3)
+  client.write(fetch)
+  await client.ready(4)
+  assert.deepEqual(
+    bed.value.of(/as piece/).map(({ result }) => result?.rowsOut),
+    [3, 3],
+  )
+  client.write(send.query('close p; declare p cursor for select * from t'))
+  await client.ready(5)
+  client.write(fetch)
+  await client.ready(6)
+  assert.match(bed.value.commands.at(-1)?.text ?? '', /did not pass the gate/)
+})

@@ -487,6 +487,7 @@ export class Requests implements Road {
   /** When it is forwarded, and when the server has done it. */
   noteDeallocate({ analysis }: Command, isDone: boolean): void {
     if (analysis.verb === 'DISCARD') this.statements.deallocate(undefined, isDone)
+    if (analysis.verb === 'DECLARE' || analysis.verb === 'CLOSE') this.statements.forgetPortals()
     if (analysis.verb !== 'DEALLOCATE') return
     const [, name] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(analysis.text) ?? []
     this.statements.deallocate(

@@ -77,6 +77,11 @@ export class Statements {
     this.#prepared.delete(name)
   }
 
+  /** A cursor may take over the name of any of them. */
+  forgetPortals(): void {
+    this.#portals.clear()
+  }
+
   /** The server has said that it did what this entry asked for. */
   confirm(entry: Expected): void {
     if (entry.kind === 'parse') {
