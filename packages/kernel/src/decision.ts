@@ -15,6 +15,7 @@ export type Reason =
   | 'recording_unavailable'
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'
+  | 'gate_credentials' // would change how the gate itself signs in at the target
   | 'unsupported' // a protocol step that would blind the gate
   | 'draining'
 

@@ -51,7 +51,7 @@ export interface Unit {
   /** Goes on with a command that was recorded earlier (Execute after Parse): decided again, not recorded again. */
   readonly adopts?: Command
   /** What the protocol itself cannot let pass (too long a text, a step that would blind the gate): recorded and refused. */
-  readonly objection?: Extract<Reason, 'statement_too_large' | 'unsupported'>
+  readonly objection?: Extract<Reason, 'statement_too_large' | 'unsupported' | 'gate_credentials'>
 }
 
 /** A command that was recorded; its meter is counted down in place on the way back. */

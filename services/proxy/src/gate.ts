@@ -21,6 +21,10 @@ import { type CommandMeter, createMeter, type Pool } from './meter.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import type { VerdictTable } from './verdicts.ts'
 
+const refusalsAtOnce = 20
+const refusalWaitMs = 100
+const refusedTextMax = 4096
+
 export interface GateDeps {
   readonly recorder: Recorder
   readonly verdicts: VerdictTable
@@ -50,6 +54,8 @@ export interface Gated {
   readonly allow: Decision
   /** Commands recorded so far; the next one's number is one more. */
   commands: number
+  /** Refusals since a command was let through. */
+  refusals: number
   /** Set once the session must not go on. */
   ended: Refusal | undefined
   /** Resolves after the time, or earlier when a verdict or the session's end may change the answer. */
@@ -129,7 +135,15 @@ export function createGate(deps: GateDeps): Gate {
     await pass(session, road)
   }
 
+  /** What is refused again and again is refused slowly: a storm must not fill the log that everybody needs. */
   function decide(session: Gated, unit: Unit, waitedMs: number, waitedFor?: Waiting): Ruling {
+    const ruling = judge(session, unit, waitedMs, waitedFor)
+    if (ruling.kind !== 'refuse' || waitedMs > 0 || session.refusals < refusalsAtOnce) return ruling
+    const { reason, decision } = ruling.refusal
+    return { kind: 'wait', reason, verdictId: decision.verdictId, rule: decision.rule, waitMs: refusalWaitMs }
+  }
+
+  function judge(session: Gated, unit: Unit, waitedMs: number, waitedFor: Waiting | undefined): Ruling {
     if (session.ended) throw new SessionEnded(session.ended)
     const delayUs = Math.round(waitedMs * 1000)
     const harmless = unit.analyses.every((analysis) => analysis.undoes)
@@ -208,6 +222,7 @@ export function createGate(deps: GateDeps): Gate {
 
   function record(session: Gated, road: Road, unit: Unit, ruling: Exclude<Ruling, { kind: 'wait' }>): void {
     if (ruling.kind === 'allow') {
+      session.refusals = 0
       road.allowed(
         unit,
         unit.adopts
@@ -216,6 +231,7 @@ export function createGate(deps: GateDeps): Gate {
       )
       return
     }
+    session.refusals++
     const at = clock.nowUs()
     const errorCode = road.refused(unit, ruling.refusal)
     const blamed = Math.max(
@@ -223,7 +239,7 @@ export function createGate(deps: GateDeps): Gate {
       unit.analyses.findIndex((analysis) => !analysis.undoes),
     )
     unit.analyses.forEach((_, index) => {
-      const { number } = unit.adopts ?? intend(session, unit, index, ruling.refusal.decision)
+      const { number } = unit.adopts ?? intend(session, clipped(unit), index, ruling.refusal.decision)
       const result = index === blamed ? { ...nothingPassed('refused'), errorCode } : nothingPassed('skipped')
       recorder.outcome(session.id, number, at, result, unit.adopts && ruling.refusal.decision)
     })
@@ -292,6 +308,13 @@ export function createGate(deps: GateDeps): Gate {
   }
 
   return { pass, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }
+}
+
+/** Of a refused text its beginning tells enough. */
+function clipped(unit: Unit): Unit {
+  if (unit.analyses.every(({ text }) => text.length <= refusedTextMax)) return unit
+  const analyses = unit.analyses.map((one) => ({ ...one, text: one.text.slice(0, refusedTextMax) }))
+  return { ...unit, analyses }
 }
 
 /** The result of a command of which nothing reached the target. */

@@ -99,6 +99,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
     message: 'the session has reached its greatest age',
     hint: 'Connect anew with a fresh token.',
   },
+  gate_credentials: {
+    message: 'the role that the gate signs in with cannot be altered through the gate',
+    hint: 'Ask the owners of this target.',
+  },
   unsupported: { message: 'not supported through the gate', hint: '' },
   draining: { message: 'the gate is shutting down', hint: 'Connect anew.' },
 }

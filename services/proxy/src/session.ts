@@ -83,6 +83,7 @@ export function openSession(
     openedMs: clock.monotonicMs(),
     allow: parts.allow,
     commands: 0,
+    refusals: 0,
     ended: undefined,
     sleep: (ms) =>
       new Promise((resolve) => {

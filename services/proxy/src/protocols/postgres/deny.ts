@@ -19,6 +19,7 @@ const sqlstates: Record<Reason, string> = {
   recording_unavailable: '58030', // io_error
   control_stale: '57P03', // cannot_connect_now
   session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"
+  gate_credentials: '42501',
   unsupported: '0A000', // feature_not_supported
   draining: '57P01',
 }

@@ -236,13 +236,13 @@ test('a client that does not read its refusals is read no further', async () => 
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
   await new Promise((resolve) => setTimeout(resolve, 200))
-  assert.ok(bed.value.commands.length - before < 35_000)
+  const taken = bed.value.commands.length - before
+  assert.ok(taken >= 20 && taken < 100, `${taken} of 40,000 were taken`)
   client.take()
   client.socket.resume()
-  const deadline = performance.now() + 15_000
-  while (client.replies.length < 80_000 && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  assert.equal(client.replies.length, 80_000)
+  await client.until(() => client.replies.length >= 40)
+  client.end()
+  bed.value.judge([])
 })
 
 test('a role that is taken by the start-up packet stands in no record, so it is not given', async () => {

@@ -12,7 +12,7 @@ import { FrameError } from './frames.ts'
 import { Ledger } from './ledger.ts'
 import { Output } from './output.ts'
 import type { ReadText } from './read-text.ts'
-import { ProtocolViolation } from './request-rules.ts'
+import { altersOwnRole, ProtocolViolation } from './request-rules.ts'
 import { Requests } from './requests.ts'
 import { createScrub } from './scrub.ts'
 import type { Upstream } from './upstream.ts'
@@ -56,6 +56,9 @@ export function startRelay(parts: RelayParts): Relay {
     readText,
     clock,
     statementBytesMax: parts.statementBytesMax,
+    objection: (analyses) =>
+      altersOwnRole(analyses, session.target.credentials.user) ? 'gate_credentials' : undefined,
+    clientAtBoundary: () => answers.atBoundary,
     status: () => answers.status,
     answer: (messages) => {
       for (const message of messages) toClient.add(message)

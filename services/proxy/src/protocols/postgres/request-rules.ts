@@ -56,6 +56,19 @@ export function withoutUndoes<T extends Analysis>(analysis: T): T {
   return analysis.undoes ? { ...analysis, undoes: false } : analysis
 }
 
+/**
+ * ALTER or DROP of the role that the gate itself signs in with: whoever sets its password has the credential that no
+ * agent may have, and locks everybody else out. What a DO block or a function does is for the target's own rights.
+ */
+export function altersOwnRole(analyses: readonly Analysis[], user: string): boolean {
+  return analyses.some(
+    ({ verb, objects, text }) =>
+      (verb === 'ALTER ROLE' || verb === 'DROP ROLE') &&
+      (objects.some(({ kind, name }) => kind === 'role' && name === user) ||
+        /\b(current_user|session_user|current_role)\b/i.test(text)),
+  )
+}
+
 /** Whether the server may ask for data: what the gate could not read included. */
 export function mayCopyIn({ command: { analysis } }: Running): boolean {
   return (analysis.verb === 'COPY' && !analysis.returnsRows) || analysis.verb === 'UNKNOWN'
@@ -67,6 +80,15 @@ export function mayBeCut({ command }: Running): boolean {
     command.analysis.returnsRows &&
     (command.meter.rowsLeft !== Infinity || command.meter.bytesLeft !== Infinity)
   )
+}
+
+/** Which prepared statement's name is no longer: `name` undefined for all of them. Undefined where none is meant. */
+export function deallocated({ verb, text }: Analysis): { readonly name: string | undefined } | undefined {
+  if (verb === 'DISCARD') return { name: undefined }
+  if (verb !== 'DEALLOCATE') return undefined
+  const [, word] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(text) ?? []
+  const name = word?.toLowerCase()
+  return { name: name === 'all' ? undefined : name }
 }
 
 /** What the server reads while data is copied in. */

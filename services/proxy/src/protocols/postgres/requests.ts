@@ -16,6 +16,7 @@ import { Output } from './output.ts'
 import { callFunctionAnalysis, poisonParse, poisonQuery, unknownStatementAnalysis } from './own-messages.ts'
 import type { ReadText } from './read-text.ts'
 import {
+  deallocated,
   duringCopy,
   endOfString,
   mayBeCut,
@@ -36,6 +37,10 @@ export interface RequestsDeps {
   readonly readText: ReadText
   readonly clock: Clock
   readonly statementBytesMax: number
+  /** What the gate must refuse whatever the rules say. */
+  readonly objection: (analyses: readonly Analysis[]) => Unit['objection']
+  /** The client has got whole messages only: something of the gate's own may be put between. */
+  readonly clientAtBoundary: () => boolean
   /** The transaction status of the last ReadyForQuery. */
   readonly status: () => TransactionStatus
   /** Answers the client from here; only called where the server owes nothing. */
@@ -180,7 +185,7 @@ export class Requests implements Road {
     if (adopted) adopted.done = true
     this.#dropRest = frame.rest > 0
     const status = this.#deps.status()
-    const alone = this.#deps.ledger.idle && !this.#batchOpen
+    const alone = this.#deps.ledger.idle && !this.#batchOpen && this.#deps.clientAtBoundary()
     if (alone && (simple ? status !== 'T' : status === 'I')) {
       const error = refusalMessage(refusal, 'ERROR')
       this.#answers.push(error, ...(simple ? [readyForQuery(status)] : []))
@@ -281,11 +286,13 @@ export class Requests implements Road {
     adopted?: Running,
   ): Unit {
     this.#pending = { frame, simple, allowed, adopted }
-    return { receivedAt: this.#receivedAt, ...parts }
+    const objection = parts.objection ?? this.#deps.objection(parts.analyses)
+    return { receivedAt: this.#receivedAt, ...parts, ...(objection && { objection }) }
   }
 
   #query(frame: Frame): Unit | Promise<Unit> {
     if (this.#isTooLarge(frame)) return this.#tooLarge(frame, true)
+    endOfString(frame.buffer, frame.start + headerBytes, frame.end)
     const { readText } = this.#deps
     return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (analyses) =>
       this.#unit(frame, true, { analyses }, (runs) => {
@@ -486,13 +493,8 @@ export class Requests implements Road {
 
   /** When it is forwarded, and when the server has done it. */
   noteDeallocate({ analysis }: Command, isDone: boolean): void {
-    if (analysis.verb === 'DISCARD') this.statements.deallocate(undefined, isDone)
     if (analysis.verb === 'DECLARE' || analysis.verb === 'CLOSE') this.statements.forgetPortals()
-    if (analysis.verb !== 'DEALLOCATE') return
-    const [, name] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(analysis.text) ?? []
-    this.statements.deallocate(
-      name === undefined || name.toLowerCase() === 'all' ? undefined : name.toLowerCase(),
-      isDone,
-    )
+    const gone = deallocated(analysis)
+    if (gone) this.statements.deallocate(gone.name, isDone)
   }
 }

@@ -111,3 +111,40 @@ test('a verdict that comes between Parse and Execute counts at Execute, and the 
     [['refused', '42501', 'block']],
   )
 })
+
+test('the role that the gate signs in with cannot be altered through it, however it is named', async () => {
+  const client = await bed.value.connect()
+  const { user } = postgres.value
+  for (const sql of [
+    `alter role "${user}" password 'mine'`,
+    "alter user current_user password 'mine'",
+    `drop role ${user}`,
+    `alter role ${user} rename to x`,
+  ]) {
+    await assert.rejects(client.query(sql), (error: Error & { code?: string; detail?: string }) => {
+      assert.equal(error.code, '42501')
+      assert.match(error.detail ?? '', /reason=gate_credentials/)
+      return true
+    })
+  }
+  await client.query("create role other_role password 'theirs'")
+  await client.query("alter role other_role password 'new'")
+  await client.query('drop role other_role')
+  await client.end()
+  await (await bed.value.connect()).end()
+})
+
+test('a storm of refused commands is slowed down, and keeps only the beginning of its texts', async () => {
+  const client = await bed.value.connect('storm')
+  bed.value.judge([{ subject: { kind: 'identity', issuer: 'https://idp.test', id: 'storm', instance: '' } }])
+  const since = performance.now()
+  for (let n = 0; n < 25; n++)
+    await client.query(`select '${'s'.repeat(50_000)}' as storm`).catch(() => undefined)
+  assert.ok(performance.now() - since > 450, 'five of them waited')
+  bed.value.judge([])
+  assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
+  await client.end()
+  const storm = bed.value.of(/^select 'ss/)
+  assert.equal(storm.length, 25)
+  assert.ok(storm.every(({ text, result }) => text.length <= 4096 && result?.outcome === 'refused'))
+})
