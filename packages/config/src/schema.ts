@@ -209,7 +209,10 @@ const projector = z.strictObject({
 })
 
 const bus = z.strictObject({
-  url: z.string().regex(/^(lmdb:.+|kafka:\/\/.+)$/, 'must be lmdb:DIRECTORY or kafka://HOST:PORT,HOST:PORT'),
+  url: z
+    .string()
+    .regex(/^(lmdb:.+|kafka:\/\/.+)$/, 'must be lmdb:DIRECTORY or kafka://HOST:PORT,HOST:PORT')
+    .describe('`lmdb:DIRECTORY` (embedded, one machine) or `kafka://HOST:PORT,HOST:PORT`.'),
   username: z.string().optional().describe('SASL user name.'),
   password: secretRef.optional().describe('SASL password.'),
   mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).default('scram-sha-512'),
@@ -227,7 +230,7 @@ const audit = z.strictObject({
     .string()
     .regex(/^(embedded:.+|https?:\/\/.+)$/, 'must be embedded:DIRECTORY or the URL of a ClickHouse server')
     .describe(
-      'Where the audit trail is. For embedded: the engine runs as a process of its own, whose address and secret the services get as PORTCULLIS_ENGINE_URL and PORTCULLIS_ENGINE_PASSWORD from the process that starts them.',
+      '`embedded:DIRECTORY` (one machine) or `https://HOST:PORT` of a ClickHouse server. For embedded: the engine runs as a process of its own, whose address and secret the services get as PORTCULLIS_ENGINE_URL and PORTCULLIS_ENGINE_PASSWORD from the process that starts them.',
     ),
   username: z.string().default('default'),
   password: secretRef.optional(),
