@@ -46,9 +46,9 @@ const postgres = await startPostgres({ auth: 'password', fsync: false })
 const bouncer = await startPgbouncer(postgres.value)
 const system = await startSystem({ postgres: postgres.value, parts: ['proxy'], workers: 1 })
 try {
-  const tiny = values.only === 'large' ? [] : await tinyQueries()
   const large = values.only === 'tiny' ? [] : await largeResult()
-  report('postgres', [...tiny, ...large])
+  const tiny = values.only === 'large' ? [] : await tinyQueries()
+  report('postgres', [...large, ...tiny])
 } finally {
   await system.stop()
   bouncer.child.kill('SIGTERM')
@@ -86,6 +86,8 @@ async function tinyQueries(): Promise<Row[]> {
       rows.push(...rowsOf(mode, clients, measured))
     }
   }
+  const [pid = 0] = system.value.childrenOf('proxy', 'worker.ts')
+  rows.push({ row: 'memory of the worker after all that', value: residentBytes(pid) / 1e6, unit: 'MB' })
   return rows
 }
 
