@@ -30,6 +30,11 @@ import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
 
 const tickMs = 250
+const warmUp = [
+  'select a, count(*) from t join u using (id) where b = 1 and c in (2, 3) group by a order by 1 limit 5',
+  "insert into t (a) values ('x') on conflict do nothing returning a",
+  'update t set a = 1 where b = 2; delete from t where a = 1; begin; commit',
+]
 /** An agent that says nothing by then has no bus and remembers nothing: clients are to be told so. */
 const untoldMsMax = 10_000
 const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
@@ -115,6 +120,8 @@ async function startWorker(options: WorkerOptions): Promise<Started<{ answer(mes
   )
   const analyzer = await createSqlAnalyzer(analysisCache)
   stops.push(() => analyzer.close())
+  // The grammar is compiled as it is used: better now than in somebody's first command.
+  for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
 
   const verdicts = createVerdictTable(clock)
   const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
