@@ -6,7 +6,21 @@ export interface Clock {
   monotonicMs(): number
 }
 
-export const systemClock: Clock = {
-  nowUs: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
-  monotonicMs: () => performance.now(),
+/** Beyond this the wall clock was set, or the machine slept, since the anchor was taken. */
+const strayMsMax = 20
+
+export const systemClock: Clock = createClock(Date.now, () => performance.now())
+
+/** The wall clock's time with the monotonic clock's resolution: the anchor between the two is taken anew where they part. */
+export function createClock(wallMs: () => number, monotonicMs: () => number): Clock {
+  let anchorMs = wallMs() - monotonicMs()
+  return {
+    nowUs() {
+      const sinceMs = monotonicMs()
+      const nowMs = wallMs()
+      if (Math.abs(anchorMs + sinceMs - nowMs) > strayMsMax) anchorMs = nowMs - sinceMs
+      return Math.round((anchorMs + sinceMs) * 1000)
+    },
+    monotonicMs,
+  }
 }

@@ -59,6 +59,23 @@ test('tokens: any span lets through at most rate x span and one second more, and
   )
 })
 
+test('tokens: readings that come out of order (clocks differ, locks are waited for) earn no time twice', () => {
+  const draws = fc.array(fc.tuple(fc.nat(100), fc.nat(600)), { minLength: 1, maxLength: 200 })
+  fc.assert(
+    fc.property(fc.double({ min: 0.1, max: 200, noNaN: true }), draws, (rate, steps) => {
+      const startMs = 5000
+      let nowMs = startMs
+      const bucket = fullBucket(rate, nowMs)
+      let taken = 0
+      for (const [gapMs, staleMs] of steps) {
+        nowMs += gapMs
+        taken += draw(bucket, rate, nowMs - staleMs).taken
+        assert.ok(taken <= (rate * (nowMs - startMs)) / 1000 + Math.max(1, rate) + 1e-6)
+      }
+    }),
+  )
+})
+
 test('a clock that is set back earns nothing and takes nothing away', () => {
   const bucket = fullBucket(1, 10_000)
   assert.equal(draw(bucket, 1, 10_000).taken, 1)

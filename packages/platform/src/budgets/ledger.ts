@@ -3,6 +3,9 @@
  * sync of their own. Its locks are the kernel's, which lets go of them when a process dies at whatever instant (robust
  * mutexes in shared memory, as lmdb has them, were seen to stay locked for ever after kill -9). After a loss of power the
  * file is whole but may lack the last seconds. Refuses to wait longer than `busyMsMax`: it throws then.
+ *
+ * It waits for a lock by asking again after a fraction of a millisecond. SQLite's own wait asks a dozen times in half a
+ * second, at growing intervals, and was seen to come too late each time while three busy processes passed the lock around.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -34,15 +37,20 @@ type Holders = [life: ProcessLife, sessions: number][]
 type Kind = 'window' | 'tokens' | 'sessions'
 
 const busyMsMax = 500
+const pollMsMax = 0.5
+const sqliteBusy = 5
 const tokensIdleMsMax = 3_600_000
 
 export function openLedger(dir: string, self: ProcessLife): Ledger {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const db = new DatabaseSync(join(dir, 'budgets.sqlite'), { timeout: busyMsMax })
-  db.exec('pragma journal_mode = wal; pragma synchronous = normal')
-  db.exec(`create table if not exists entries (
-    kind text not null, scope text not null, value text not null, primary key (kind, scope)
-  ) without rowid`)
+  const db = new DatabaseSync(join(dir, 'budgets.sqlite'), { timeout: 0 })
+  whenFree(() => db.exec('pragma journal_mode = wal'))
+  db.exec('pragma synchronous = normal')
+  whenFree(() =>
+    db.exec(`create table if not exists entries (
+      kind text not null, scope text not null, value text not null, primary key (kind, scope)
+    ) without rowid`),
+  )
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
   const rollback = db.prepare('rollback')
@@ -109,10 +117,10 @@ export function openLedger(dir: string, self: ProcessLife): Ledger {
   }
 
   function transaction<T>(step: () => T): T {
-    begin.run()
+    whenFree(() => begin.run())
     try {
       const result = step()
-      commit.run()
+      whenFree(() => commit.run())
       return result
     } catch (error) {
       if (db.isTransaction) rollback.run()
@@ -134,6 +142,24 @@ export function openLedger(dir: string, self: ProcessLife): Ledger {
   function isSelf(life: ProcessLife): boolean {
     return life.pid === self.pid && life.startTicks === self.startTicks && life.bootId === self.bootId
   }
+}
+
+/** The result of `step`, tried again while another process holds what it needs. Throws SQLite's error after `busyMsMax`. */
+function whenFree<T>(step: () => T): T {
+  const untilMs = performance.now() + busyMsMax
+  for (;;) {
+    try {
+      return step()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > untilMs) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.random() * pollMsMax)
+    }
+  }
+}
+
+/** Extended codes (recovery of the log, a stale snapshot) have the plain one in their low byte. */
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === sqliteBusy
 }
 
 function isIdle({ atMs }: Tokens, nowMs: number): boolean {

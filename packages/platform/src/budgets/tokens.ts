@@ -14,14 +14,18 @@ export interface Draw {
   readonly waitMs: number
 }
 
+/** By less than this clocks of processes differ, and readings grow old while they wait for a lock. */
+const setBackMs = 2000
+
 /** Changes `bucket`. Takes an eighth of what is there and at least one, so that others find some too. */
 export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number): Draw {
   if (!(ratePerSecond > 0)) return { taken: 0, waitMs: 60_000 }
   const capacity = Math.max(1, ratePerSecond)
-  // A clock that was set back must not take away what has been earned.
-  const elapsedMs = Math.max(0, nowMs - bucket.atMs)
-  bucket.tokens = Math.min(capacity, bucket.tokens + (elapsedMs / 1000) * ratePerSecond)
-  bucket.atMs = nowMs
+  // Whoever read its clock a little before another one drew must not earn the same time again; only a clock that was
+  // set back starts anew, and keeps what has been earned.
+  const elapsedMs = nowMs - bucket.atMs
+  if (elapsedMs > 0) bucket.tokens = Math.min(capacity, bucket.tokens + (elapsedMs / 1000) * ratePerSecond)
+  if (elapsedMs > 0 || elapsedMs < -setBackMs) bucket.atMs = nowMs
   if (bucket.tokens < 1)
     return { taken: 0, waitMs: Math.max(1, Math.ceil(((1 - bucket.tokens) / ratePerSecond) * 1000)) }
   const taken = Math.max(1, Math.floor(bucket.tokens / 8))
