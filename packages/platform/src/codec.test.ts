@@ -235,6 +235,24 @@ test('linkHash chains over the event with its own hash left out', () => {
   assert.notDeepEqual(linkHash(zero, codecs.session, { ...event, detail: 'altered' }), hash)
 })
 
+test('seal is encode with the linkHash filled in, the first of a chain and one that grows the buffer included', () => {
+  const session = codecs.session.decode(goldenOf('session'))
+  const command = codecs.command.decode(goldenOf('command'))
+  for (const prevHash of [Buffer.alloc(32), Buffer.alloc(32, 7)]) {
+    for (const detail of ['', 'x'.repeat(50_000)]) {
+      const event = { ...session, detail, link: { ...session.link, prevHash } }
+      const hash = linkHash(prevHash, codecs.session, event)
+      const value = codecs.session.encode({ ...event, link: { ...event.link, hash } })
+      assert.deepEqual(codecs.session.seal({ ...session, detail }, prevHash), { value, hash })
+    }
+    const event = { ...command, link: { ...command.link, prevHash } }
+    const hash = linkHash(prevHash, codecs.command, event)
+    const value = codecs.command.encode({ ...event, link: { ...event.link, hash } })
+    assert.deepEqual(codecs.command.seal(command, prevHash), { value, hash })
+  }
+  assert.throws(() => codecs.session.seal(session, Buffer.alloc(31)), { code: 'invalid' })
+})
+
 function goldenOf(event: EventName): Buffer {
   const golden = goldens.findLast((candidate) => candidate.event === event)
   assert.ok(golden)

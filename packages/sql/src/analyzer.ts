@@ -20,6 +20,8 @@ interface Shared {
   readonly analysis: StatementAnalysis
   /** Nothing was cut from the text it was made of. */
   readonly untouched: boolean
+  /** The text that came last, so that the same one again is the same statement to whoever tells them apart by identity. */
+  last: { readonly bytes: Buffer; readonly analyses: readonly StatementAnalysis[] } | undefined
 }
 
 const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
@@ -30,6 +32,10 @@ export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAn
     if (!(value >= 0)) throw new SqlError('option_invalid', `${name} must be 0 or more, not ${value}`)
   return new Analyzer(await loadGrammar(), createFunctions(), complete, randomInt(2 ** 31))
 }
+
+/** A longer text is not kept as the last one; what a kept one may take, its analysis included. */
+const lastBytesMax = 512
+const lastBytes = 2048
 
 /** A text of more is unknown as a whole: each would be a command of its own to record, all at once. */
 const statementsMax = 1000
@@ -135,13 +141,16 @@ class Analyzer implements SqlAnalyzer {
     if (this.#stripped.entries === 0 || !this.#stripper.strip(sql, start, end)) return undefined
     const shared = this.#stripped.get(this.#stripper.key, 0, this.#stripper.keyBytes)
     if (shared === undefined) return undefined
+    this.#strippedHits += 1
+    if (shared.last?.bytes.compare(sql, start, end) === 0) return shared.last.analyses
     // Words are the same in both, so only a literal can bring a credential along.
     const text =
       shared.untouched && !this.#stripper.suspicious
         ? view(sql).toString('utf8', start, end)
         : withoutCredentials(sql, start, end)
-    this.#strippedHits += 1
-    return [{ ...shared.analysis, text, textBytes: end - start }]
+    const analyses = Object.freeze([Object.freeze({ ...shared.analysis, text, textBytes: end - start })])
+    if (end - start <= lastBytesMax) shared.last = { bytes: copyOf(sql, start, end), analyses }
+    return analyses
   }
 
   #missed(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
@@ -164,8 +173,12 @@ class Analyzer implements SqlAnalyzer {
         this.#stripper.key,
         0,
         this.#stripper.keyBytes,
-        { analysis: first, untouched: first.text === view(sql).toString('utf8', start, end) },
-        sizeOf(first),
+        {
+          analysis: first,
+          untouched: first.text === view(sql).toString('utf8', start, end),
+          last: undefined,
+        },
+        sizeOf(first) + lastBytes,
       )
     else
       this.#exact.set(
@@ -213,6 +226,13 @@ class Analyzer implements SqlAnalyzer {
     const fingerprint = this.#grammar.fingerprint(statement) ?? fingerprintOf(text)
     return Object.freeze({ ...judgement, text, textBytes: to - from, fingerprint })
   }
+}
+
+/** Neither a slice nor from the pool: either would keep a larger buffer alive. */
+function copyOf(sql: Uint8Array, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start)
+  copy.set(sql.subarray(start, end))
+  return copy
 }
 
 /** False where the server may cut the text at other places than a UTF-8 reader does. */

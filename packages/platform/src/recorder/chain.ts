@@ -18,14 +18,9 @@ export function linkDraft(
   prevHash: Buffer,
   codecs: Pick<Codecs, 'session' | 'command'>,
 ): { value: Buffer; hash: Buffer } {
-  if (draft.kind === 'session') {
-    const event = { ...draft.event, link: { ...draft.event.link, prevHash } }
-    const hash = linkHash(prevHash, codecs.session, event)
-    return { value: codecs.session.encode({ ...event, link: { ...event.link, hash } }), hash }
-  }
-  const event = { ...draft.event, link: { ...draft.event.link, prevHash } }
-  const hash = linkHash(prevHash, codecs.command, event)
-  return { value: codecs.command.encode({ ...event, link: { ...event.link, hash } }), hash }
+  return draft.kind === 'session'
+    ? codecs.session.seal(draft.event, prevHash)
+    : codecs.command.seal(draft.event, prevHash)
 }
 
 export type ChainFault = {

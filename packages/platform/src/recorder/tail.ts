@@ -61,15 +61,20 @@ export function openTail(
   function next(eventsMax: number): Batch {
     const drafts: Draft[] = []
     if (fd === undefined && !enter(followingSegment())) return batch(drafts, 'waiting')
+    let finished: number | undefined
     for (;;) {
-      const finished = followingSegment()
-      // Looked up before the bytes are read: what is read now is all of a segment that has a successor.
       readFrames(drafts, eventsMax, Number.POSITIVE_INFINITY)
       if (fold.ended()) return batch(drafts, 'ended')
-      if (drafts.length >= eventsMax) return batch(drafts, 'more')
-      if (finished === undefined) return batch(drafts, drafts.length > 0 ? 'more' : 'waiting')
+      if (drafts.length > 0) return batch(drafts, 'more')
+      if (finished === undefined) {
+        finished = followingSegment()
+        if (finished === undefined) return batch(drafts, 'waiting')
+        // Once more: what is read now is all of a segment that has a successor.
+        continue
+      }
       reportUnread()
       enter(finished)
+      finished = undefined
     }
   }
 
