@@ -68,6 +68,11 @@ export class Frames {
     return this.#rest === 0
   }
 
+  /** Bytes of the chunk are still to be read. */
+  get unread(): boolean {
+    return this.#at < this.#chunk.length
+  }
+
   /** The type of the next message where it is known, without taking it. */
   peek(): number | undefined {
     if (this.#rest > 0) return 0

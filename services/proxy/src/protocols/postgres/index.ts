@@ -20,6 +20,7 @@ import { fatalMessage, refusalMessage } from './deny.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
 import { startRelay } from './relay.ts'
+import { ordinaryReads, reuseReads, type ReusingSource } from './reused-reads.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
 import { type Upstream, UpstreamError } from './upstream.ts'
@@ -109,21 +110,24 @@ async function serveSession(
   signedIn: () => void,
   deps: Serving,
 ): Promise<string> {
-  const { socket: client, reader } = opening
   let upstream: Upstream
   try {
     upstream = await deps.open(session.target, opening.parameters)
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
-    client.end(fatalMessage(error.sqlstate, error.message))
+    opening.socket.end(fatalMessage(error.sqlstate, error.message))
     return `target not reached: ${error.code}`
   }
   upstream.source.socket.on('error', (error) =>
     deps.log.warn({ why: error.message, session: session.id }, 'target connection failed'),
   )
-  const early = reader.release()
-  if (early.length > 0) client.unshift(early)
+  const { source, early } = takeOver(opening)
+  const client = source.socket
+  if (client !== opening.socket)
+    client.on('error', (error) =>
+      deps.log.warn({ why: error.message, session: session.id }, 'client connection failed'),
+    )
   const readText = deps.readText()
   let cancel = () => {}
   const key = deps.cancelKeys.issue(opening.minor, () => cancel())
@@ -144,7 +148,8 @@ async function serveSession(
     )
     signedIn()
     const relay = startRelay({
-      client,
+      client: source,
+      early,
       upstream,
       session,
       readText,
@@ -158,6 +163,17 @@ async function serveSession(
     deps.cancelKeys.revoke(key.processId)
     upstream.source.socket.destroy()
   }
+}
+
+/** The client's bytes from here on, and those that had been read too far. */
+function takeOver({ socket, reader, tls }: Login): {
+  readonly source: ReusingSource
+  readonly early: Buffer
+} {
+  const released = reader.release()
+  if (tls) return { source: ordinaryReads(socket), early: released }
+  const { source, early } = reuseReads(socket)
+  return { source, early: Buffer.concat([released, early]) }
 }
 
 function isRefusal(result: Session | Refusal): result is Refusal {

@@ -4,7 +4,6 @@
  *
  * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's.
  */
-import type { Socket } from 'node:net'
 import { type Clock, type Refusal, type Session, SessionEnded } from '@portcullis/kernel'
 import { Answers, ServerViolation } from './answers.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
@@ -14,12 +13,15 @@ import { Output } from './output.ts'
 import type { ReadText } from './read-text.ts'
 import { altersOwnRole, ProtocolViolation } from './request-rules.ts'
 import { Requests } from './requests.ts'
+import type { ReusingSource } from './reused-reads.ts'
 import { createScrub } from './scrub.ts'
 import type { Upstream } from './upstream.ts'
 import { backend, fieldsMessage } from './wire.ts'
 
 export interface RelayParts {
-  readonly client: Socket
+  readonly client: ReusingSource
+  /** What had been read from the client too far. */
+  readonly early: Buffer
   readonly upstream: Upstream
   readonly session: Session
   readonly readText: ReadText
@@ -40,7 +42,8 @@ const saidGoodbye = 'the client said goodbye'
 const goodbyeMsMax = 2000
 
 export function startRelay(parts: RelayParts): Relay {
-  const { client, upstream, session, readText, clock } = parts
+  const { upstream, session, readText, clock } = parts
+  const client = parts.client.socket
   const server = upstream.source.socket
   const ledger = new Ledger(session)
   const toClient = new Output()
@@ -94,7 +97,7 @@ export function startRelay(parts: RelayParts): Relay {
     upstream.status,
   )
 
-  client.on('data', (chunk: Buffer) => guarded(() => fromClient(chunk)))
+  parts.client.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
     server.resume()
     guarded(goOn)
@@ -119,10 +122,13 @@ export function startRelay(parts: RelayParts): Relay {
   })
   client.resume()
   server.resume()
+  if (parts.early.length > 0) guarded(() => fromClient(parts.early))
 
   function fromClient(chunk: Buffer): void {
     requests.feed(chunk)
     pump()
+    // What waits for the gate or for the server's socket still lies in that chunk.
+    if (passing || requests.holdsInput || server.writableLength > 0) parts.client.keep()
   }
 
   /** Lets the gate take what it can of the input; while it waits nothing more is read from the client. */

@@ -109,6 +109,11 @@ export class Requests implements Road {
     return this.#frames.peek() !== undefined
   }
 
+  /** The chunk is still needed. */
+  get holdsInput(): boolean {
+    return this.#frames.unread
+  }
+
   /** Nothing is under way. */
   get quiet(): boolean {
     return !this.#batchOpen && this.#skipping === 'no' && this.#deps.ledger.idle

@@ -14,7 +14,8 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { CodedError, type TargetAccess } from '@portcullis/kernel'
-import { ByteReader, type ByteSource, sourceOf, StreamEnded } from './byte-reader.ts'
+import { ByteReader, StreamEnded } from './byte-reader.ts'
+import { createReads, ordinaryReads, type ReusingSource } from './reused-reads.ts'
 import { createScram, md5Password } from './scram.ts'
 import {
   backend,
@@ -42,7 +43,7 @@ export class UpstreamError extends CodedError<UpstreamErrorCode> {
 }
 
 export interface Upstream {
-  readonly source: UpstreamSource
+  readonly source: ReusingSource
   /** What the server reported, to be passed on but for `session_authorization`. */
   readonly parameters: ReadonlyMap<string, string>
   readonly status: TransactionStatus
@@ -51,13 +52,6 @@ export interface Upstream {
   cancel(): Promise<void>
 }
 
-/** Reads into one buffer again and again: no garbage, however large a result. */
-export interface UpstreamSource extends ByteSource {
-  /** The last chunk is still needed: read into another buffer from now on. */
-  keep(): void
-}
-
-const readBytes = 65_536
 const handshakeMessageBytesMax = 1_048_576
 
 export async function openUpstream(
@@ -81,7 +75,7 @@ export async function openUpstream(
   }
 }
 
-async function dial(access: TargetAccess, deadline: AbortSignal): Promise<UpstreamSource> {
+async function dial(access: TargetAccess, deadline: AbortSignal): Promise<ReusingSource> {
   const source = connectReusing(access)
   const { socket } = source
   const abort = () => socket.destroy(new StreamEnded('timed out'))
@@ -98,35 +92,14 @@ async function dial(access: TargetAccess, deadline: AbortSignal): Promise<Upstre
   }
 }
 
-function connectReusing({ host, port }: TargetAccess): UpstreamSource {
-  let buffer = Buffer.allocUnsafeSlow(readBytes)
-  let listener: ((chunk: Buffer) => void) | undefined
-  const socket = connectTcp({
-    host,
-    port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
-    onread: {
-      buffer: () => buffer,
-      callback(length) {
-        listener?.(buffer.subarray(0, length))
-        return true
-      },
-    },
-  })
-  return {
-    socket,
-    listen(onChunk) {
-      listener = onChunk
-    },
-    keep() {
-      buffer = Buffer.allocUnsafeSlow(readBytes)
-    },
-  }
+function connectReusing({ host, port }: TargetAccess): ReusingSource {
+  const { onread, over } = createReads()
+  return over(
+    connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, onread }),
+  )
 }
 
-async function negotiateTls(source: UpstreamSource, access: TargetAccess): Promise<UpstreamSource> {
+async function negotiateTls(source: ReusingSource, access: TargetAccess): Promise<ReusingSource> {
   const { socket } = source
   const { mode, ca, cert, key } = access.tls
   if (mode === 'disable') return source
@@ -160,12 +133,11 @@ async function negotiateTls(source: UpstreamSource, access: TargetAccess): Promi
     secure.destroy()
     throw new UpstreamError('tls', `target "${access.name}" cannot be reached safely`, '08006', { cause })
   }
-  // A chunk out of TLS is a buffer of its own.
-  return { ...sourceOf(secure), keep: () => undefined }
+  return ordinaryReads(secure)
 }
 
 async function signIn(
-  source: UpstreamSource,
+  source: ReusingSource,
   access: TargetAccess,
   sent: Readonly<Record<string, string>>,
 ): Promise<Upstream> {
