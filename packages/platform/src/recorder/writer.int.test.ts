@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { type Decision, systemClock } from '@portcullis/kernel'
 import { createCodecs } from '../codec.ts'
@@ -84,7 +85,7 @@ test('segments roll, and the last one alone tells what is open', async (t) => {
     recorder.value.commit()
     if (number % 10 !== 0) recorder.value.outcome('s1', number, 1_700_000_000_001_000, ok)
   }
-  await new Promise(setImmediate)
+  await sleep(5)
   const tail = openTail(recorder.value.dir, undefined, fail)
   const drafts = drain(tail)
   assert.ok(tail.segment() > 5)

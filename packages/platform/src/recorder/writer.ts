@@ -58,6 +58,8 @@ export interface LocalRecorder extends Recorder {
 }
 
 const probeMs = 100
+/** How long an outcome waits for company. A process that is killed meanwhile leaves its command `unknown`. */
+const outcomeMsMax = 1
 /** Throws RecorderError('unavailable') where its directory cannot be made. */
 export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFile): Started<LocalRecorder> {
   const { clock, durability, onUnavailable } = options
@@ -72,6 +74,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
   /** Pending intents were dropped outside of a commit; the commit that covers them must say so. */
   let droppedUnsaid: RecorderError | undefined
   let flushDue = false
+  const flushing = setTimeout(flush, outcomeMsMax).unref()
   let probing: NodeJS.Timeout | undefined
   let stopped = false
 
@@ -261,12 +264,11 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     return lost(error)
   }
 
-  /** Outcomes need no commit of their own: they go with the next one, or at the end of this turn. */
+  /** Outcomes need no write of their own: they go with the next commit, or by themselves where none comes. */
   function flushSoon(): void {
     if (flushDue) return
     flushDue = true
-    // A microtask, not an immediate: that would cost every query a round of the event loop.
-    queueMicrotask(flush)
+    flushing.refresh()
   }
 
   function flush(): void {
@@ -352,6 +354,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       stats.failures++
     }
     stopped = true
+    clearTimeout(flushing)
     clearInterval(probing)
     await durable?.stop()
     await backlog.stop()
