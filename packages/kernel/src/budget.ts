@@ -20,10 +20,13 @@ export interface Budgets {
 }
 
 export interface SessionBudget {
-  /** 0 when a command may run now (and takes it), else milliseconds until one may; nothing is taken then. */
-  takeCommand(): number
+  /**
+   * 0 when `count` commands may run now (and takes them), else milliseconds until some may; nothing is taken then. Where
+   * one may run all do, and those that come later wait for the rest: commands of one message cannot be parted.
+   */
+  takeCommands(count: number): number
   /** The same against a verdict's rate, over the whole host: `share` of it is this host's. */
-  takeThrottled(verdictId: string, ratePerMinute: number): number
+  takeThrottled(verdictId: string, ratePerMinute: number, count: number): number
   /** Leases up to `wanted` rows of the window; less where little is left, 0 where none is. Infinity where no cap is set. */
   leaseRows(wanted: number): number
   leaseBytes(wanted: number): number

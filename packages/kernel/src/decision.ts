@@ -12,6 +12,7 @@ export type Reason =
   | 'cap_commands'
   | 'cap_sessions'
   | 'statement_too_large'
+  | 'too_many_statements' // prepared statements or portals of one session
   | 'recording_unavailable'
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'

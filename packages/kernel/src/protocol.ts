@@ -48,10 +48,18 @@ export interface Unit {
   /** Microseconds since 1970 UTC. */
   readonly receivedAt: number
   readonly attributes?: Readonly<Record<string, string>>
+  /**
+   * All of it only undoes, and there is something to undo: let through even to the blocked, outside of every rate. A
+   * protocol says so of one unit at a time, so that it is no way to keep a target busy.
+   */
+  readonly undoes?: boolean
   /** Goes on with a command that was recorded earlier (Execute after Parse): decided again, not recorded again. */
   readonly adopts?: Command
   /** What the protocol itself cannot let pass (too long a text, a step that would blind the gate): recorded and refused. */
-  readonly objection?: Extract<Reason, 'statement_too_large' | 'unsupported' | 'gate_credentials'>
+  readonly objection?: Extract<
+    Reason,
+    'statement_too_large' | 'too_many_statements' | 'unsupported' | 'gate_credentials'
+  >
 }
 
 /** A command that was recorded; its meter is counted down in place on the way back. */
@@ -67,8 +75,8 @@ export interface Command {
 export interface Meter {
   rowsLeft: number
   bytesLeft: number
-  /** Makes room for one more row of this many bytes and returns undefined, or says why there is none. */
-  refill(bytes: number): Refusal | undefined
+  /** Makes room for this many more and returns undefined, or says why there is none. */
+  refill(rows: number, bytes: number): Refusal | undefined
 }
 
 /** The protocol's side of `Session.pass`: input is pulled unit by unit, output is queued and sent once it stands recorded. */
@@ -96,6 +104,8 @@ export interface Session {
    * with the refusal to tell the client; nothing that was queued may be sent then.
    */
   pass(road: Road): undefined | Promise<void>
+  /** For what the target sends while no command runs. */
+  readonly unasked: Meter
   /** Exactly once for each command that was allowed. `by`: the refusal that cut it. */
   finish(command: Command, result: CommandResult, by?: Refusal): void
   /** The protocol registers once how to carry out what comes from outside. */

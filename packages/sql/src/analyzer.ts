@@ -12,7 +12,7 @@ import { isSpace } from './lexer.ts'
 import { withoutCredentials, withoutLiterals } from './redact.ts'
 import { Stripper } from './strip.ts'
 import type { AnalyzerOptions, AnalyzerStats, Reading, SqlAnalyzer, StatementAnalysis } from './types.ts'
-import { fingerprintOf, unread } from './unread.ts'
+import { ambiguous, fingerprintOf, unread } from './unread.ts'
 import { WorkerRoad } from './worker-road.ts'
 
 /** What all texts with one form without literals have in common. */
@@ -80,6 +80,7 @@ class Analyzer implements SqlAnalyzer {
     end: number,
     reading: Reading = utf8,
   ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]> {
+    if (reading.unsure) return whereAlike(sql, start, end, () => this.analyze(sql, start, end))
     const found = this.#cached(sql, start, end, reading)
     if (found !== undefined) return found
     if (end - start <= this.#options.syncBytesMax) return this.#missed(sql, start, end, reading)
@@ -97,6 +98,7 @@ class Analyzer implements SqlAnalyzer {
     end: number,
     reading: Reading = utf8,
   ): readonly StatementAnalysis[] {
+    if (reading.unsure) return whereAlike(sql, start, end, () => this.analyzeNow(sql, start, end))
     return this.#cached(sql, start, end, reading) ?? this.#missed(sql, start, end, reading)
   }
 
@@ -175,10 +177,10 @@ class Analyzer implements SqlAnalyzer {
         this.#stripper.keyBytes,
         {
           analysis: first,
-          untouched: first.text === view(sql).toString('utf8', start, end),
+          untouched: isUntouched(first.text, view(sql).toString('utf8', start, end)),
           last: undefined,
         },
-        sizeOf(first) + lastBytes,
+        analysisBytes(first) + lastBytes,
       )
     else
       this.#exact.set(
@@ -186,7 +188,7 @@ class Analyzer implements SqlAnalyzer {
         start,
         end,
         analyses,
-        analyses.reduce((sum, each) => sum + sizeOf(each), 0),
+        analyses.reduce((sum, each) => sum + analysisBytes(each), 0),
       )
     return analyses
   }
@@ -228,6 +230,11 @@ class Analyzer implements SqlAnalyzer {
   }
 }
 
+/** Equal is not enough: what replaces a credential may have stood there itself. */
+function isUntouched(text: string, original: string): boolean {
+  return text === original && !original.includes('***')
+}
+
 /** Neither a slice nor from the pool: either would keep a larger buffer alive. */
 function copyOf(sql: Uint8Array, start: number, end: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(end - start)
@@ -247,6 +254,46 @@ function readsAsUtf8(sql: Uint8Array, start: number, end: number, reading: Readi
   return true
 }
 
+type Analyses = readonly StatementAnalysis[]
+
+/** What `read` gives where the pieces of the text do not depend on settings, nor what they say where that matters. */
+function whereAlike<R extends Analyses | Promise<Analyses>>(
+  sql: Uint8Array,
+  start: number,
+  end: number,
+  read: () => R,
+): R | Analyses {
+  const bytes = sql.subarray(start, end)
+  if (!readsAlike(bytes)) return ambiguous(bytes)
+  const analyses = read()
+  if (!bytes.includes(0x5c)) return analyses
+  const unlessLiteralsMatter = (found: Analyses, text: Uint8Array) =>
+    found.some((one) => one.literalsMatter) ? ambiguous(text) : found
+  if (!(analyses instanceof Promise)) return unlessLiteralsMatter(analyses, bytes)
+  const copy = new Uint8Array(bytes)
+  return analyses.then((found) => unlessLiteralsMatter(found, copy)) as R
+}
+
+/**
+ * Whether this is cut at the same places whatever `standard_conforming_strings` and `client_encoding` are: no backslash
+ * may stand before a quote, nor, like the other ASCII bytes that can be the second of a character, behind a byte that can
+ * be the first.
+ */
+function readsAlike(sql: Uint8Array): boolean {
+  let before = 0
+  for (const byte of sql) {
+    if (before === 0x5c && byte === 0x27) return false
+    if (before >= 0x80 && isSecond(byte)) return false
+    before = byte
+  }
+  return true
+}
+
+/** Signs that are the second byte of some character in SJIS, Big5, GBK, GB18030, UHC or Johab. */
+function isSecond(byte: number): boolean {
+  return byte === 0x40 || (byte >= 0x5b && byte <= 0x60) || (byte >= 0x7b && byte <= 0x7e)
+}
+
 /** Nothing of the text is lost between two statements but the `;` and white space around it. */
 function rangeOf(
   bytes: Uint8Array,
@@ -263,7 +310,8 @@ function rangeOf(
 
 const semicolon = 0x3b
 
-function sizeOf(analysis: StatementAnalysis): number {
+/** What an analysis takes in memory, an estimate. */
+export function analysisBytes(analysis: StatementAnalysis): number {
   let bytes = 300 + 2 * analysis.text.length
   for (const object of analysis.objects) {
     bytes += 150 + object.name.length + object.namespace.length

@@ -31,6 +31,8 @@ const credential = new RegExp(
     // password=…, "password": …, password 'x', PGPASSWORD=…, pwd:…
     String.raw`(pass(wo?r?d|phrase|wd)?|pwd|secret|(api|access|private|auth)[_-]?(key|token))["']{0,2}\s{0,8}(=>|:=|=|:(?!:)|\s(to\s{1,8})?(e|u&)?['$])`,
     '[?&](pass(word|wd)?|pwd|token|secret)=',
+    // "token": "…" of a JSON value.
+    String.raw`"[a-z_]{0,16}token"\s{0,8}:\s{0,8}"`,
     String.raw`(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.`,
     '-----BEGIN [A-Z ]{0,40}PRIVATE KEY',
     String.raw`SCRAM-SHA-256\$\d`,

@@ -1,7 +1,7 @@
 // What expressions do: function calls, columns, casts, and the constants that make a literal matter. Refuses to know
 // statements.
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
-import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
+import { searchPathShadowsCatalog, settingIsPrivileged, settingIsRole } from './settings.ts'
 import {
   constantText,
   type FoundObject,
@@ -23,7 +23,6 @@ export const expressionVisitors: Readonly<Record<string, Visitor>> = {
     const use = walk.functions.use(schema, name)
     walk.add(...use.effects)
     if (use.privileged) walk.privileged = true
-    if (use.setsParsing) walk.setsParsing = true
     if (use.effects.length > 0) walk.literalsMatter = true
     if (name === 'set_config') setting(walk, list(call.args))
     walk.object('function', schema, name, use.effects.length > 0 ? 'execute' : 'read')
@@ -152,7 +151,6 @@ function setting(walk: Walk, args: readonly Tree[]): void {
   walk.literalsMatter = true
   const name = constantText(args[0])?.toLowerCase()
   const value = constantText(args[1])
-  if (name === undefined || settingIsParsing(name)) walk.setsParsing = true
   if (name !== undefined) walk.object('setting', '', name, 'write')
   const shadows =
     name === 'search_path' && (value === undefined || searchPathShadowsCatalog(value.split(',')))

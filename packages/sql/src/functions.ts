@@ -6,7 +6,6 @@ import { readOnlyFunctionNames } from './functions.gen.ts'
 export interface FunctionUse {
   readonly effects: readonly Effect[]
   readonly privileged: boolean
-  readonly setsParsing: boolean
 }
 
 export interface Functions {
@@ -19,7 +18,7 @@ export function createFunctions(): Functions {
   return {
     use(schema, name) {
       // pg_cron runs the text it is given, later and as somebody.
-      if (schema === 'cron') return { effects: ['define', 'execute'], privileged: true, setsParsing: false }
+      if (schema === 'cron') return { effects: ['define', 'execute'], privileged: true }
       // An extension's function keeps its name in whatever schema it was installed.
       const known = knownUse(name)
       if (known !== undefined) return known
@@ -31,8 +30,8 @@ export function createFunctions(): Functions {
   }
 }
 
-const harmless: FunctionUse = { effects: [], privileged: false, setsParsing: false }
-const unvouched: FunctionUse = { effects: ['execute'], privileged: false, setsParsing: true }
+const harmless: FunctionUse = { effects: [], privileged: false }
+const unvouched: FunctionUse = { effects: ['execute'], privileged: false }
 
 const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   // Files of the server.
@@ -86,8 +85,7 @@ function knownUse(name: string): FunctionUse | undefined {
   // Its first argument decides; see expressions.ts.
   if (name === 'set_config') return harmless
   for (const [pattern, effects, privileged] of known) {
-    if (pattern.test(name))
-      return { effects, privileged, setsParsing: !privileged || effects.includes('unknown') }
+    if (pattern.test(name)) return { effects, privileged }
   }
   return undefined
 }

@@ -16,7 +16,6 @@ export interface Judgement {
   readonly returnsRows: boolean
   readonly undoes: boolean
   readonly literalsMatter: boolean
-  readonly setsParsing: boolean
   readonly transaction?: Transaction
 }
 
@@ -32,7 +31,6 @@ export const unreadable: Judgement = {
   returnsRows: true,
   undoes: false,
   literalsMatter: true,
-  setsParsing: true,
 }
 
 export const empty: Judgement = {
@@ -43,7 +41,6 @@ export const empty: Judgement = {
   returnsRows: false,
   undoes: false,
   literalsMatter: true,
-  setsParsing: false,
 }
 
 export function judge(functions: Functions, statement: TreeNode): Judgement {
@@ -69,7 +66,6 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
     returnsRows: entry.returnsRows?.(node) ?? false,
     undoes: transaction === 'rollback' || transaction === 'rollbackTo',
     literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.privileged,
-    setsParsing: walk.setsParsing || walk.effects.has('unknown'),
     ...(transaction === undefined ? {} : { transaction }),
   }
 }

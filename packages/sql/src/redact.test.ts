@@ -25,6 +25,21 @@ const exact: readonly (readonly [string, string])[] = [
   ['create user bob password $x$hunter2$x$', "create user bob password '***'"],
   ["alter user bob password /* it's */ 'hunter2'", "alter user bob password /* it's */ '***'"],
   ["alter user bob password 'hun'\n  'ter2'", "alter user bob password '***'"],
+  [
+    "select 1 from u where password is not distinct from 'hunter2'",
+    "select 1 from u where password is not distinct from '***'",
+  ],
+  ["select 1 from u where password = text 'hunter2'", "select 1 from u where password = text '***'"],
+  ["select 1 from u where 'hunter2' = u.password", "select 1 from u where '***' = u.password"],
+  [
+    "select format('alter user %I password %L', 'bob', 'hunter2')",
+    "select format('alter user %I password %L', '***', '***')",
+  ],
+  [`select '{"token": "hunter2"}'::json`, "select '***'::json"],
+  [
+    "do $$ declare password text := 'hunter2'; begin end $$",
+    "do $$ declare password text := '***'; begin end $$",
+  ],
   ['alter user bob password null', 'alter user bob password null'],
   [
     "create subscription s connection 'host=h user=u' publication p",

@@ -11,6 +11,9 @@ import { namesSecret, takesSecret, tellsCredential, trigger } from './credential
 import { Cutter, contentOf, view } from './cutter.ts'
 import { isStringKind, Kind, Lexer } from './lexer.ts'
 
+/** `password %L`, as format() fills it in. */
+const secretPattern = /pass(wo?r?d|phrase)?|pwd|secret|token|key/i
+
 const replaced = "'***'"
 const nestingMax = 4
 
@@ -46,6 +49,10 @@ export function withoutLiterals(bytes: Uint8Array, start: number, end: number): 
   }
   return out.finish()
 }
+
+/** `password = text 'x'`, `password is not distinct from 'x'`, `password varchar(20) := 'x'` (the length is no word). */
+const betweenNameAndValue =
+  /^([=:>(<!~)]|to|like|ilike|in|not|distinct|from|similar|default|text|name|varchar|character|char|varying|bpchar|bytea|citext|jsonb?)$/
 
 const neverSecret =
   /^(and|as|by|char|default|from|in|is|like|not|null|or|text|then|to|valid|varchar|where|with)$/
@@ -94,6 +101,7 @@ class Redaction {
     const next = this.#tokens[index + 1]
     if (token.kind !== Kind.word && tellsCredential(token.word))
       this.#out.replace(token.start, token.end, '"***"')
+    if (namesSecret(token.word.toLowerCase())) this.#valueBefore(index)
     if (next === undefined) return
     if (token.word === 'connection' && isStringKind(next.kind)) this.#cut(next)
     else if (next.word === '(' && takesSecret(token.word)) this.#call(index + 1, 0)
@@ -101,6 +109,10 @@ class Redaction {
       const name = this.#tokens[index + 2]
       // A name that is not a plain literal may be anybody's.
       if (name?.kind !== Kind.string || namesSecret(this.#content(name).toLowerCase()))
+        this.#call(index + 1, 1)
+    } else if (next.word === '(' && token.word === 'format') {
+      const pattern = this.#tokens[index + 2]
+      if (pattern !== undefined && isStringKind(pattern.kind) && secretPattern.test(this.#content(pattern)))
         this.#call(index + 1, 1)
     } else if (namesSecret(token.word.toLowerCase())) {
       if (verb === 'set' || verb === 'alter') this.#setting(index + 1)
@@ -111,7 +123,9 @@ class Redaction {
   /** Behind a secret's name: an operator or none, then a literal, a list or concatenation of them, or a call. */
   #value(from: number): void {
     let at = from
-    while (/^([=:>(<!~]|to|like|in)$/.test(this.#tokens[at]?.word ?? '')) at += 1
+    // COMMENT ON COLUMN users.password IS '…' tells no password.
+    if (this.#tokens[at]?.word === 'is' && /^(not|distinct)$/.test(this.#tokens[at + 1]?.word ?? '')) at += 1
+    while (betweenNameAndValue.test(this.#tokens[at]?.word ?? '')) at += 1
     const head = this.#tokens[at]
     if (head !== undefined && isWord(head.kind) && at > from && this.#tokens[at + 1]?.word === '(')
       this.#call(at + 1, 0)
@@ -125,6 +139,16 @@ class Redaction {
       while (this.#tokens[at]?.word === ':') at += this.#tokens[at + 1]?.word === ':' ? 3 : 1
       while (/^[,|]$/.test(this.#tokens[at]?.word ?? '')) at += 1
     }
+  }
+
+  /** `'x' = password`, also where the name is qualified. */
+  #valueBefore(name: number): void {
+    let at = name - 1
+    while (this.#tokens[at]?.word === '.') at -= 2
+    if (!/^[=<>!~]$/.test(this.#tokens[at]?.word ?? '')) return
+    while (/^[=<>!~]$/.test(this.#tokens[at]?.word ?? '')) at -= 1
+    const value = this.#tokens[at]
+    if (value !== undefined && isStringKind(value.kind)) this.#cut(value)
   }
 
   /** Every string within the parentheses that open at `open`, from argument `from` on. */

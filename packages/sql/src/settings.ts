@@ -5,11 +5,6 @@ export function settingIsPrivileged(name: string): boolean {
   return privileged.has(name.toLowerCase())
 }
 
-/** A setting after which later text may be read differently. */
-export function settingIsParsing(name: string): boolean {
-  return parsing.has(name.toLowerCase())
-}
-
 /**
  * Whether this search path puts another schema before PostgreSQL's own, whose functions would then go by the names of
  * those that are known to only read.
@@ -55,5 +50,3 @@ const privileged = new Set([
   'track_activities',
   'zero_damaged_pages',
 ])
-
-const parsing = new Set(['backslash_quote', 'client_encoding', 'standard_conforming_strings'])

@@ -2,7 +2,7 @@
 // changes the session itself has no effect on the world, so none is reported. Refuses to resolve what an EXECUTE runs:
 // the session that prepared it knows.
 import type { Tree, TreeNode } from './grammar.ts'
-import { searchPathShadowsCatalog, settingIsParsing, settingIsPrivileged, settingIsRole } from './settings.ts'
+import { searchPathShadowsCatalog, settingIsPrivileged, settingIsRole } from './settings.ts'
 import type { Statements } from './statements.ts'
 import type { Transaction } from './types.ts'
 import { constantText, inner, list, node, nodeType, only, stringOf, text, type Walk } from './walk.ts'
@@ -15,8 +15,6 @@ export const sessionStatements: Statements = {
       const kind = text(statement.kind)
       // They end what another session prepared.
       if (kind === 'TRANS_STMT_COMMIT_PREPARED' || kind === 'TRANS_STMT_ROLLBACK_PREPARED') walk.add('write')
-      // What it takes back may be a setting.
-      if (kind.includes('ROLLBACK') || kind.includes('COMMIT')) walk.setsParsing = true
       walk.literalsMatter = true
     },
   },
@@ -26,11 +24,9 @@ export const sessionStatements: Statements = {
       walk.literalsMatter = true
       const name = text(statement.name).toLowerCase()
       if (text(statement.kind) === 'VAR_RESET_ALL') {
-        walk.setsParsing = true
         walk.object('setting', '', '*', 'write')
         return
       }
-      if (settingIsParsing(name)) walk.setsParsing = true
       if (settingIsRole(name)) {
         walk.add('grant')
         walk.privileged = true
@@ -54,9 +50,8 @@ export const sessionStatements: Statements = {
   ConstraintsSetStmt: { verb: 'SET CONSTRAINTS', visit: quiet },
   DiscardStmt: {
     verb: 'DISCARD',
-    visit(walk, statement) {
+    visit(walk) {
       walk.literalsMatter = true
-      if (text(statement.target) === 'DISCARD_ALL') walk.setsParsing = true
     },
   },
   PrepareStmt: {
@@ -74,7 +69,6 @@ export const sessionStatements: Statements = {
     visit(walk, statement) {
       walk.add('execute', 'unknown')
       walk.literalsMatter = true
-      walk.setsParsing = true
       walk.object('prepared', '', text(statement.name), 'execute')
       walk.fields(statement)
     },
@@ -162,7 +156,6 @@ export const sessionStatements: Statements = {
     visit(walk, statement) {
       walk.add('execute')
       walk.privileged = true
-      walk.setsParsing = true
       walk.literalsMatter = true
       walk.object('path', '', text(statement.filename), 'execute')
     },
@@ -186,7 +179,6 @@ export const sessionStatements: Statements = {
     returnsRows: () => true,
     visit(walk, statement) {
       walk.add('execute', 'unknown')
-      walk.setsParsing = true
       walk.literalsMatter = true
       walk.tree({ FuncCall: node(only(statement.funccall, 'FuncCall') ?? statement.funccall) })
     },
@@ -196,7 +188,6 @@ export const sessionStatements: Statements = {
     visit(walk) {
       walk.add('execute', 'unknown')
       walk.privileged = true
-      walk.setsParsing = true
       walk.literalsMatter = true
     },
   },

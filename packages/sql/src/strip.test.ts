@@ -52,6 +52,7 @@ test('only plain strings and short whole numbers are left out', () => {
     "'open",
     '"open',
     "'a\0'",
+    "0x1F$$1,'a'",
     '\x01',
     'U&"a"',
   ])

@@ -46,6 +46,9 @@ export class Stripper {
         const from = at
         while (at < end && isDigit(sql[at] as number)) at += 1
         const next = at < end ? (sql[at] as number) : space
+        // 1e3, 0x1F: one token that ends before a $ (which may open a dollar quote) or a quote.
+        while (at < end && isWordPart(sql[at] as number) && sql[at] !== dollar) at += 1
+        if (at < end && isWordPart(next) && (sql[at] === dollar || sql[at] === quote)) return false
         const prior = from > start ? (sql[from - 1] as number) : space
         if (prior !== dot && prior !== dollar && next !== dot && !isWordPart(next) && at - from <= 9)
           key[length++] = numberMark

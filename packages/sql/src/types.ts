@@ -5,8 +5,6 @@ export interface StatementAnalysis extends Analysis {
   /** False only where no literal of the text can change anything here but `text` and `textBytes`. */
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
-  /** May change how later text of the session is read (encoding, string syntax): look at what the server reports after it. */
-  readonly setsParsing: boolean
 }
 
 export type Transaction = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo'
@@ -17,6 +15,11 @@ export interface Reading {
   readonly standardConformingStrings: boolean
   /** encodingIsAsciiSafe(the server's `client_encoding`). */
   readonly encodingAsciiSafe: boolean
+  /**
+   * Something is under way that may change both out of sight (a view's or trigger's function, an operator, a cast): only a
+   * text that every reading cuts at the same places is read. Default false.
+   */
+  readonly unsure?: boolean
 }
 
 export interface AnalyzerOptions {

@@ -1,15 +1,36 @@
 // The analysis of a text that nobody could or would parse. Refuses to spend much on it: of a long one only the start is
 // kept, every literal in it replaced.
 import { createHash } from 'node:crypto'
+import { trigger } from './credentials.ts'
+import { view } from './cutter.ts'
 import { unreadable } from './judge.ts'
 import { withoutLiterals } from './redact.ts'
 import type { StatementAnalysis } from './types.ts'
 
 /** `keptBytesMax`: how much of the text is looked at. */
 export function unread(sql: Uint8Array, keptBytesMax = 4096): readonly StatementAnalysis[] {
+  return unknown(sql, keptBytesMax, withoutLiterals)
+}
+
+/**
+ * The same for what may be read in more than one way: an auditor must see what may have run, so its literals stay where
+ * nothing in the whole text looks like a credential.
+ */
+export function ambiguous(sql: Uint8Array, keptBytesMax = 4096): readonly StatementAnalysis[] {
+  const suspicious = trigger.test(view(sql).toString('latin1'))
+  return unknown(sql, keptBytesMax, (bytes, start, end) =>
+    suspicious ? withoutLiterals(bytes, start, end) : view(bytes).toString('utf8', start, end),
+  )
+}
+
+function unknown(
+  sql: Uint8Array,
+  keptBytesMax: number,
+  redact: (bytes: Uint8Array, start: number, end: number) => string,
+): readonly StatementAnalysis[] {
   const kept = Math.min(sql.length, keptBytesMax)
   const rest = sql.length - kept
-  const text = withoutLiterals(sql, 0, kept)
+  const text = redact(sql, 0, kept)
   const analysis: StatementAnalysis = {
     ...unreadable,
     text: rest === 0 ? text : `${text} /* and ${rest} more bytes */`,

@@ -40,7 +40,6 @@ class TooDeep extends Error {}
 export class Walk {
   readonly effects = new Set<Effect>()
   privileged = false
-  setsParsing = false
   literalsMatter = false
   /** Planned or stored, not run (EXPLAIN, a rule): only what planning itself can run keeps its effect. */
   planned = false
@@ -135,7 +134,6 @@ export class Walk {
     if (effect === 'read' || !name.startsWith('pg_')) return
     // Who changes the catalogue needs no GRANT, and pg_settings is SET by other means.
     this.privileged = true
-    this.setsParsing = true
   }
 
   isCte(name: string): boolean {

@@ -50,7 +50,9 @@ export class WorkerRoad {
         done(undefined)
         return
       }
-      this.#queue.push({ sql, reading, done })
+      // The short before the long: nobody waits behind all the long texts that others send.
+      const behind = this.#queue.findIndex((waiting) => waiting.sql.length > sql.length)
+      this.#queue.splice(behind === -1 ? this.#queue.length : behind, 0, { sql, reading, done })
       this.#next()
     })
   }

@@ -8,6 +8,7 @@ import {
   type Command,
   type CommandResult,
   type Decision,
+  type Meter,
   type Reason,
   type Recorder,
   type Refusal,
@@ -17,7 +18,7 @@ import {
   type Unit,
 } from '@portcullis/kernel'
 import type { IdSource } from './ids.ts'
-import { type CommandMeter, createMeter, type Pool } from './meter.ts'
+import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import type { VerdictTable } from './verdicts.ts'
 
@@ -81,6 +82,8 @@ interface Waiting {
 
 export interface Gate {
   pass(session: Gated, road: Road): undefined | Promise<void>
+  /** Meters what belongs to no command: the window's caps alone. */
+  unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps'>): Meter
   /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
   refuse(reason: Exclude<Reason, `verdict_${string}`>, detail?: string): Refusal
 }
@@ -146,7 +149,7 @@ export function createGate(deps: GateDeps): Gate {
   function judge(session: Gated, unit: Unit, waitedMs: number, waitedFor: Waiting | undefined): Ruling {
     if (session.ended) throw new SessionEnded(session.ended)
     const delayUs = Math.round(waitedMs * 1000)
-    const harmless = unit.analyses.every((analysis) => analysis.undoes)
+    const harmless = unit.undoes === true
     if (!recorder.available) return { kind: 'refuse', refusal: refuse('recording_unavailable', { delayUs }) }
     if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
       throw new SessionEnded(refuse('session_expired'))
@@ -176,7 +179,11 @@ export function createGate(deps: GateDeps): Gate {
     if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
     if (unit.adopts) return undefined
     if (verdict) {
-      const waitMs = session.budget.takeThrottled(verdict.verdictId, verdict.ratePerMinute)
+      const waitMs = session.budget.takeThrottled(
+        verdict.verdictId,
+        verdict.ratePerMinute,
+        unit.analyses.length,
+      )
       if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax)
         return { kind: 'refuse', refusal: { ...byVerdict(), retryAfterMs: waitMs } }
       if (waitMs > 0) {
@@ -194,7 +201,7 @@ export function createGate(deps: GateDeps): Gate {
   ): Exclude<Ruling, { kind: 'allow' }> | undefined {
     const { caps, budget, pool } = session
     if (caps.commandsPerSecond !== undefined) {
-      const waitMs = budget.takeCommand()
+      const waitMs = budget.takeCommands(unit.analyses.length)
       if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax) {
         return {
           kind: 'refuse',
@@ -222,7 +229,8 @@ export function createGate(deps: GateDeps): Gate {
 
   function record(session: Gated, road: Road, unit: Unit, ruling: Exclude<Ruling, { kind: 'wait' }>): void {
     if (ruling.kind === 'allow') {
-      session.refusals = 0
+      // What is let through to everybody does not make up for what was refused.
+      if (!unit.undoes) session.refusals = 0
       road.allowed(
         unit,
         unit.adopts
@@ -256,19 +264,27 @@ export function createGate(deps: GateDeps): Gate {
       startedAt: unit.receivedAt,
       attributes: unit.attributes ?? {},
     })
-    const meter = createMeter(
-      settings.mode === 'observe' ? { windowMs: session.caps.windowMs } : session.caps,
-      session.pool,
-      (reason) =>
-        refuse(reason, {
-          rule: reason.replace(
-            /^cap_(rows|bytes)_(.)(.*)$/,
-            (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
-          ),
-          ...(reason.endsWith('_window') && { retryAfterMs: session.budget.windowFreesInMs() }),
-        }),
-    )
+    const meter = createMeter(capsOf(session), session.pool, refusalOver(session))
     return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter }
+  }
+
+  function capsOf({ caps }: Pick<Gated, 'caps'>): Caps {
+    return settings.mode === 'observe' ? { windowMs: caps.windowMs } : caps
+  }
+
+  function refusalOver({ budget }: Pick<Gated, 'budget'>): (reason: CapReason) => Refusal {
+    return (reason) =>
+      refuse(reason, {
+        rule: reason.replace(
+          /^cap_(rows|bytes)_(.)(.*)$/,
+          (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
+        ),
+        ...(reason.endsWith('_window') && { retryAfterMs: budget.windowFreesInMs() }),
+      })
+  }
+
+  function unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps'>): Meter {
+    return createAsideMeter(capsOf(session), session.pool, refusalOver(session))
   }
 
   /** Nothing leaves before the record is durable. */
@@ -307,7 +323,7 @@ export function createGate(deps: GateDeps): Gate {
     })
   }
 
-  return { pass, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }
+  return { pass, unasked, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }
 }
 
 /** Of a refused text its beginning tells enough. */

@@ -21,7 +21,7 @@ function budgetOf(rows: number, bytes: number): SessionBudget & { left: { rows: 
   }
   return {
     left,
-    takeCommand: () => 0,
+    takeCommands: () => 0,
     takeThrottled: () => 0,
     leaseRows: lease('rows'),
     leaseBytes: lease('bytes'),
@@ -40,7 +40,7 @@ function pass(caps: Caps, budget: SessionBudget, sizes: readonly number[]) {
   let bytes = 0
   for (const size of sizes) {
     if (meter.rowsLeft < 1 || meter.bytesLeft < size) {
-      const refused = meter.refill(size)
+      const refused = meter.refill(1, size)
       if (refused) {
         meter.settle()
         pool.drain()

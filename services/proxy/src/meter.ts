@@ -58,6 +58,22 @@ const unlimited: CommandMeter = {
   settle: () => undefined,
 }
 
+/** For what belongs to no command: the window's bytes alone, and never more of them than it needs. */
+export function createAsideMeter(caps: Caps, pool: Pool, refuse: (reason: CapReason) => Refusal): Meter {
+  const { bytesPerWindow } = caps
+  if (bytesPerWindow === undefined) return unlimited
+  const meter: Meter = {
+    rowsLeft: Infinity,
+    bytesLeft: 0,
+    refill(_rows, bytes) {
+      const got = pool.take('bytes', bytes - meter.bytesLeft)
+      meter.bytesLeft += got
+      return meter.bytesLeft < bytes ? refuse('cap_bytes_window') : undefined
+    },
+  }
+  return meter
+}
+
 export function createMeter(caps: Caps, pool: Pool, refuse: (reason: CapReason) => Refusal): CommandMeter {
   const { rowsPerStatement, bytesPerStatement, rowsPerWindow, bytesPerWindow } = caps
   if ((rowsPerStatement ?? bytesPerStatement ?? rowsPerWindow ?? bytesPerWindow) === undefined)
@@ -91,9 +107,9 @@ export function createMeter(caps: Caps, pool: Pool, refuse: (reason: CapReason) 
   const meter: CommandMeter = {
     rowsLeft: limits.rows.windowed ? 0 : limits.rows.statement,
     bytesLeft: limits.bytes.windowed ? 0 : limits.bytes.statement,
-    refill(bytes) {
-      if (meter.rowsLeft < 1) {
-        const refused = grow('rows', 1)
+    refill(rows, bytes) {
+      if (meter.rowsLeft < rows) {
+        const refused = grow('rows', rows - meter.rowsLeft)
         if (refused) return refused
       }
       return meter.bytesLeft < bytes ? grow('bytes', bytes - meter.bytesLeft) : undefined

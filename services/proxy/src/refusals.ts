@@ -87,6 +87,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
     message: 'the statement text is too long',
     hint: 'Send values as parameters or by COPY.',
   },
+  too_many_statements: {
+    message: 'too many prepared statements or portals in one session',
+    hint: 'Close those that are no longer used.',
+  },
   recording_unavailable: {
     message: 'commands cannot be recorded now',
     hint: 'Retry later; the operators have been told.',

@@ -97,6 +97,7 @@ export function openSession(
       }),
   }
 
+  const unasked = gate.unasked(gated)
   const leave = verdicts.watch({ identity, sessionId: id, target: record.target, changed: verdictChanged })
 
   function verdictChanged(): void {
@@ -112,6 +113,7 @@ export function openSession(
     id,
     identity,
     target: access,
+    unasked,
     pass: (road) => gate.pass(gated, road),
     finish(command, result, by) {
       ;(command as GatedCommand).meter.settle()
@@ -155,6 +157,8 @@ export function openSession(
       onClosed(session)
     },
   }
+  // What was told while the login was being recorded.
+  verdictChanged()
   return session
 
   function report({

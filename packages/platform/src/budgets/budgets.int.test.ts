@@ -152,15 +152,15 @@ test('commands a second pace by the clock', async (t) => {
   assert.ok(budget)
   let taken = 0
   for (let ms = 0; ms < 4000; ms += 50) {
-    while (budget.takeCommand() === 0) taken++
+    while (budget.takeCommands(1) === 0) taken++
     clock.advanceMs(50)
   }
   assert.ok(taken >= 20 && taken <= 25, `${taken}`)
-  const waitMs = budget.takeThrottled('v', 60)
+  const waitMs = budget.takeThrottled('v', 60, 1)
   assert.equal(waitMs, 0)
-  assert.equal(budget.takeThrottled('v', 60), 1000)
+  assert.equal(budget.takeThrottled('v', 60, 1), 1000)
   clock.advanceMs(1000)
-  assert.equal(budget.takeThrottled('v', 60), 0)
+  assert.equal(budget.takeThrottled('v', 60, 1), 0)
 })
 
 function isOpen(file: string): boolean {

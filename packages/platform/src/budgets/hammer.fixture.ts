@@ -26,8 +26,8 @@ async function spend(): Promise<void> {
       // Written before it is spent: a kill in between counts as spent, never the other way round.
       if (rows > 0) writeSync(fd, `rows ${rows - 1}\n`)
       if (rows > 0) budget.returnRows(1)
-      if (budget.takeCommand() === 0) writeSync(fd, 'command\n')
-      if (budget.takeThrottled('v1', 600) === 0) writeSync(fd, 'throttled\n')
+      if (budget.takeCommands(1) === 0) writeSync(fd, 'command\n')
+      if (budget.takeThrottled('v1', 600, 1) === 0) writeSync(fd, 'throttled\n')
     }
     await new Promise(setImmediate)
   }

@@ -77,14 +77,14 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     own.sessions++
     let closed = false
     return {
-      takeCommand() {
+      takeCommands(count) {
         const rate = caps.commandsPerSecond
-        return rate === undefined ? 0 : take(`command\0${scope}`, own.commands, rate * share)
+        return rate === undefined ? 0 : take(`command\0${scope}`, own.commands, rate * share, count)
       },
-      takeThrottled(verdictId, ratePerMinute) {
+      takeThrottled(verdictId, ratePerMinute, count) {
         const tokens = throttles.get(verdictId) ?? { left: 0, untilMs: 0 }
         throttles.set(verdictId, tokens)
-        return take(`verdict\0${verdictId}`, tokens, (ratePerMinute * share) / 60)
+        return take(`verdict\0${verdictId}`, tokens, (ratePerMinute * share) / 60, count)
       },
       leaseRows: (wanted) => lease('rows', caps.rowsPerWindow, wanted),
       leaseBytes: (wanted) => lease('bytes', caps.bytesPerWindow, wanted),
@@ -152,21 +152,28 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     return bucket
   }
 
-  function take(key: string, tokens: { left: number; untilMs: number }, ratePerSecond: number): number {
+  function take(
+    key: string,
+    tokens: { left: number; untilMs: number },
+    ratePerSecond: number,
+    count: number,
+  ): number {
     const now = nowMs()
-    if (tokens.left > 0 && now < tokens.untilMs) {
-      tokens.left--
+    const left = now < tokens.untilMs ? tokens.left : 0
+    if (left >= count) {
+      tokens.left = left - count
       return 0
     }
     return tryOr(waitOnFailureMs, () => {
       const { taken, waitMs } = ledger.tokens(
         key,
         () => fullBucket(ratePerSecond, now),
-        (bucket) => draw(bucket, ratePerSecond, now),
+        (bucket) => draw(bucket, ratePerSecond, now, count - left),
       )
-      tokens.left = Math.max(0, taken - 1)
+      if (taken === 0) return waitMs
+      tokens.left = left + taken - count
       tokens.untilMs = now + tokensHeldMsMax
-      return taken > 0 ? 0 : waitMs
+      return 0
     })
   }
 

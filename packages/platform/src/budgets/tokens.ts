@@ -1,6 +1,7 @@
 /**
  * A token bucket that many processes draw from: it holds at most one second's worth (at least one token), so any span of
- * T seconds lets through at most rate x T and one second's worth more. Pure; refuses clocks.
+ * T seconds lets through at most rate x T and one second's worth more. Who needs several at once gets them where there is
+ * one, and leaves a debt that is earned back before anybody gets the next. Pure; refuses clocks.
  */
 export interface Tokens {
   tokens: number
@@ -17,8 +18,8 @@ export interface Draw {
 /** By less than this clocks of processes differ, and readings grow old while they wait for a lock. */
 const setBackMs = 2000
 
-/** Changes `bucket`. Takes an eighth of what is there and at least one, so that others find some too. */
-export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number): Draw {
+/** Changes `bucket`. Takes an eighth of what is there and at least `count`, so that others find some too. */
+export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number, count = 1): Draw {
   if (!(ratePerSecond > 0)) return { taken: 0, waitMs: 60_000 }
   const capacity = Math.max(1, ratePerSecond)
   // Whoever read its clock a little before another one drew must not earn the same time again; only a clock that was
@@ -28,7 +29,7 @@ export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number): Draw
   if (elapsedMs > 0 || elapsedMs < -setBackMs) bucket.atMs = nowMs
   if (bucket.tokens < 1)
     return { taken: 0, waitMs: Math.max(1, Math.ceil(((1 - bucket.tokens) / ratePerSecond) * 1000)) }
-  const taken = Math.max(1, Math.floor(bucket.tokens / 8))
+  const taken = Math.max(count, Math.floor(bucket.tokens / 8))
   bucket.tokens -= taken
   return { taken, waitMs: 0 }
 }

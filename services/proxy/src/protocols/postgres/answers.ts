@@ -3,6 +3,7 @@
  * errors, settings, ReadyForQuery.
  *
  *   D d                    counted, and metered where a cap stands; nothing is made for a row
+ *   N A V                  the same: they can carry a table out as well as rows can
  *   C I s V                a command is done
  *   E                      its SQLSTATE; in the extended protocol the server now skips to Sync
  *   E for a failing message of ours: the refusal goes in its place
@@ -11,7 +12,7 @@
  *
  * A cut falls between rows: what came before is forwarded, the rest is swallowed up to ReadyForQuery.
  */
-import type { Refusal } from '@portcullis/kernel'
+import { type Meter, type Refusal, SessionEnded } from '@portcullis/kernel'
 import { refusalMessage } from './deny.ts'
 import { type Frame, type FrameRules, Frames } from './frames.ts'
 import type { Expected, Ledger, Running } from './ledger.ts'
@@ -25,6 +26,8 @@ export interface AnswersDeps {
   readonly requests: Requests
   readonly output: Output
   readonly scrub: Scrub
+  /** For what the server sends of its own accord. */
+  readonly unasked: Meter
   /** The client asked to cancel what runs. */
   readonly cancelAsked: () => boolean
   /** Sends a CancelRequest; resolves once it has arrived. */
@@ -58,6 +61,23 @@ const readWhole: ReadonlySet<number> = new Set([
   backend.parameterStatus,
   backend.readyForQuery,
 ])
+/** What each answer belongs to. Anywhere else the gate has lost count, and would judge and charge the wrong command. */
+const answers: Readonly<Record<number, readonly Expected['kind'][]>> = {
+  [backend.parseComplete]: ['parse'],
+  [backend.bindComplete]: ['bind'],
+  [backend.closeComplete]: ['close'],
+  [backend.parameterDescription]: ['describe'],
+  [backend.noData]: ['describe'],
+  [backend.rowDescription]: ['describe', 'query'],
+  [backend.commandComplete]: ['query', 'execute'],
+  [backend.emptyQuery]: ['query', 'execute'],
+  [backend.portalSuspended]: ['execute'],
+  [backend.functionResult]: ['function'],
+  [backend.copyInResponse]: ['query', 'execute'],
+  [backend.copyOutResponse]: ['query', 'execute'],
+  [backend.copyDone]: ['query', 'execute'],
+  [backend.readyForQuery]: ['sync', 'query', 'function', 'poison'],
+}
 const inspectedBytesMax = 16_777_216
 
 export class Answers {
@@ -106,45 +126,74 @@ export class Answers {
   }
 
   #row(frame: Frame): void {
-    const { ledger } = this.#deps
-    const bytes = frame.end - frame.start + frame.rest
-    const run = ledger.running
-    if (run && !this.#cut) {
-      const { meter } = run.command
-      if (meter.rowsLeft < 1 || meter.bytesLeft < bytes) {
-        const refusal = meter.refill(bytes)
-        if (refusal) this.#startCut(run, refusal)
-      }
-    }
-    if (this.#cut) {
+    const run = this.#deps.ledger.running
+    if (!run) throw outOfTurn(frame)
+    if (!this.#mayPass(run, 1, bytesOf(frame))) {
       this.#dropRest = true
       return
     }
-    if (run) {
-      run.command.meter.rowsLeft--
-      run.command.meter.bytesLeft -= bytes
-      run.rowsOut++
-      run.bytesOut += bytes
-    }
+    run.rowsOut++
+    run.bytesOut += bytesOf(frame)
     this.#deps.output.add(frame.buffer, frame.start, frame.end)
+  }
+
+  /** Counts against the command's caps; where these do not allow it the command is cut from here on. */
+  #mayPass(run: Running, rows: number, bytes: number): boolean {
+    const { meter } = run.command
+    if (!this.#cut && (meter.rowsLeft < rows || meter.bytesLeft < bytes)) {
+      const refusal = meter.refill(rows, bytes)
+      if (refusal) this.#startCut(run, refusal)
+    }
+    if (this.#cut) return false
+    meter.rowsLeft -= rows
+    meter.bytesLeft -= bytes
+    return true
+  }
+
+  /**
+   * Notices, notifications and a function's result carry data as rows do. What comes while nothing runs counts against
+   * the session's window.
+   */
+  #aside(frame: Frame, bytes: Buffer | undefined): void {
+    // A notification that comes while a command is cut is nobody's business but the listener's.
+    const isOwn = !this.#cut || frame.type !== backend.notification
+    const run = isOwn ? this.#charged() : undefined
+    const size = bytesOf(frame)
+    if (run) {
+      if (!this.#mayPass(run, 0, size)) {
+        this.#dropRest = true
+        return
+      }
+      run.bytesOut += size
+    } else {
+      const { unasked } = this.#deps
+      const refusal = unasked.bytesLeft < size ? unasked.refill(0, size) : undefined
+      if (refusal) throw new SessionEnded(refusal)
+      unasked.bytesLeft -= size
+    }
+    if (bytes) this.#deps.output.add(bytes)
+    else this.#deps.output.add(frame.buffer, frame.start, frame.end)
+  }
+
+  /** The command that runs, or that is being planned. */
+  #charged(): Running | undefined {
+    const { running, head } = this.#deps.ledger
+    return running ?? (head && 'runs' in head ? head.runs[0] : undefined)
   }
 
   #other(frame: Frame): void {
     const { ledger, requests, output } = this.#deps
     const { type, buffer, start, end } = frame
     const head = ledger.head
+    const belongsTo = answers[type]
+    if (belongsTo && !(head && belongsTo.includes(head.kind))) throw outOfTurn(frame)
     const pass = () => {
-      if (
-        this.#cut &&
-        type !== backend.notification &&
-        type !== backend.parameterStatus &&
-        type !== backend.notice
-      ) {
+      if (this.#cut) {
         this.#dropRest = true
         return
       }
       const run = ledger.running
-      if (run) run.bytesOut += end - start + frame.rest
+      if (run) run.bytesOut += bytesOf(frame)
       output.add(buffer, start, end)
     }
     switch (type) {
@@ -155,7 +204,7 @@ export class Answers {
       case backend.portalSuspended:
         return this.#complete(head, 'SUSPENDED', pass)
       case backend.functionResult:
-        return this.#complete(head, 'FUNCTION', pass)
+        return this.#complete(head, 'FUNCTION', () => this.#aside(frame, undefined))
       case backend.error:
         return this.#error(head, buffer.subarray(start, end))
       case backend.readyForQuery:
@@ -173,7 +222,9 @@ export class Answers {
       case backend.parameterStatus:
         return this.#parameterStatus(frame)
       case backend.notice:
-        return output.add(this.#deps.scrub.fields(buffer.subarray(start, end)))
+        return this.#aside(frame, this.#deps.scrub.fields(buffer.subarray(start, end)))
+      case backend.notification:
+        return this.#aside(frame, undefined)
       case backend.copyInResponse:
         pass()
         if (requests.copyBegan(ledger.running)) return
@@ -221,8 +272,15 @@ export class Answers {
       ledger.shift()
       return this.#batchFailed()
     }
-    const run = ledger.running ?? (head && 'runs' in head ? head.runs[0] : undefined)
+    const run = this.#charged()
     const cutting = this.#cut
+    if (run && !cutting) {
+      // An error's text is the statement's to choose: over a cap the refusal takes its place.
+      const { meter } = run.command
+      if (meter.bytesLeft < bytes.length) run.by ??= meter.refill(0, bytes.length)
+      meter.bytesLeft -= bytes.length
+      run.bytesOut += bytes.length
+    }
     // It failed before its Execute was reached.
     if (run && (head?.kind === 'parse' || head?.kind === 'bind')) run.executed = false
     if (run) this.#failed(run, sqlstate)
@@ -366,6 +424,14 @@ export class Answers {
     if (cut.ended === 'completed') requests.poison(false, cut.refusal, false)
     requests.cutting = this.#cancels > 0
   }
+}
+
+function bytesOf({ start, end, rest }: Frame): number {
+  return end - start + rest
+}
+
+function outOfTurn({ type }: Frame): ServerViolation {
+  return new ServerViolation(`message type ${type} answers nothing that was asked`)
 }
 
 const rules: FrameRules = {

@@ -16,6 +16,7 @@ const sqlstates: Record<Reason, string> = {
   cap_commands: '53400',
   cap_sessions: '53300', // too_many_connections
   statement_too_large: '54000',
+  too_many_statements: '54000',
   recording_unavailable: '58030', // io_error
   control_stale: '57P03', // cannot_connect_now
   session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"

@@ -10,8 +10,11 @@ export interface ReadText {
   ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
   /** The server reported a setting. */
   setting(name: string, value: string): void
-  /** Statements were forwarded that may change how text is read: until the server has answered, only what reads the same either way is read. */
-  unsure(statements: readonly Pick<StatementAnalysis, 'setsParsing'>[]): void
+  /**
+   * A statement was forwarded: it may change how text is read, through a function that nobody sees, and the server says so
+   * only with its next ReadyForQuery. Until then only what reads the same either way is read.
+   */
+  unsure(): void
   /** The server has answered everything. */
   sure(): void
 }
@@ -20,14 +23,14 @@ export function createReadText(analyzer: SqlAnalyzer): ReadText {
   let known: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
   let unsure = false
   return {
-    analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? strictest : known),
+    analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? unsureReading : known),
     setting(name, value) {
       if (name === 'client_encoding') known = { ...known, encodingAsciiSafe: encodingIsAsciiSafe(value) }
       else if (name === 'standard_conforming_strings')
         known = { ...known, standardConformingStrings: value === 'on' }
     },
-    unsure(statements) {
-      unsure ||= statements.some((statement) => statement.setsParsing)
+    unsure() {
+      unsure = true
     },
     sure() {
       unsure = false
@@ -35,4 +38,4 @@ export function createReadText(analyzer: SqlAnalyzer): ReadText {
   }
 }
 
-const strictest: Reading = { standardConformingStrings: false, encodingAsciiSafe: false }
+const unsureReading: Reading = { standardConformingStrings: false, encodingAsciiSafe: false, unsure: true }

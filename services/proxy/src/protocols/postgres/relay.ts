@@ -81,6 +81,7 @@ export function startRelay(parts: RelayParts): Relay {
       requests,
       output: toClient,
       scrub: createScrub(session.target),
+      unasked: session.unasked,
       cancelAsked: () => cancelAsked,
       cancelUpstream: () => upstream.cancel(),
       settled: () => {
@@ -123,6 +124,8 @@ export function startRelay(parts: RelayParts): Relay {
   client.resume()
   server.resume()
   if (parts.early.length > 0) guarded(() => fromClient(parts.early))
+  // Who left while the target was dialled has said so already.
+  if (client.destroyed) finish('the client is gone', 'cancelled', undefined)
 
   function fromClient(chunk: Buffer): void {
     requests.feed(chunk)
@@ -199,7 +202,7 @@ export function startRelay(parts: RelayParts): Relay {
     if (ended) return
     if (ledger.running)
       client.write(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
-    finish('the target ended the connection', 'unknown', undefined)
+    finish(leaving ? saidGoodbye : 'the target ended the connection', 'unknown', undefined)
   }
 
   function guarded(work: () => void): void {

@@ -49,14 +49,6 @@ export function endOfString(buffer: Buffer, start: number, end: number): number 
 }
 
 /**
- * A name can come to stand for another statement out of the gate's sight (by a function that runs DEALLOCATE and PREPARE):
- * what runs under one is let through to nobody who is blocked, whatever its text was.
- */
-export function withoutUndoes<T extends Analysis>(analysis: T): T {
-  return analysis.undoes ? { ...analysis, undoes: false } : analysis
-}
-
-/**
  * ALTER or DROP of the role that the gate itself signs in with: whoever sets its password has the credential that no
  * agent may have, and locks everybody else out. What a DO block or a function does is for the target's own rights.
  */
@@ -86,7 +78,9 @@ export function mayBeCut({ command }: Running): boolean {
 export function deallocated({ verb, text }: Analysis): { readonly name: string | undefined } | undefined {
   if (verb === 'DISCARD') return { name: undefined }
   if (verb !== 'DEALLOCATE') return undefined
-  const [, word] = /^\s*DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)\s*;?\s*$/i.exec(text) ?? []
+  // A client chooses the text, so no pattern may go back and forth in it: a long one is taken for all names.
+  const short = text.length > 256 ? '' : text.trim()
+  const [, word] = /^DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)(?:\s*;)?$/i.exec(short) ?? []
   const name = word?.toLowerCase()
   return { name: name === 'all' ? undefined : name }
 }
@@ -111,9 +105,6 @@ export function tooLarge(frame: Frame): Omit<Unit, 'receivedAt'> {
     objection: 'statement_too_large',
   }
 }
-
-/** Of what the gate could not read. */
-export const unknownSettings = [{ setsParsing: true }]
 
 const copyMessageBytesMax = 1_048_576
 const controlMessageBytesMax = 65_536

@@ -25,9 +25,7 @@ import {
   ProtocolViolation,
   requestRules,
   tooLarge,
-  unknownSettings,
   whenRead,
-  withoutUndoes,
 } from './request-rules.ts'
 import { Statements } from './statements.ts'
 import { cstring, frontend, headerBytes, message, readyForQuery, type TransactionStatus } from './wire.ts'
@@ -53,6 +51,7 @@ export interface RequestsDeps {
 }
 
 const pipelineMessagesMax = 100_000
+const tooMany = { objection: 'too_many_statements' } as const
 
 export class Requests implements Road {
   readonly statements = new Statements()
@@ -68,6 +67,8 @@ export class Requests implements Road {
     | undefined
   /** Dropping up to Sync: the server's own error, a refusal answered here, or a failing message sent in its place. */
   #skipping: 'no' | 'local' | 'server' = 'no'
+  /** What only undoes is on its way: one at a time gets past a verdict. */
+  #undoing = false
   /** The rest of the streamed message is dropped. */
   #dropRest = false
   /** Messages of the extended protocol were forwarded since the last Sync. */
@@ -78,8 +79,8 @@ export class Requests implements Road {
   #holdFor: Running | undefined
   /** The copy was cut: its data is dropped until the client ends it. */
   #copyDropping = false
-  /** What was forwarded may copy data in. `begun`: CopyInResponses of it; `ended`: CopyDone and CopyFail. */
-  #copying: { readonly last: Running; begun: number; ended: number } | undefined
+  /** What was forwarded and may copy data in. */
+  #mayCopy: Running | undefined
   /** A failing message of ours that waits for the end of a streamed one: in its middle it would be taken for its bytes. */
   #late: Buffer | undefined
   /** CopyInResponse was seen; the running command takes data. */
@@ -140,11 +141,9 @@ export class Requests implements Road {
 
   /** CopyInResponse. False where nothing that was forwarded takes data: the gate has then misread what runs. */
   copyBegan(run: Running | undefined): boolean {
-    const copying = this.#copying
-    if (!copying || copying.last.done || !run) return false
-    copying.begun++
-    // The client may have ended it before it began.
-    this.copyIn = copying.ended < copying.begun ? run : undefined
+    if (!this.#mayCopy || this.#mayCopy.done || !run) return false
+    this.copyIn = run
+    this.#copyDropping = false
     return true
   }
 
@@ -172,10 +171,17 @@ export class Requests implements Road {
     this.#pending = undefined
     const { frame, simple } = pending
     const runs = unit.adopts ? [] : commands.map((command) => createRunning(command, simple))
+    if (this.#skipping !== 'no') {
+      // The server fell into error while this waited: it would ignore it, so it is owed no answer.
+      this.#dropRest = frame.rest > 0
+      for (const run of runs) this.#deps.ledger.finish(run, 'skipped')
+      return
+    }
     for (const run of runs) {
       run.bytesIn += frame.end - frame.start + frame.rest
       if (run.command.analysis.effects.some((effect) => effect !== 'read')) this.#batchReads = false
     }
+    if (unit.undoes) this.#undoing = true
     this.#output.add(frame.buffer, frame.start, frame.end)
     pending.allowed(runs)
   }
@@ -189,6 +195,7 @@ export class Requests implements Road {
     // The gate has said what came of it.
     if (adopted) adopted.done = true
     this.#dropRest = frame.rest > 0
+    if (this.#skipping !== 'no') return sqlstate
     const status = this.#deps.status()
     const alone = this.#deps.ledger.idle && !this.#batchOpen && this.#deps.clientAtBoundary()
     if (alone && (simple ? status !== 'T' : status === 'I')) {
@@ -227,11 +234,10 @@ export class Requests implements Road {
     }
     if (this.copyIn) return false
     const type = this.#frames.peek()
-    const ofCopy =
-      type === 0 || type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail
     // A batch that only reads has nothing to commit: its Sync may pass.
     const ends = type === frontend.terminate || (type === frontend.sync && this.#batchReads)
-    return type !== undefined && !ofCopy && !ends
+    // Data that comes before the server asks for it waits, so that it is known whose it is and counts against its caps.
+    return type !== undefined && type !== 0 && !ends
   }
 
   #continued(buffer: Buffer, start: number, end: number): void {
@@ -295,13 +301,24 @@ export class Requests implements Road {
     return { receivedAt: this.#receivedAt, ...parts, ...(objection && { objection }) }
   }
 
+  /**
+   * Whether this only undoes, and may do so for the blocked. Not under a name: that can come to stand for another
+   * statement out of the gate's sight (by a function that runs DEALLOCATE and PREPARE).
+   */
+  #undoes(analyses: readonly Analysis[], ...names: readonly string[]): boolean {
+    if (!analyses.every((analysis) => analysis.undoes) || names.some((name) => name !== '')) return false
+    const { ledger } = this.#deps
+    if (ledger.idle) this.#undoing = false
+    return !this.#undoing && (this.#deps.status() !== 'I' || this.#batchOpen || !ledger.idle)
+  }
+
   #query(frame: Frame): Unit | Promise<Unit> {
     if (this.#isTooLarge(frame)) return this.#tooLarge(frame, true)
     endOfString(frame.buffer, frame.start + headerBytes, frame.end)
     const { readText } = this.#deps
     return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (analyses) =>
-      this.#unit(frame, true, { analyses }, (runs) => {
-        readText.unsure(analyses)
+      this.#unit(frame, true, { analyses, undoes: this.#undoes(analyses) }, (runs) => {
+        readText.unsure()
         this.#deps.ledger.push({ kind: 'query', runs, at: 0, failed: false })
         if (runs.some(mayBeCut)) this.#holdFor = runs.at(-1)
         if (runs.some(mayCopyIn)) this.#holdForCopy(runs.at(-1))
@@ -316,11 +333,13 @@ export class Requests implements Road {
     const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
     const textEnd = endOfString(buffer, nameEnd + 1, end)
     const name = nameOf(buffer, frame.start + headerBytes, nameEnd)
-    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
-      const analyses = name === '' ? read : read.map(withoutUndoes)
+    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (analyses) => {
       const prepared: Prepared = { name, analyses }
-      return this.#unit(frame, false, { analyses }, (runs) => {
+      const undoes = this.#undoes(analyses, name)
+      const parts = this.statements.hasRoomFor(prepared) ? { analyses, undoes } : { analyses, ...tooMany }
+      return this.#unit(frame, false, parts, (runs) => {
         this.#batchOpen = true
+        this.#deps.readText.unsure()
         this.statements.prepare(prepared)
         if (runs[0]) this.statements.opened(runs[0], prepared)
         this.#deps.ledger.push({ kind: 'parse', prepared, runs })
@@ -339,6 +358,7 @@ export class Requests implements Road {
     const prepared = this.statements.prepared(name)
     const push = (runs: readonly Running[], run: Running | undefined) => {
       this.#batchOpen = true
+      this.#deps.readText.unsure()
       this.statements.bind(portal, { prepared, run })
       this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
     }
@@ -349,10 +369,13 @@ export class Requests implements Road {
         opened.bytesIn += end - frame.start + frame.rest
         push([opened], opened)
       }
-      return this.#unit(frame, false, { analyses: [command.analysis], adopts: command }, bind, opened)
+      const undoes = command.analysis.undoes && name === '' && portal === ''
+      return this.#unit(frame, false, { analyses: [command.analysis], undoes, adopts: command }, bind, opened)
     }
     const analyses = prepared?.analyses ?? [unknownStatementAnalysis(name)]
-    return this.#unit(frame, false, { analyses }, (runs) => {
+    const undoes = this.#undoes(analyses, name, portal)
+    const parts = this.statements.hasRoomForPortal(portal) ? { analyses, undoes } : { analyses, ...tooMany }
+    return this.#unit(frame, false, parts, (runs) => {
       for (const run of runs) this.statements.opened(run)
       push(runs, runs[0])
     })
@@ -363,24 +386,25 @@ export class Requests implements Road {
     const name = nameOf(frame.buffer, start, endOfString(frame.buffer, start, frame.end))
     const portal = this.statements.portal(name)
     // By SQL a cursor can take over the name of a portal.
-    const asNamed = (analysis: Analysis) => (name === '' ? analysis : withoutUndoes(analysis))
+    const names = [name, portal?.prepared?.name ?? '']
     const opened = portal?.run && !portal.run.executed && !portal.run.done ? portal.run : undefined
     const execute = (run: Running) => {
       this.#batchOpen = true
       run.executed = true
       this.#deps.ledger.push({ kind: 'execute', runs: [run] })
       this.noteDeallocate(run.command, false)
-      this.#deps.readText.unsure(portal?.prepared?.analyses ?? unknownSettings)
+      this.#deps.readText.unsure()
       if (mayCopyIn(run)) this.#holdForCopy(run)
       if (mayBeCut(run) || mayCopyIn(run)) this.#holdAndFlush(run)
     }
     if (opened) {
       const { command } = opened
-      const parts = { analyses: [asNamed(command.analysis)], adopts: command }
+      const undoes = command.analysis.undoes && names.every((one) => one === '')
+      const parts = { analyses: [command.analysis], undoes, adopts: command }
       return this.#unit(frame, false, parts, () => execute(opened), opened)
     }
-    const analyses = portal?.prepared?.analyses ?? [unknownStatementAnalysis(name)]
-    const parts = { analyses: analyses.slice(0, 1).map(asNamed) }
+    const analyses = (portal?.prepared?.analyses ?? [unknownStatementAnalysis(name)]).slice(0, 1)
+    const parts = { analyses, undoes: this.#undoes(analyses, ...names) }
     return this.#unit(frame, false, parts, ([run]) => run && execute(run))
   }
 
@@ -388,7 +412,7 @@ export class Requests implements Road {
   #holdForCopy(last: Running | undefined): void {
     if (!last) return
     this.#holdFor = last
-    this.#copying = { last, begun: 0, ended: 0 }
+    this.#mayCopy = last
   }
 
   /** Withholds what follows until this command is answered; the server must then answer without waiting for Sync. */
@@ -404,7 +428,7 @@ export class Requests implements Road {
       ? tooLarge(frame)
       : { analyses: [callFunctionAnalysis(frame.buffer.readUInt32BE(frame.start + headerBytes))] }
     return this.#unit(frame, true, parts, (runs) => {
-      this.#deps.readText.unsure(unknownSettings)
+      this.#deps.readText.unsure()
       this.#deps.ledger.push({ kind: 'function', runs })
     })
   }
@@ -451,21 +475,18 @@ export class Requests implements Road {
   }
 
   #copyData(frame: Frame): undefined {
-    const { running } = this.#deps.ledger
-    // Data may come before the server has asked for it.
-    const run = this.copyIn ?? (running?.command.analysis.verb === 'COPY' ? running : undefined)
-    const bytes = frame.end - frame.start + frame.rest
-    if (this.#copyDropping) {
+    const run = this.copyIn
+    // Where nothing is copied in the server would ignore it.
+    if (this.#copyDropping || !run || run.done) {
       this.#dropRest = frame.rest > 0
       return undefined
     }
-    if (run && !run.done) {
-      const refusal = run.command.meter.bytesLeft < bytes ? run.command.meter.refill(bytes) : undefined
-      if (refusal) return this.#cutCopy(frame, run, refusal)
-      run.command.meter.bytesLeft -= bytes
-      run.rowsIn++
-      run.bytesIn += bytes
-    }
+    const bytes = frame.end - frame.start + frame.rest
+    const refusal = run.command.meter.bytesLeft < bytes ? run.command.meter.refill(0, bytes) : undefined
+    if (refusal) return this.#cutCopy(frame, run, refusal)
+    run.command.meter.bytesLeft -= bytes
+    run.rowsIn++
+    run.bytesIn += bytes
     this.#output.add(frame.buffer, frame.start, frame.end)
     return undefined
   }
@@ -474,7 +495,7 @@ export class Requests implements Road {
     run.by = refusal
     this.#copyDropping = true
     this.#dropRest = frame.rest > 0
-    this.#noteCopyEnd()
+    this.copyIn = undefined
     this.#output.add(message(frontend.copyFail, cstring(`PORTCULLIS REFUSED ${refusal.decision.id}`)))
     return undefined
   }
@@ -484,16 +505,12 @@ export class Requests implements Road {
       this.#copyDropping = false
       return undefined
     }
-    this.#noteCopyEnd()
+    if (!this.copyIn) return undefined
+    this.copyIn = undefined
     this.#output.add(frame.buffer, frame.start, frame.end)
     // A held command's answer must come although its Sync is withheld.
     if (this.#holdFor && this.#batchOpen) this.#output.add(message(frontend.flush))
     return undefined
-  }
-
-  #noteCopyEnd(): void {
-    this.copyIn = undefined
-    if (this.#copying && !this.#copying.last.done) this.#copying.ended++
   }
 
   /** When it is forwarded, and when the server has done it. */

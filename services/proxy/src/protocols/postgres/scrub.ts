@@ -11,6 +11,9 @@ export interface Scrub {
   setting(name: string, value: string): Buffer | undefined
 }
 
+/** Message, detail, hint, context and internal query: sentences. The others are codes, places and objects' own names. */
+const texts = new Set(['M', 'D', 'H', 'W', 'q'])
+
 export function createScrub({ name, host, port, credentials }: TargetAccess): Scrub {
   const secrets: [string, string][] = [
     [`"${credentials.user}"`, `"${name}"`],
@@ -19,16 +22,22 @@ export function createScrub({ name, host, port, credentials }: TargetAccess): Sc
     [`(${host})`, `(${name})`],
   ]
   if (credentials.password.length >= 4) secrets.push([credentials.password, '***'])
-  const needles = secrets.map(([secret]) => Buffer.from(secret))
+  const needles = [credentials.user, ...secrets.map(([secret]) => secret)].map((secret) =>
+    Buffer.from(secret),
+  )
+  // The server also names roles without quotes: `privileges for role app`, `user mapping for app`.
+  const bareUser = new RegExp(`(?<![\\w"])${RegExp.escape(credentials.user)}(?![\\w"])`, 'g')
   const clean = (text: string) =>
-    secrets.reduce((cleaned, [secret, shown]) => cleaned.replaceAll(secret, shown), text)
+    secrets
+      .reduce((cleaned, [secret, shown]) => cleaned.replaceAll(secret, shown), text)
+      .replaceAll(bareUser, () => name)
 
   return {
     fields(bytes) {
       if (!needles.some((needle) => bytes.includes(needle))) return bytes
       const fields = Object.entries(readFields(bytes.subarray(headerBytes))).map(([code, value]) => [
         code,
-        clean(value),
+        texts.has(code) ? clean(value) : value,
       ])
       return fieldsMessage(bytes[0] ?? backend.error, Object.fromEntries(fields))
     },

@@ -28,7 +28,8 @@ function namesOf(switches: readonly string[]): string[] {
   return names
 }
 
-/** White space separates, a backslash takes the next character as it is (pg_split_opts). */
+/** White space (C's, not JavaScript's) separates, a backslash takes the next character as it is (pg_split_opts). */
 function words(options: string): string[] {
-  return Array.from(options.matchAll(/(?:\\.|[^\s\\])+/gs), ([word]) => word.replaceAll(/\\(.)/gs, '$1'))
+  const pieces = options.matchAll(/(?:\\.|[^ \t\n\v\f\r\\])+/gs)
+  return Array.from(pieces, ([word]) => word.replaceAll(/\\(.)/gs, '$1'))
 }

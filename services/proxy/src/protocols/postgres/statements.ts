@@ -4,7 +4,11 @@
  * an error the view is made anew from what is confirmed and what is still on its way. What a later batch binds must be
  * confirmed first (`settled`). It refuses to know names beyond ASCII: they are other bytes in another client encoding.
  */
+import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
+
+const namesMax = 10_000
+const analysesBytesMax = 16_777_216
 
 export interface Portal {
   readonly prepared: Prepared | undefined
@@ -25,6 +29,17 @@ export class Statements {
   /** Forwarded and not answered. */
   readonly #unconfirmed = new Set<Prepared>()
   #waiting: (() => void)[] = []
+  #preparedBytes = 0
+
+  /** The server keeps what a client prepares; the gate must, too, and so within bounds. */
+  hasRoomFor({ name, analyses }: Prepared): boolean {
+    if (name === '') return true
+    return this.#prepared.size < namesMax && this.#preparedBytes + bytesOf(analyses) <= analysesBytesMax
+  }
+
+  hasRoomForPortal(name: string): boolean {
+    return name === '' || this.#portals.size < namesMax
+  }
 
   prepared(name: string): Prepared | undefined {
     return this.#prepared.get(name)
@@ -64,7 +79,7 @@ export class Statements {
   }
 
   prepare(prepared: Prepared): void {
-    this.#set(this.#prepared, prepared)
+    this.#put(prepared)
     this.#parsedInBatch.add(prepared)
     this.#unconfirmed.add(prepared)
   }
@@ -74,7 +89,10 @@ export class Statements {
   }
 
   forget(name: string): void {
+    const gone = this.#prepared.get(name)
+    if (!gone) return
     this.#prepared.delete(name)
+    this.#preparedBytes -= bytesOf(gone.analyses)
   }
 
   /** A cursor may take over the name of any of them. */
@@ -85,7 +103,7 @@ export class Statements {
   /** The server has said that it did what this entry asked for. */
   confirm(entry: Expected): void {
     if (entry.kind === 'parse') {
-      this.#set(this.#confirmed, entry.prepared)
+      if (isAscii(entry.prepared.name)) this.#confirmed.set(entry.prepared.name, entry.prepared)
       this.#unconfirmed.delete(entry.prepared)
       this.#wake()
     } else if (entry.kind === 'close' && entry.statement !== undefined)
@@ -97,22 +115,23 @@ export class Statements {
    * when it is forwarded, and again when the server has done it: a Parse before it may be confirmed in between.
    */
   deallocate(name: string | undefined, isDone: boolean): void {
-    const map = isDone ? this.#confirmed : this.#prepared
-    if (name === undefined) map.clear()
-    else map.delete(name)
+    if (isDone && name === undefined) this.#confirmed.clear()
+    else if (isDone && name !== undefined) this.#confirmed.delete(name)
+    else for (const one of name === undefined ? [...this.#prepared.keys()] : [name]) this.forget(one)
   }
 
   /** After an error. */
   rebuild(ledger: Ledger): void {
-    this.#prepared = new Map(this.#confirmed)
+    this.#prepared = new Map()
+    this.#preparedBytes = 0
+    for (const prepared of this.#confirmed.values()) this.#put(prepared)
     this.#unconfirmed.clear()
     this.endTransaction(ledger)
     for (const entry of ledger.pending()) {
       if (entry.kind === 'parse') {
-        this.#set(this.#prepared, entry.prepared)
+        this.#put(entry.prepared)
         this.#unconfirmed.add(entry.prepared)
-      } else if (entry.kind === 'close' && entry.statement !== undefined)
-        this.#prepared.delete(entry.statement)
+      } else if (entry.kind === 'close' && entry.statement !== undefined) this.forget(entry.statement)
     }
     this.#wake()
   }
@@ -126,8 +145,11 @@ export class Statements {
     }
   }
 
-  #set(map: Map<string, Prepared>, prepared: Prepared): void {
-    if (isAscii(prepared.name)) map.set(prepared.name, prepared)
+  #put(prepared: Prepared): void {
+    if (!isAscii(prepared.name)) return
+    this.forget(prepared.name)
+    this.#prepared.set(prepared.name, prepared)
+    this.#preparedBytes += bytesOf(prepared.analyses)
   }
 
   #wake(): void {
@@ -135,6 +157,10 @@ export class Statements {
     this.#waiting = []
     for (const resolve of waiting) resolve()
   }
+}
+
+function bytesOf(analyses: Prepared['analyses']): number {
+  return analyses.reduce((sum, analysis) => sum + analysisBytes(analysis), 0)
 }
 
 /** Of a name as `nameOf` reads it, a character a byte. */
