@@ -19,7 +19,9 @@ test('the clock has the finer resolution of the two, and follows a wall clock th
   assert.equal(clock.nowUs(), 1_700_000_010_001_250)
   // Asleep for an hour: the monotonic clock stood still.
   wallMs += 3_600_000
-  assert.equal(Math.round(clock.nowUs() / 1000), 1_700_003_610_001)
+  pass(100)
+  assert.equal(Math.round(clock.nowUs() / 1000), 1_700_003_610_101)
   wallMs -= 7_200_000
-  assert.equal(Math.round(clock.nowUs() / 1000), 1_699_996_410_001)
+  pass(100)
+  assert.equal(Math.round(clock.nowUs() / 1000), 1_699_996_410_201)
 })

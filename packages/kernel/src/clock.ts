@@ -8,17 +8,23 @@ export interface Clock {
 
 /** Beyond this the wall clock was set, or the machine slept, since the anchor was taken. */
 const strayMsMax = 20
+/** Reading the wall clock costs more than all the rest. */
+const lookEveryMs = 100
 
 export const systemClock: Clock = createClock(Date.now, () => performance.now())
 
 /** The wall clock's time with the monotonic clock's resolution: the anchor between the two is taken anew where they part. */
 export function createClock(wallMs: () => number, monotonicMs: () => number): Clock {
   let anchorMs = wallMs() - monotonicMs()
+  let lookAtMs = 0
   return {
     nowUs() {
       const sinceMs = monotonicMs()
-      const nowMs = wallMs()
-      if (Math.abs(anchorMs + sinceMs - nowMs) > strayMsMax) anchorMs = nowMs - sinceMs
+      if (sinceMs >= lookAtMs) {
+        lookAtMs = sinceMs + lookEveryMs
+        const nowMs = wallMs()
+        if (Math.abs(anchorMs + sinceMs - nowMs) > strayMsMax) anchorMs = nowMs - sinceMs
+      }
       return Math.round((anchorMs + sinceMs) * 1000)
     },
     monotonicMs,

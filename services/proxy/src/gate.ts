@@ -212,6 +212,7 @@ export function createGate(deps: GateDeps): Gate {
         return { kind: 'wait', reason: 'cap_commands', verdictId: '', rule: 'commandsPerSecond', waitMs }
       }
     }
+    if (caps.rowsPerWindow === undefined && caps.bytesPerWindow === undefined) return undefined
     if (!unit.analyses.some((analysis) => analysis.returnsRows)) return undefined
     for (const kind of ['rows', 'bytes'] as const) {
       const rule = kind === 'rows' ? 'rowsPerWindow' : 'bytesPerWindow'
@@ -231,12 +232,12 @@ export function createGate(deps: GateDeps): Gate {
     if (ruling.kind === 'allow') {
       // What is let through to everybody does not make up for what was refused.
       if (!unit.undoes) session.refusals = 0
-      road.allowed(
-        unit,
-        unit.adopts
-          ? [unit.adopts]
-          : unit.analyses.map((_, index) => intend(session, unit, index, ruling.decision)),
-      )
+      const commands: Command[] = []
+      if (unit.adopts) commands.push(unit.adopts)
+      else
+        for (let index = 0; index < unit.analyses.length; index++)
+          commands.push(intend(session, unit, index, ruling.decision))
+      road.allowed(unit, commands)
       return
     }
     session.refusals++

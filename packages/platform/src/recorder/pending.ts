@@ -23,8 +23,9 @@ export interface Pending {
 
 export function createPending(): Pending {
   const out = new ByteWriter(64 << 10)
-  /** Start and end of each kept record in turn. */
+  /** Start and end of each kept record in turn, `keptLength` numbers; what lies behind is of frames before. */
   const kept: number[] = []
+  let keptLength = 0
   beginFrame(out)
   const pending: Pending = {
     out,
@@ -33,11 +34,12 @@ export function createPending(): Pending {
     isGuarded: false,
     isEmpty: () => out.at === frameHeadBytes,
     keepFrom(start) {
-      kept.push(start, out.at)
+      kept[keptLength++] = start
+      kept[keptLength++] = out.at
     },
     dropToKept() {
       let at = frameHeadBytes
-      for (let i = 0; i < kept.length; i += 2) {
+      for (let i = 0; i < keptLength; i += 2) {
         const start = kept[i] ?? 0
         const end = kept[i + 1] ?? 0
         out.buffer.copyWithin(at, start, end)
@@ -46,13 +48,13 @@ export function createPending(): Pending {
         kept[i + 1] = at
       }
       out.at = at
-      pending.events = kept.length / 2
+      pending.events = keptLength / 2
       pending.refusals = 0
       pending.isGuarded = false
     },
     clear() {
       beginFrame(out)
-      kept.length = 0
+      keptLength = 0
       pending.events = 0
       pending.refusals = 0
       pending.isGuarded = false

@@ -44,8 +44,10 @@ export interface ShippingOptions {
 
 const eventsMax = 256
 const checkLifeEveryMs = 1000
-/** While events come, they are gathered for this long: a doorbell for each would cost more than the events. */
-const gatherMs = 3
+/** While events come, they are gathered: a doorbell for each would cost more than the events, and so would a write to the bus. */
+const gatherMsMin = 3
+const gatherMsMax = 10
+const eventsPerGatherMs = 8
 /** After so many looks in vain the doorbell is hung up again. */
 const looksInVainMax = 20
 const retryMsMin = 100
@@ -84,10 +86,12 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
   async function run(): Promise<void> {
     let isDead = false
     let looksInVain = 0
+    let gatherMs = gatherMsMin
     while (!stopped) {
       const batch = tail.next(eventsMax)
       if (batch.drafts.length > 0) {
         looksInVain = 0
+        gatherMs = Math.min(gatherMsMax, Math.max(gatherMsMin, batch.drafts.length / eventsPerGatherMs))
         takeDown()
         await ship(batch)
       } else advance({ ...batch.at, prevHash: at.prevHash })

@@ -148,8 +148,8 @@ export function createLedger(keepUnwritten: boolean): Ledger {
     frameWritten() {
       for (const { live, entry } of finished) settle(live, entry)
       for (const live of closed) sessions.delete(live.record.sessionId)
-      finished = []
-      closed = []
+      if (finished.length > 0) finished = []
+      if (closed.length > 0) closed = []
       forgetNews()
       frame++
     },
@@ -213,10 +213,10 @@ export function createLedger(keepUnwritten: boolean): Ledger {
   }
 
   function forgetNews(): void {
-    newSessions = []
-    newIntents = []
-    newStatements = []
-    newDecisions = []
+    if (newSessions.length > 0) newSessions = []
+    if (newIntents.length > 0) newIntents = []
+    if (newStatements.length > 0) newStatements = []
+    if (newDecisions.length > 0) newDecisions = []
   }
 }
 

@@ -59,7 +59,7 @@ export interface LocalRecorder extends Recorder {
 
 const probeMs = 100
 /** How long an outcome waits for company. A process that is killed meanwhile leaves its command `unknown`. */
-const outcomeMsMax = 1
+const outcomeMsMax = 2
 /** Throws RecorderError('unavailable') where its directory cannot be made. */
 export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFile): Started<LocalRecorder> {
   const { clock, durability, onUnavailable } = options

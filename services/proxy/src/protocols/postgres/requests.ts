@@ -306,7 +306,8 @@ export class Requests implements Road {
    * statement out of the gate's sight (by a function that runs DEALLOCATE and PREPARE).
    */
   #undoes(analyses: readonly Analysis[], ...names: readonly string[]): boolean {
-    if (!analyses.every((analysis) => analysis.undoes) || names.some((name) => name !== '')) return false
+    if (!analyses[0]?.undoes || !analyses.every((analysis) => analysis.undoes)) return false
+    if (names.some((name) => name !== '')) return false
     const { ledger } = this.#deps
     if (ledger.idle) this.#undoing = false
     return !this.#undoing && (this.#deps.status() !== 'I' || this.#batchOpen || !ledger.idle)
