@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ async function fakeService(name: string, body: string): Promise<ServiceSpec> {
   writeFileSync(
     script,
     `import { createServer } from 'node:http'
-    const server = createServer((_, response) => response.end('ready'))
+    const server = createServer((_, response) => response.setHeader('portcullis-pid', process.pid).end('ready'))
     process.on('SIGTERM', () => process.exit(0))
     process.on('disconnect', () => process.exit(0))
     const listen = () => server.listen(${port}, '127.0.0.1')
@@ -66,6 +67,15 @@ test('one that ends before it is ready is an error with its last words; exit cod
   )
   const refused = await fakeService('refuses', 'process.exit(2)')
   await assert.rejects(startServiceProcess(refused, quietLog(), never), ServiceRefused)
+})
+
+test('what another process answers on its port is not taken for its own readiness', async () => {
+  const spec = await fakeService('late', 'console.error("in the way"); setTimeout(listen, 300)')
+  const [host, port] = spec.health.split(':')
+  const other = createServer((_, response) => response.end('ready')).listen(Number(port), host)
+  await once(other, 'listening')
+  await assert.rejects(startServiceProcess(spec, quietLog(), never), /late ended with exit code 1/)
+  other.close()
 })
 
 test('one that does not stop is killed, and so is what it started', async () => {

@@ -1,12 +1,14 @@
 /**
- * One service as a process of its own: `node main.ts --config FILE`, ready when its /readyz says so. It runs in a
- * process group of its own, so that a terminal's Ctrl-C reaches the supervisor alone and the order of stopping holds;
- * it ends by itself when the IPC channel to its parent closes.
+ * One service as a process of its own: `node main.ts --config FILE`, ready when its own /readyz says so: another
+ * process on that port answers with another process id. It runs in a process group of its own, so that a terminal's
+ * Ctrl-C reaches the supervisor alone and the order of stopping holds; it ends by itself when the IPC channel to its
+ * parent closes.
  */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Started } from '@portcullis/kernel'
+import { pidHeader } from '@portcullis/platform/service'
 import type { Ending, Running } from './keep-running.ts'
 import { type SupervisorLog, troubleIn } from './supervisor-log.ts'
 
@@ -74,7 +76,7 @@ export async function startServiceProcess(
     killAll()
   }
   try {
-    await whenReady(spec, exited, lastWords, signal)
+    await whenReady(spec, pid, exited, lastWords, signal)
   } catch (error) {
     killAll()
     throw error
@@ -84,6 +86,7 @@ export async function startServiceProcess(
 
 async function whenReady(
   spec: ServiceSpec,
+  pid: number,
   exited: Promise<Ending>,
   lastWords: readonly string[],
   signal: AbortSignal,
@@ -96,7 +99,7 @@ async function whenReady(
   let answer = 'no answer'
   while (!ending) {
     signal.throwIfAborted()
-    const reply = await readyz(spec.health)
+    const reply = await readyz(spec.health, pid)
     if (reply.ready) return
     answer = reply.text
     if (Date.now() > deadline) {
@@ -109,12 +112,15 @@ async function whenReady(
   throw ending.code === 2 ? new ServiceRefused(message) : new Error(message)
 }
 
-async function readyz(health: string): Promise<{ ready: boolean; text: string }> {
+async function readyz(health: string, pid: number): Promise<{ ready: boolean; text: string }> {
   // A wildcard address is for others to reach it by.
   const address = health.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, '127.0.0.1')
   try {
     const response = await fetch(`http://${address}/readyz`, { signal: AbortSignal.timeout(2000) })
-    return { ready: response.status === 200, text: (await response.text()).trim() }
+    const text = (await response.text()).trim()
+    if (response.headers.get(pidHeader) !== String(pid))
+      return { ready: false, text: `another process answers at ${address}` }
+    return { ready: response.status === 200, text }
   } catch (error) {
     return { ready: false, text: error instanceof Error ? error.message : String(error) }
   }

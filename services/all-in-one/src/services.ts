@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
 import { type Engine, startEngine } from '@portcullis/platform/audit'
+import type { WantedPort } from './ports.ts'
 import { keepRunning, type Part, type Running } from './keep-running.ts'
 import { type ServiceSpec, startServiceProcess } from './service-process.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
@@ -125,16 +126,34 @@ function serviceSpecs(
     health,
     stopMsMax: stopSecMax * 1000,
   })
-  const { slack, pagerduty, webhook } = config.alerts
   return [
     spec('projector', 'query-api/src/projector/main.ts', config.projector.health, 20),
     spec('query-api', 'query-api/src/main.ts', config.api.listen, 10),
     spec('analyzer', 'analyzer/src/main.ts', config.analyzer.health, 20),
-    ...(slack || pagerduty || webhook
-      ? [spec('alerts', 'alerts/src/main.ts', config.alerts.health, 20)]
-      : []),
+    ...(hasSink(config) ? [spec('alerts', 'alerts/src/main.ts', config.alerts.health, 20)] : []),
     spec('proxy', 'proxy/src/main.ts', config.proxy.health, config.proxy.drainSecMax + 15),
   ]
+}
+
+/** Every address that the services of `config` will listen on. */
+export function portsOf(config: Config, configFile: string): WantedPort[] {
+  const wanted = (key: string, address: string): WantedPort => ({
+    address,
+    what: key,
+    howToChange: `Stop that one, or change ${key} in ${configFile}`,
+  })
+  return [
+    wanted('proxy.listen.postgres', config.proxy.listen.postgres),
+    wanted('proxy.health', config.proxy.health),
+    wanted('analyzer.health', config.analyzer.health),
+    wanted('projector.health', config.projector.health),
+    ...(hasSink(config) ? [wanted('alerts.health', config.alerts.health)] : []),
+    wanted('api.listen', config.api.listen),
+  ]
+}
+
+function hasSink({ alerts: { slack, pagerduty, webhook } }: Config): boolean {
+  return slack !== undefined || pagerduty !== undefined || webhook !== undefined
 }
 
 function pidsOf(parts: ReadonlyMap<string, Started<() => Running>>): Record<string, number> {

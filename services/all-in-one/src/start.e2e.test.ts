@@ -77,33 +77,15 @@ test('a configuration of its own runs the services and no demo part', async (t) 
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-start-'))
   const postgres = await startPostgres()
   const issuer = await startTestIssuer()
-  const ports = await freePorts(6)
-  const at = (index: number) => `127.0.0.1:${ports[index]}`
+  const listen = await freeAddresses(6)
   const file = join(folder, 'portcullis.yaml')
-  writeFileSync(
-    file,
-    `dataDir: data
-bus: lmdb:./data/bus
-audit: embedded:./data/audit
-identity: { issuers: [{ issuer: '${issuer.value.issuer}', audience: [portcullis] }] }
-targets:
-  - name: own
-    protocol: postgres
-    address: 127.0.0.1:${postgres.value.port}
-    credentials: { user: app, password: 'env:OWN_PASSWORD' }
-    groups: ['*']
-proxy: { listen: { postgres: '${at(0)}' }, health: '${at(1)}', recorder: { onUnavailable: deny } }
-analyzer: { health: '${at(2)}' }
-alerts: { health: '${at(3)}' }
-projector: { health: '${at(4)}' }
-api: { listen: '${at(5)}' }
-`,
-  )
+  const target = `127.0.0.1:${postgres.value.port}`
+  writeFileSync(file, ownConfig({ issuer: issuer.value.issuer, target, listen }))
   const own = start(['--config', file], { OWN_PASSWORD: postgres.value.app.password })
   try {
     await eventually(() => /"all-in-one".*"msg":"ready"/.test(own.output()), startMsMax)
     const token = await issuer.value.sign({ sub: 'somebody' })
-    const url = `postgres://own:${token}@${at(0)}/postgres`
+    const url = `postgres://own:${token}@${listen[0]}/postgres`
     assert.equal(await shell(`'${psql}' '${url}' -Atc 'select current_user'`), 'app\n')
     const children = descendants(own.pid)
     const commands = children.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
@@ -143,15 +125,51 @@ test('a wrong option, a wrong configuration and a busy port are named, and nothi
     const { port } = taken.address() as AddressInfo
     const busy = start(['--data', join(folder, 'data'), '--postgres-port', String(port), '--api-port', '0'])
     assert.equal(await busy.ended, 1)
-    taken.close()
     assert.match(
       busy.output(),
       new RegExp(`127.0.0.1:${port} \\(the Postgres door\\) cannot be used: .*--postgres-port PORT`),
+    )
+    const own = join(folder, 'own.yaml')
+    const listen = [...(await freeAddresses(5)), `127.0.0.1:${port}`]
+    writeFileSync(own, ownConfig({ issuer: 'https://idp.example', target: '127.0.0.1:1', listen }))
+    const ownBusy = start(['--config', own], { OWN_PASSWORD: 'x' })
+    assert.equal(await ownBusy.ended, 1, ownBusy.output())
+    taken.close()
+    assert.match(
+      ownBusy.output(),
+      new RegExp(
+        `127.0.0.1:${port} \\(api.listen\\) cannot be used: another program listens there.*own.yaml`,
+      ),
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 })
+
+async function freeAddresses(count: number): Promise<string[]> {
+  return (await freePorts(count)).map((port) => `127.0.0.1:${port}`)
+}
+
+/** `listen`: the Postgres door, the health of proxy, analyzer, alerts and projector, and the API. */
+function ownConfig(own: { issuer: string; target: string; listen: readonly string[] }): string {
+  const [door, proxy, analyzer, alerts, projector, api] = own.listen
+  return `dataDir: data
+bus: lmdb:./data/bus
+audit: embedded:./data/audit
+identity: { issuers: [{ issuer: '${own.issuer}', audience: [portcullis] }] }
+targets:
+  - name: own
+    protocol: postgres
+    address: ${own.target}
+    credentials: { user: app, password: 'env:OWN_PASSWORD' }
+    groups: ['*']
+proxy: { listen: { postgres: '${door}' }, health: '${proxy}', recorder: { onUnavailable: deny } }
+analyzer: { health: '${analyzer}' }
+alerts: { health: '${alerts}' }
+projector: { health: '${projector}' }
+api: { listen: '${api}' }
+`
+}
 
 type Run = {
   pid: number

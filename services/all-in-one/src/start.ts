@@ -13,7 +13,7 @@ import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
 import { type DemoPostgres, demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
 import { shopDatabase, shopRoles } from './demo-shop.ts'
 import { assertPortsFree, freePorts } from './ports.ts'
-import { type Context, retry, startEmbeddedEngine, startPart, startServices } from './services.ts'
+import { type Context, portsOf, retry, startEmbeddedEngine, startPart, startServices } from './services.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
 
 export type DemoOptions = {
@@ -143,6 +143,7 @@ export async function startConfigured(
   const stop = stopper(stops)
   try {
     const context = { ...options, retryMs: held.afterCrash ? afterCrashMs : 0 }
+    await assertPortsFree(portsOf(config, configFile), context.retryMs)
     const { url } = config.audit
     const embedded = url.startsWith('embedded:') ? [startEmbeddedEngine(url.slice(9), context)] : []
     const [engine] = await allStarted(embedded, stops)

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
-import type { Log, Metrics } from '@portcullis/platform/service'
+import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Authenticator } from './auth.ts'
@@ -109,6 +109,7 @@ function openRoutes(app: FastifyInstance, { metrics, problems }: AppParts): void
     const why = problems()
     return reply
       .code(why.length === 0 ? 200 : 503)
+      .header(pidHeader, process.pid)
       .type('text/plain')
       .send(`${why.join('\n') || 'ready'}\n`)
   })

@@ -5,6 +5,9 @@ import type { Started } from '@portcullis/kernel'
 import type { Registry } from 'prom-client'
 import type { Metrics } from './metrics.ts'
 
+/** Which process answers /readyz: whoever started one must not take another's word for it. */
+export const pidHeader = 'portcullis-pid'
+
 export interface HealthServer {
   /** HOST:PORT it listens on; empty where none was asked for. */
   readonly address: string
@@ -34,6 +37,7 @@ export async function startHealth(
     }
     if (request.url !== '/readyz') return reply(404, 'text/plain', 'not found\n')
     const why = started ? reasons() : ['starting']
+    response.setHeader(pidHeader, process.pid)
     return reply(why.length === 0 ? 200 : 503, 'text/plain', `${why.join('\n') || 'ready'}\n`)
   })
   if (address !== undefined) await listen(server, address)

@@ -1,4 +1,4 @@
-export { type HealthServer, startHealth } from './health.ts'
+export { type HealthServer, pidHeader, startHealth } from './health.ts'
 export { createLog, type Log } from './log.ts'
 export { createMetrics, type Metrics } from './metrics.ts'
 export { runService, type ServiceContext, type ServiceOptions } from './run.ts'
