@@ -63,6 +63,38 @@ test('every mistake is reported at once, each with its line', () => {
   )
 })
 
+test('what one key alone cannot tell is reported with the rest, in the order of the file', () => {
+  const text = minimal
+    .replace(
+      'proxy:',
+      `  - name: shop
+    protocol: postgres
+    address: nowhere
+    tls: { cert: a.pem }
+    credentials: { user: app }
+    groups: ['*']
+alerts: { slack: { botToken: env:BOT } }
+proxy:
+  health: 0.0.0.0:15432`,
+    )
+    .replace('https://idp.example', 'http://idp.example')
+    .replace('onUnavailable: deny', 'onUnavailable: maybe')
+  assert.deepEqual(
+    problemsOf(text).map((problem) => problem.split(':').slice(1, 4).join(':')),
+    [
+      '6:7: identity.issuers.0.issuer',
+      '14:5: targets.1.name',
+      '16:5: targets.1.address',
+      '17:5: targets.1.tls',
+      '20:11: alerts.slack',
+      '22:3: proxy.health',
+      '24:5: proxy.recorder.onUnavailable',
+    ],
+  )
+  for (const odd of ['- a', 'targets: 3', 'targets: [3]', 'proxy: [1]', '7'])
+    assert.ok(problemsOf(odd).length > 0)
+})
+
 test('the recorder must say what happens when it cannot record', () => {
   const [problem] = problemsOf(minimal.replace('    onUnavailable: deny', '    durability: disk'))
   assert.match(problem ?? '', /proxy\.recorder\.onUnavailable/)

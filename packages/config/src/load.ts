@@ -1,11 +1,11 @@
 /** Reads the configuration once. Every mistake is reported together, each with its place in the file. */
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'
-import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
+import { crossChecks, type Problem } from './cross-checks.ts'
 import { ConfigError } from './errors.ts'
-import { isLoopbackHttp } from './issuer-schema.ts'
 import { type Config, configSchema } from './schema.ts'
+import { readSource } from './source.ts'
 
 /** @throws ConfigError with all problems at once. */
 export function loadConfig(file: string): Config {
@@ -19,112 +19,22 @@ export function loadConfig(file: string): Config {
 }
 
 export function parseConfig(text: string, file: string): Config {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const at = (offset: number) => {
-    const { line, col } = lines.linePos(offset)
-    return `${file}:${line}:${col}`
-  }
-  if (document.errors.length > 0) {
-    throw new ConfigError(
-      'invalid',
-      document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`),
-    )
-  }
-  const parsed = configSchema.safeParse(document.toJS() ?? {})
-  if (!parsed.success) {
-    const problems = flatten(parsed.error.issues).flatMap((issue) =>
-      placesOf(document, issue).map(
-        ({ offset, path }) => `${at(offset)}: ${path || 'configuration'}: ${wording(issue)}`,
-      ),
-    )
-    throw new ConfigError('invalid', [...new Set(problems)])
-  }
-  const problems = crossChecks(parsed.data).map(
-    ({ path, message }) => `${at(offsetOf(document, path))}: ${path.join('.')}: ${message}`,
-  )
-  if (problems.length > 0) throw new ConfigError('invalid', problems)
+  const source = readSource(text, file)
+  const parsed = configSchema.safeParse(source.content)
+  const problems = [...problemsOf(parsed.error?.issues ?? []), ...crossChecks(source.content)]
+  if (problems.length > 0 || !parsed.success) throw new ConfigError('invalid', source.lines(problems))
   return withAbsolutePaths(parsed.data, dirname(resolve(file)))
 }
 
-type Issue = z.core.$ZodIssue
-
 /** A union reports its branches inside: show the first's, which is the form to prefer. */
-function flatten(issues: readonly Issue[], prefix: readonly PropertyKey[] = []): Issue[] {
+function problemsOf(issues: readonly z.core.$ZodIssue[], prefix: readonly PropertyKey[] = []): Problem[] {
   return issues.flatMap((issue) => {
     const path = [...prefix, ...issue.path]
     const branch = issue.code === 'invalid_union' ? issue.errors[0] : undefined
-    return branch ? flatten(branch, path) : [{ ...issue, path }]
+    if (branch) return problemsOf(branch, path)
+    if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
+    return issue.keys.map((key) => ({ path: [...path, key], message: 'unknown key' }))
   })
-}
-
-function placesOf(document: Document, issue: Issue): { offset: number; path: string }[] {
-  if (issue.code !== 'unrecognized_keys')
-    return [{ offset: offsetOf(document, issue.path), path: issue.path.map(String).join('.') }]
-  return issue.keys.map((key) => {
-    const path = [...issue.path, key]
-    return { offset: offsetOf(document, path), path: path.map(String).join('.') }
-  })
-}
-
-function wording(issue: Issue): string {
-  return issue.code === 'unrecognized_keys' ? 'unknown key' : issue.message
-}
-
-/** Where the node at `path` stands, or its nearest parent that exists. */
-function offsetOf(document: Document, path: readonly PropertyKey[]): number {
-  for (let depth = path.length; depth > 0; depth--) {
-    const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
-    if (isMap(parent)) {
-      const pair = parent.items.find(
-        (item) => isNode(item.key) && String(item.key) === String(path[depth - 1]),
-      )
-      if (pair && isNode(pair.key) && pair.key.range) return pair.key.range[0]
-    }
-    const node = document.getIn(path.slice(0, depth), true)
-    if (isNode(node) && node.range) return node.range[0]
-  }
-  return 0
-}
-
-/** What one key alone cannot tell. */
-function crossChecks(config: Config): { path: (string | number)[]; message: string }[] {
-  const problems: { path: (string | number)[]; message: string }[] = []
-  const firstAt = new Map<string, number>()
-  config.targets.forEach((target, index) => {
-    const earlier = firstAt.get(target.name)
-    if (earlier === undefined) firstAt.set(target.name, index)
-    else
-      problems.push({
-        path: ['targets', index, 'name'],
-        message: `"${target.name}" is already the name of targets.${earlier}`,
-      })
-    if ((target.tls.cert === undefined) !== (target.tls.key === undefined)) {
-      problems.push({ path: ['targets', index, 'tls'], message: 'cert and key go together' })
-    }
-  })
-  const issuers = new Set<string>()
-  config.identity.issuers.forEach(({ issuer, jwksUri }, index) => {
-    const isSafe = (uri: string) =>
-      URL.parse(uri)?.protocol === 'https:' || (isLoopbackHttp(uri) && isLoopbackHttp(issuer))
-    if (jwksUri !== undefined && !isSafe(jwksUri))
-      problems.push({
-        path: ['identity', 'issuers', index, 'jwksUri'],
-        message: 'must be https (http only where issuer and keys are both on loopback)',
-      })
-    if (issuers.has(issuer))
-      problems.push({
-        path: ['identity', 'issuers', index, 'issuer'],
-        message: `"${issuer}" is listed twice`,
-      })
-    issuers.add(issuer)
-  })
-  const { slack } = config.alerts
-  if (slack && !slack.webhook && !slack.botToken)
-    problems.push({ path: ['alerts', 'slack'], message: 'needs webhook or botToken' })
-  if (slack?.botToken && !slack.channel)
-    problems.push({ path: ['alerts', 'slack'], message: 'botToken needs a channel' })
-  return problems
 }
 
 /** Paths in the file are relative to the file, wherever a service was started from. */

@@ -1,0 +1,104 @@
+/**
+ * What one key alone cannot tell. It looks at whatever of the file has the right form, so that these mistakes are
+ * reported together with those of the schema and not only after they are mended.
+ */
+import { z } from 'zod'
+import { isLoopbackHttp } from './issuer-schema.ts'
+import { configSchema } from './schema.ts'
+
+export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
+
+const text = z.string().optional().catch(undefined)
+const given = z.unknown().optional()
+const { listen, health } = configSchema.shape.proxy.shape
+const draftSchema = z.object({
+  targets: z
+    .array(z.object({ name: text, tls: z.object({ cert: given, key: given }).catch({}) }).catch({ tls: {} }))
+    .catch([]),
+  identity: z
+    .object({ issuers: z.array(z.object({ issuer: text, jwksUri: text }).catch({})) })
+    .catch({ issuers: [] }),
+  alerts: z
+    .object({
+      slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
+    })
+    .catch({}),
+  proxy: z
+    .object({ listen: listen.catch({ postgres: '' }), health: health.catch('') })
+    .catch({ listen: { postgres: '' }, health: '' }),
+})
+type Draft = z.output<typeof draftSchema>
+
+/** `raw` is the file's content, of any form. */
+export function crossChecks(raw: unknown): Problem[] {
+  const draft = draftSchema.catch(draftSchema.parse({})).parse(raw)
+  return [...ofTargets(draft), ...ofIssuers(draft), ...ofSlack(draft), ...ofProxy(draft)]
+}
+
+function ofTargets({ targets }: Draft): Problem[] {
+  const names = targets.map(({ name }) => name)
+  return targets.flatMap(({ name, tls }, index) => {
+    const earlier = names.indexOf(name)
+    return [
+      ...(name !== undefined && earlier < index
+        ? [
+            {
+              path: ['targets', index, 'name'],
+              message: `"${name}" is already the name of targets.${earlier}`,
+            },
+          ]
+        : []),
+      ...((tls.cert === undefined) !== (tls.key === undefined)
+        ? [{ path: ['targets', index, 'tls'], message: 'cert and key go together' }]
+        : []),
+    ]
+  })
+}
+
+function ofIssuers({ identity: { issuers } }: Draft): Problem[] {
+  const urls = issuers.map(({ issuer }) => issuer)
+  return issuers.flatMap(({ issuer, jwksUri }, index) => {
+    const at = ['identity', 'issuers', index]
+    const isSafe = (uri: string) =>
+      URL.parse(uri)?.protocol === 'https:' || (isLoopbackHttp(uri) && isLoopbackHttp(issuer ?? ''))
+    return [
+      ...(jwksUri !== undefined && !isSafe(jwksUri)
+        ? [
+            {
+              path: [...at, 'jwksUri'],
+              message: 'must be https (http only where issuer and keys are both on loopback)',
+            },
+          ]
+        : []),
+      ...(issuer !== undefined && urls.indexOf(issuer) < index
+        ? [{ path: [...at, 'issuer'], message: `"${issuer}" is listed twice` }]
+        : []),
+    ]
+  })
+}
+
+function ofSlack({ alerts: { slack } }: Draft): Problem[] {
+  const path = ['alerts', 'slack']
+  if (!slack) return []
+  if (slack.webhook === undefined && slack.botToken === undefined)
+    return [{ path, message: 'needs webhook or botToken' }]
+  return slack.botToken !== undefined && slack.channel === undefined
+    ? [{ path, message: 'botToken needs a channel' }]
+    : []
+}
+
+function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {
+  return shareAPort(door.postgres, at)
+    ? [{ path: ['proxy', 'health'], message: `${at} is the address of proxy.listen.postgres already` }]
+    : []
+}
+
+/** Whether a process at one keeps another from the other: port 0 is any that is free, a wildcard is every address. */
+function shareAPort(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((address) => {
+    const split = address.lastIndexOf(':')
+    return { host: address.slice(0, split), port: Number(address.slice(split + 1)) }
+  })
+  if (!a || !b || a.port !== b.port || a.port === 0) return false
+  return a.host === b.host || [a.host, b.host].some((host) => host === '0.0.0.0' || host === '[::]')
+}
