@@ -47,7 +47,8 @@ function page(schema: Node): string {
 <!-- Written by scripts/configuration-doc.ts from packages/config/src/schema.ts. Do not edit. -->
 
 One YAML file for every service. An unknown key is an error; \`npm start -- --config FILE --validate\` prints every mistake
-with its line. Secrets never stand in the file: \`env:NAME\` or \`file:PATH\` says where each is. Relative paths are relative
+with its line, and warns of secrets and files that this machine does not have: a start here would fail for want of them.
+Secrets never stand in the file: \`env:NAME\` or \`file:PATH\` says where each is. Relative paths are relative
 to the file. \`[]\` stands for each item of a list, \`<name>\` for a name of your choosing. A complete small example is
 [deploy/portcullis.yaml](../deploy/portcullis.yaml).
 
@@ -85,6 +86,7 @@ function typeOf(node: Node): string {
   if (node.type === 'array') return `list of ${node.items?.properties ? 'objects' : typeOf(node.items ?? {})}`
   if (node.pattern?.startsWith('^(env:')) return 'secret'
   if (node.format === 'uri') return 'URL'
+  if (node.format === 'path') return 'path'
   if (node.type === 'object') {
     const values = node.additionalProperties
     return typeof values === 'object' && !values.properties ? `object of ${typeOf(values)}` : 'object'

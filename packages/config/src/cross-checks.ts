@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { isLoopbackHttp } from './issuer-schema.ts'
+import { sharePort } from './addresses.ts'
 import { configSchema } from './schema.ts'
 
 export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
@@ -88,17 +89,7 @@ function ofSlack({ alerts: { slack } }: Draft): Problem[] {
 }
 
 function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {
-  return shareAPort(door.postgres, at)
+  return sharePort(door.postgres, at)
     ? [{ path: ['proxy', 'health'], message: `${at} is the address of proxy.listen.postgres already` }]
     : []
-}
-
-/** Whether a process at one keeps another from the other: port 0 is any that is free, a wildcard is every address. */
-function shareAPort(one: string, other: string): boolean {
-  const [a, b] = [one, other].map((address) => {
-    const split = address.lastIndexOf(':')
-    return { host: address.slice(0, split), port: Number(address.slice(split + 1)) }
-  })
-  if (!a || !b || a.port !== b.port || a.port === 0) return false
-  return a.host === b.host || [a.host, b.host].some((host) => host === '0.0.0.0' || host === '[::]')
 }

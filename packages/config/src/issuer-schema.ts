@@ -3,6 +3,7 @@
  * verifier would refuse.
  */
 import { z } from 'zod'
+import { filePath } from './file-path.ts'
 
 const issuerUrl = z.url().refine((text) => {
   const url = URL.parse(text)
@@ -78,12 +79,9 @@ export const issuer = z.strictObject({
     .max(65_536)
     .default(16_384)
     .describe('Longer tokens are refused unread.'),
-  ca: z
-    .string()
-    .optional()
-    .describe(
-      "Path of a PEM file with the certificate authorities of the issuer; the system's where absent.",
-    ),
+  ca: filePath(
+    "PEM file with the certificate authorities of the issuer; the system's where absent.",
+  ).optional(),
 })
 
 /** Plain HTTP is for issuers on the same machine, as in the demo. */

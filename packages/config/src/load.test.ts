@@ -195,6 +195,6 @@ test('references to secrets', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'pc-')), 'secret')
   writeFileSync(file, 's3cret\n')
   assert.equal(resolveSecret(`file:${file}`), 's3cret')
-  assert.throws(() => resolveSecret('file:/nonexistent/x'), /file:\/nonexistent\/x: cannot be read: ENOENT/)
+  assert.throws(() => resolveSecret('file:/nonexistent/x'), /file:\/nonexistent\/x: there is no such file/)
   assert.throws(() => resolveSecret('env:PORTCULLIS_NOT_SET'), /is not set/)
 })

@@ -4,13 +4,19 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { filePath } from './file-path.ts'
 import { issuer } from './issuer-schema.ts'
+
+export const secretPattern = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/
+
+/** A bearer token that is shorter could be guessed. */
+export const apiTokenCharsMin = 16
 
 /** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
 const secretRef = z
   .string()
   .regex(
-    /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/,
+    secretPattern,
     'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
   )
   .describe('Reference to a secret: env:NAME or file:PATH.')
@@ -55,12 +61,9 @@ const upstreamTls = z.strictObject({
     .enum(['disable', 'prefer', 'require', 'verify-full'])
     .default('prefer')
     .describe("As libpq's sslmode."),
-  ca: z
-    .string()
-    .optional()
-    .describe("Path of a PEM file with the certificate authorities; the system's where absent."),
-  cert: z.string().optional().describe('Path of a PEM client certificate.'),
-  key: z.string().optional().describe('Path of its PEM key.'),
+  ca: filePath("PEM file with the certificate authorities; the system's where absent.").optional(),
+  cert: filePath('PEM client certificate.').optional(),
+  key: filePath('Its PEM key.').optional(),
 })
 
 const target = z.strictObject({
@@ -85,7 +88,7 @@ const target = z.strictObject({
 })
 
 const tlsListener = z.strictObject({
-  cert: z.string().describe('Path of the PEM certificate chain.'),
+  cert: filePath('PEM certificate chain.'),
   key: secretRef.describe('Reference to the PEM key.'),
 })
 
@@ -196,7 +199,13 @@ const role = z.enum(['viewer', 'responder', 'admin'])
 const api = z.strictObject({
   listen: hostPort.default('127.0.0.1:8080').describe('HOST:PORT of the REST API.'),
   tokens: z
-    .array(z.strictObject({ name, role, token: secretRef }))
+    .array(
+      z.strictObject({
+        name,
+        role,
+        token: secretRef.describe(`Reference to the token, at least ${apiTokenCharsMin} characters.`),
+      }),
+    )
     .default([])
     .describe('Static bearer tokens.'),
   roles: z.record(z.string(), role).default({}).describe('Role by group of an OIDC token.'),
@@ -217,7 +226,7 @@ const bus = z.strictObject({
   password: secretRef.optional().describe('SASL password.'),
   mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).default('scram-sha-512'),
   tls: z.boolean().default(false),
-  ca: z.string().optional(),
+  ca: filePath("PEM file with the certificate authorities; the system's where absent.").optional(),
   partitions: positive.max(1024).default(8).describe('Partitions of the commands topic when it is created.'),
   replicas: positive.default(1).describe('Replication factor of topics when they are created.'),
   retentionDays: positive
@@ -267,22 +276,15 @@ export const configSchema = z.strictObject({
   identity: z.strictObject({ issuers: z.array(issuer).min(1) }),
   geo: z
     .strictObject({
-      country: z
-        .string()
-        .optional()
-        .describe(
-          'Path of an MMDB file with countries. Where absent: the bundled geo-whois-asn-country (CC0), as old as the release; production should bring its own and keep it up to date.',
-        ),
-      asn: z
-        .string()
-        .optional()
-        .describe(
-          'Path of an MMDB file with AS numbers. Where absent: the bundled list by [RouteViews](https://www.routeviews.org), the [NRO](https://www.nro.net) and [DB-IP](https://db-ip.com) (CC BY 4.0, see NOTICE), as old as the release and published with known errors; production should bring its own.',
-        ),
-      city: z
-        .string()
-        .optional()
-        .describe('Path of an MMDB city database, for regions; its country goes before that of `country`.'),
+      country: filePath(
+        'MMDB file with countries. Where absent: the bundled geo-whois-asn-country (CC0), as old as the release; production should bring its own and keep it up to date.',
+      ).optional(),
+      asn: filePath(
+        'MMDB file with AS numbers. Where absent: the bundled list by [RouteViews](https://www.routeviews.org), the [NRO](https://www.nro.net) and [DB-IP](https://db-ip.com) (CC BY 4.0, see NOTICE), as old as the release and published with known errors; production should bring its own.',
+      ).optional(),
+      city: filePath(
+        'MMDB city database, for regions; its country goes before that of `country`.',
+      ).optional(),
     })
     .prefault({}),
   targets: z.array(target).min(1),

@@ -14,11 +14,7 @@ export function resolveSecret(reference: string): string {
     try {
       return readFileSync(reference.slice(5), 'utf8').replace(/\r?\n$/, '')
     } catch (cause) {
-      throw new ConfigError(
-        'secret',
-        [`${reference}: cannot be read: ${(cause as NodeJS.ErrnoException).code ?? 'error'}`],
-        { cause },
-      )
+      throw ConfigError.unreadable(reference, cause)
     }
   }
   throw new ConfigError('secret', ['a secret must be referred to as env:NAME or file:PATH'])

@@ -120,6 +120,7 @@ test('a wrong option, a wrong configuration and a busy port are named, and nothi
       '--validate',
     ])
     assert.equal(await valid.ended, 0, valid.output())
+    assert.match(valid.output(), /warning: .*: proxy\.tls\.cert: .*there is no such file/)
     const taken = createServer().listen(0, '127.0.0.1')
     await once(taken, 'listening')
     const { port } = taken.address() as AddressInfo
@@ -132,6 +133,12 @@ test('a wrong option, a wrong configuration and a busy port are named, and nothi
     const own = join(folder, 'own.yaml')
     const listen = [...(await freeAddresses(5)), `127.0.0.1:${port}`]
     writeFileSync(own, ownConfig({ issuer: 'https://idp.example', target: '127.0.0.1:1', listen }))
+    const unset = start(['--config', own])
+    assert.equal(await unset.ended, 2, unset.output())
+    assert.match(
+      unset.output(),
+      /own\.yaml:9:\d+: targets\.0\.credentials\.password: env:OWN_PASSWORD: .* not set/,
+    )
     const ownBusy = start(['--config', own], { OWN_PASSWORD: 'x' })
     assert.equal(await ownBusy.ended, 1, ownBusy.output())
     taken.close()

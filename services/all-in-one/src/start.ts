@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, loadConfig, parseConfig } from '@portcullis/config'
+import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
@@ -131,12 +131,13 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
   }
 }
 
-/** Runs the services of a real configuration on this machine. Throws what `loadConfig` throws. */
+/** Runs the services of a real configuration on this machine. Throws ConfigError where this machine lacks what it names. */
 export async function startConfigured(
   configFile: string,
   options: Pick<DemoOptions, 'log' | 'progress' | 'signal'>,
 ): Promise<Started<{ config: Config }>> {
-  const config = loadConfig(configFile)
+  const { config, missing } = loadConfigHere(configFile)
+  if (missing.length > 0) throw new ConfigError('invalid', missing)
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const held = holdFolder(config.dataDir)
   const stops: (() => Promise<void>)[] = [async () => held.release()]

@@ -5,6 +5,7 @@
  * tokens may keep an analyst from stopping an attack. A refusal never says which part was wrong.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { apiTokenCharsMin } from '@portcullis/config'
 import type { Clock, ControlEvent } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
@@ -46,8 +47,8 @@ export interface Authenticator {
 export function createAuthenticator(options: AuthOptions): Authenticator {
   const { clock, onRefused } = options
   const known = options.tokens.map(({ name, role, token }) => {
-    if (token.length < tokenCharsMin)
-      throw new Error(`api.tokens.${name}: a token must have at least ${tokenCharsMin} characters`)
+    if (token.length < apiTokenCharsMin)
+      throw new Error(`api.tokens.${name}: a token must have at least ${apiTokenCharsMin} characters`)
     return { name, role, hash: sha256(token) }
   })
   const failures = createFailureBudget(options.failuresPerMinute ?? 10, clock)
@@ -104,7 +105,6 @@ export function requireRole(caller: Caller, role: Role): void {
     throw new ApiError('forbidden', `This needs the role ${role}; you are ${caller.role}.`)
 }
 
-const tokenCharsMin = 16
 const addressesMax = 10_000
 
 /** A token bucket of failures for each address; the longest idle are forgotten where there are too many. */

@@ -1,0 +1,66 @@
+/**
+ * What a valid configuration needs of the machine it runs on: secrets that can be read, files that are there, addresses
+ * that differ. It reads no more than it must, and never says what a secret holds.
+ */
+import { accessSync, constants, statSync } from 'node:fs'
+import { sharePort } from './addresses.ts'
+import type { Problem } from './cross-checks.ts'
+import { ConfigError } from './errors.ts'
+import { type Place, placesIn } from './places.ts'
+import { apiTokenCharsMin, type Config } from './schema.ts'
+import { resolveSecret } from './secret.ts'
+
+export type Found = {
+  /** Wrong wherever it runs. */
+  readonly wrong: readonly Problem[]
+  /** What another machine may have. */
+  readonly missing: readonly Problem[]
+}
+
+export function lookHere(config: Config): Found {
+  const wrong: Problem[] = []
+  const missing: Problem[] = sharedAddresses(config)
+  for (const place of placesIn(config)) {
+    const { path } = place
+    try {
+      if (place.kind === 'file') assertReadable(place.value)
+      else if (isApiToken(place) && resolveSecret(place.value).length < apiTokenCharsMin)
+        wrong.push({ path, message: `${place.value}: must have at least ${apiTokenCharsMin} characters` })
+      else resolveSecret(place.value)
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      missing.push({ path, message: error.message })
+    }
+  }
+  return { wrong, missing }
+}
+
+function isApiToken({ path }: Place): boolean {
+  return path[0] === 'api' && path[1] === 'tokens'
+}
+
+function assertReadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK)
+    if (statSync(file).isDirectory()) throw Object.assign(new Error('a directory'), { code: 'EISDIR' })
+  } catch (cause) {
+    throw ConfigError.unreadable(file, cause)
+  }
+}
+
+/** Services that run apart may each have the same address; on one machine they cannot. */
+function sharedAddresses({ proxy, analyzer, projector, alerts, api }: Config): Problem[] {
+  const all: { path: readonly string[]; address: string }[] = [
+    { path: ['proxy', 'listen', 'postgres'], address: proxy.listen.postgres },
+    { path: ['proxy', 'health'], address: proxy.health },
+    { path: ['analyzer', 'health'], address: analyzer.health },
+    { path: ['projector', 'health'], address: projector.health },
+    { path: ['alerts', 'health'], address: alerts.health },
+    { path: ['api', 'listen'], address: api.listen },
+  ]
+  return all.flatMap(({ path, address }, index) => {
+    const other = all.slice(0, index).find((earlier) => sharePort(earlier.address, address))
+    const message = `${address} is the address of ${other?.path.join('.')} already: one machine cannot run both`
+    return other ? [{ path, message }] : []
+  })
+}

@@ -1,0 +1,44 @@
+/** Where a configuration names files and secrets, as its schema says: a key that is added there is found here by itself. */
+import { z } from 'zod'
+import { pathFormat } from './file-path.ts'
+import { type Config, configSchema, secretPattern } from './schema.ts'
+
+export type Place = {
+  readonly path: readonly string[]
+  readonly kind: 'file' | 'secret'
+  readonly value: string
+  replace(value: string): void
+}
+
+type Shape = {
+  readonly format?: string
+  readonly pattern?: string
+  readonly anyOf?: readonly Shape[]
+  readonly properties?: Readonly<Record<string, Shape>>
+  readonly items?: Shape
+  readonly additionalProperties?: Shape | boolean
+}
+
+export function placesIn(config: Config): Place[] {
+  return visit(z.toJSONSchema(configSchema, { io: 'output' }) as Shape, config, [])
+}
+
+function visit(shape: Shape, value: object, path: readonly string[]): Place[] {
+  return Object.entries(value).flatMap(([key, inner]: [string, unknown]) => {
+    const inside = shape.properties?.[key] ?? shape.items ?? shape.additionalProperties
+    if (typeof inside !== 'object') return []
+    const at = [...path, key]
+    if (typeof inner === 'object' && inner !== null) return visit(inside, inner, at)
+    const kind = typeof inner === 'string' && kindOf(inside, inner)
+    if (!kind) return []
+    return [{ path: at, kind, value: inner, replace: (other) => void Object.assign(value, { [key]: other }) }]
+  })
+}
+
+/** Where a plain value may stand too, only a reference is one. */
+function kindOf(shape: Shape, text: string): Place['kind'] | undefined {
+  if (shape.format === pathFormat) return 'file'
+  const forms = shape.anyOf ?? [shape]
+  const mayRefer = forms.some(({ pattern }) => pattern === secretPattern.source)
+  return mayRefer && secretPattern.test(text) ? 'secret' : undefined
+}
