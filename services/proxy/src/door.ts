@@ -74,7 +74,8 @@ export function createSessions(deps: DoorDeps): Sessions {
     }
     const { identity } = proven
     const access = deps.targets.authorise(identity, request)
-    if (!access.allowed) return denied(access.why, proven)
+    if (!access.allowed)
+      return denied(access.why, proven, access.told === undefined ? undefined : ownFault(access.told))
     if (!deps.controlFresh())
       return denied(
         'the control state is stale',
@@ -125,6 +126,10 @@ export function createSessions(deps: DoorDeps): Sessions {
     live.add(session)
     if (draining) session.drain(draining)
     return session
+  }
+
+  function ownFault(message: string): Refusal {
+    return { ...refusal('not_authorised', { id: ids(), policyVersion }), message }
   }
 
   /** What the client may hear is `seen`, or else that it is not authorised. */
@@ -209,4 +214,9 @@ function withoutSessions({ sessions: _, ...caps }: Caps): Caps {
 /** What `TargetBook.authorise` answers. */
 export type Authorised =
   | { readonly allowed: true; readonly access: TargetAccess; readonly caps: Caps }
-  | { readonly allowed: false; readonly why: string }
+  | {
+      readonly allowed: false
+      readonly why: string
+      /** What the client may hear, where the fault is the gate's and not the client's. */
+      readonly told?: string
+    }

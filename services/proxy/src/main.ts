@@ -74,6 +74,10 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
     child.onExit(() => {
       worker.listening = false
       worker.reasons = starting
+      // Once all have listened nobody waits for this any more; before, another try would fail in the same way.
+      allListening.reject(
+        new Error(`worker ${slot} ended before all workers listened; its own lines say why`),
+      )
     })
     child.onMessage((message) => receive(slot, worker, message))
   }

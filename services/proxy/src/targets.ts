@@ -59,7 +59,8 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
           },
         }
       } catch (error) {
-        return denied((error as Error).message)
+        const told = `the gate cannot sign in at target "${target.name}"`
+        return { allowed: false, why: `${told}: ${(error as Error).message}`, told }
       }
     },
   }

@@ -1,0 +1,70 @@
+/** Who is refused at the door: what the client hears, and what the record and the log have of it. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Budgets, LoginRequest, Recorder, SessionRecord } from '@portcullis/kernel'
+import { createSessions, type DoorDeps } from './door.ts'
+import type { Gate } from './gate.ts'
+import { createVerdictTable } from './verdicts.ts'
+
+const clock = { nowUs: () => 1_000_000, monotonicMs: () => 1 }
+const ann = {
+  issuer: 'https://idp.test',
+  subject: 'ann',
+  groups: ['agents'],
+  delegation: [],
+  instance: 'a-1',
+}
+const origin = { address: '192.0.2.1', country: '', region: '', asn: 0, asOrg: '' }
+
+/** Logs in once with what every refusal needs, and nothing that only a session would. */
+async function refusedWith(deps: Partial<DoorDeps>) {
+  const records: { record: SessionRecord; detail: string }[] = []
+  const logged: object[] = []
+  const { door } = createSessions({
+    verify: async () => ({ identity: ann, expiresAtUs: 2_000_000 }),
+    targets: { version: '1', authorise: () => ({ allowed: false, why: 'no such target' }) },
+    gate: {} as Gate,
+    recorder: {
+      session: (record, _phase, _decision, detail) => records.push({ record, detail }),
+      commit: () => undefined,
+    } as Partial<Recorder> as Recorder,
+    budgets: {} as Budgets,
+    verdicts: createVerdictTable(clock),
+    clock,
+    ids: () => 'id',
+    policyVersion: '1',
+    mode: 'enforce',
+    controlFresh: () => true,
+    log: { warn: (fields) => void logged.push(fields) },
+    onLogin: () => undefined,
+    ...deps,
+  })
+  const request = {
+    connection: { origin },
+    ...{ protocol: 'postgres', target: 'shop', role: '', database: '', token: 't', client: 'psql', tls: '' },
+  } as Partial<LoginRequest> as LoginRequest
+  const refusal = await door.login(request)
+  assert.ok('message' in refusal)
+  const [recorded] = records
+  assert.ok(recorded)
+  return { message: refusal.message, ...recorded, logged: JSON.stringify(logged) }
+}
+
+test('a client hears "not authorised", the record why', async () => {
+  const { message, detail, record } = await refusedWith({})
+  assert.equal(message, 'not authorised')
+  assert.equal(detail, 'no such target')
+  assert.equal(record.identity?.subject, 'ann')
+})
+
+test("a fault of the gate's own is told as that, without its reason", async () => {
+  const told = 'the gate cannot sign in at target "shop"'
+  const { message, detail } = await refusedWith({
+    targets: {
+      version: '1',
+      authorise: () => ({ allowed: false, why: `${told}: env:NOPE: not set`, told }),
+    },
+  })
+  assert.equal(message, told)
+  assert.equal(detail, `${told}: env:NOPE: not set`)
+})

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseConfig } from '@portcullis/config'
+import { createTargetBook } from './targets.ts'
+
+const config = parseConfig(
+  `bus: lmdb:./bus
+audit: embedded:./audit
+identity: { issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }] }
+targets:
+  - name: shop
+    protocol: postgres
+    address: 127.0.0.1:1
+    credentials: { user: app, password: 'env:PC_TEST_UNSET' }
+    groups: [agents]
+proxy: { recorder: { onUnavailable: deny } }
+`,
+  '/etc/portcullis/p.yaml',
+)
+
+function identityIn(groups: string[]) {
+  return { issuer: 'https://idp.example', subject: 'ann', groups, delegation: [], instance: 'ann-1' }
+}
+
+test("where the gate's own password is missing, who may connect hears that it is not them; nobody else does", () => {
+  const book = createTargetBook(config)
+  const request = { target: 'shop', role: '', database: '', protocol: 'postgres' }
+  const own = book.authorise(identityIn(['agents']), request)
+  assert.ok(!own.allowed)
+  assert.equal(own.told, 'the gate cannot sign in at target "shop"')
+  assert.match(own.why, /env:PC_TEST_UNSET: the environment variable is not set/)
+  const stranger = book.authorise(identityIn(['sales']), request)
+  assert.ok(!stranger.allowed)
+  assert.equal(stranger.told, undefined)
+})
