@@ -109,6 +109,14 @@ test('all faults of a query are told at once, each with its place', async () => 
   )
 })
 
+for (const path of ['commands', 'sessions', 'findings', 'verdicts', 'verdicts?state=all', 'events'])
+  test(`an identity without its issuer at ${path} is a mistake, and never finds nothing`, async () => {
+    const url = `/v1/${path}${path.includes('?') ? '&' : '?'}identity=agent:demo`
+    const answer = await ask({ url, headers: viewer })
+    assertProblem(answer, 400, 'invalid_request')
+    assert.match(answer.body.errors[0].message, /^must be ISSUER\|SUBJECT/)
+  })
+
 const badBodies: [string, object, string][] = [
   ['neither an end nor a length', { durationSec: undefined }, 'durationSec'],
   ['both an end and a length', { until: '2030-01-01T00:00:00Z' }, 'durationSec'],

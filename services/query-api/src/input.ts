@@ -19,6 +19,12 @@ const latestUs = 7_258_118_400_000_000
 
 export const shortText = z.string().min(1).max(1024)
 
+/** A subject alone would find nothing, which reads as if nothing had happened. */
+export const identityKeyText = z
+  .string()
+  .max(2048)
+  .regex(/.\|./, 'must be ISSUER|SUBJECT, such as https://idp.example|agent-1')
+
 /** `true` or `false`. */
 export const flag = z.enum(['true', 'false']).transform((text) => text === 'true')
 

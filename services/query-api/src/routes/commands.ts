@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { commandColumns, commandDetailColumns, rowSchema } from '../columns.ts'
 import type { Register } from '../endpoint.ts'
 import { pageSchema } from '../endpoint.ts'
-import { flag, paging, repeated, shortText, timeRange } from '../input.ts'
+import { flag, identityKeyText, paging, repeated, shortText, timeRange } from '../input.ts'
 import { ApiError } from '../problems.ts'
 import type { Listing, Trail } from '../trail.ts'
 import { listPage } from './lists.ts'
@@ -14,7 +14,7 @@ const effects = z.enum(['read', 'write', 'delete', 'define', 'grant', 'execute',
 const query = z.strictObject({
   ...paging,
   ...timeRange,
-  identity: shortText.optional().describe('Identity key: issuer, a bar, subject.'),
+  identity: identityKeyText.optional().describe('Identity key: issuer, a bar, subject.'),
   session: shortText.optional().describe('Session id.'),
   target: shortText.optional(),
   outcome: repeated(outcomes).optional().describe('One of these.'),

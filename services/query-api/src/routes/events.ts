@@ -5,7 +5,7 @@
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Register } from '../endpoint.ts'
-import { repeated, shortText } from '../input.ts'
+import { identityKeyText, repeated } from '../input.ts'
 import { type Feed, type LiveEvent, type LiveType, liveTypes } from '../live/feed.ts'
 import { ApiError } from '../problems.ts'
 
@@ -24,7 +24,7 @@ export interface EventStreamOptions {
 
 const query = z.strictObject({
   type: repeated(z.enum(liveTypes)).optional().describe('Only these; all by default.'),
-  identity: shortText.optional().describe('Only of this identity key.'),
+  identity: identityKeyText.optional().describe('Only of this identity key.'),
 })
 
 export function eventRoutes(register: Register, options: EventStreamOptions): void {

@@ -3,14 +3,14 @@ import { z } from 'zod'
 import { findingColumns, rowSchema } from '../columns.ts'
 import type { Register } from '../endpoint.ts'
 import { pageSchema } from '../endpoint.ts'
-import { paging, repeated, shortText, timeRange } from '../input.ts'
+import { identityKeyText, paging, repeated, shortText, timeRange } from '../input.ts'
 import type { Listing, Trail } from '../trail.ts'
 import { listPage } from './lists.ts'
 
 const query = z.strictObject({
   ...paging,
   ...timeRange,
-  identity: shortText.optional().describe('Identity key: issuer, a bar, subject.'),
+  identity: identityKeyText.optional().describe('Identity key: issuer, a bar, subject.'),
   target: shortText.optional(),
   feature: repeated(shortText).optional().describe('One of these, such as command-rate.'),
   severity: repeated(z.enum(['info', 'warning', 'error', 'critical']))

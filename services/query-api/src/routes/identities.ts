@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { findingColumns, rowSchema, sessionColumns, verdictColumns } from '../columns.ts'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
-import { isoTime, paging, shortText } from '../input.ts'
+import { identityKeyText, isoTime, paging, shortText } from '../input.ts'
 import type { Books } from '../live/books.ts'
 import { ApiError } from '../problems.ts'
 import { isoMicros } from '../time.ts'
@@ -116,7 +116,7 @@ export function identityRoutes(register: Register, { trail, books, verdicts, now
     summary: 'One identity: baseline, verdicts in force, latest findings and sessions',
     description: 'The key is issuer, a bar, subject; percent-encoded in the path.',
     role: 'viewer',
-    path: z.strictObject({ key: z.string().min(3).max(2048).regex(/.\|./, 'must be ISSUER|SUBJECT') }),
+    path: z.strictObject({ key: identityKeyText }),
     answer: { status: 200, schema: identitySchema },
     async handle({ path: { key } }) {
       const filter = { identity: key, limit: 20 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { rowSchema, sessionColumns, sessionDetailColumns } from '../columns.ts'
 import type { Register } from '../endpoint.ts'
 import { pageSchema } from '../endpoint.ts'
-import { paging, repeated, shortText, timeRange } from '../input.ts'
+import { identityKeyText, paging, repeated, shortText, timeRange } from '../input.ts'
 import { ApiError } from '../problems.ts'
 import type { Listing, Trail } from '../trail.ts'
 import { listPage } from './lists.ts'
@@ -11,7 +11,7 @@ import { listPage } from './lists.ts'
 const query = z.strictObject({
   ...paging,
   ...timeRange,
-  identity: shortText.optional().describe('Identity key: issuer, a bar, subject.'),
+  identity: identityKeyText.optional().describe('Identity key: issuer, a bar, subject.'),
   target: shortText.optional(),
   phase: repeated(z.enum(['opened', 'closed', 'refused']))
     .optional()

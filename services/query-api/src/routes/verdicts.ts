@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { rowSchema, verdictColumns } from '../columns.ts'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
-import { invalid, isoTime, paging, repeated, shortText, timeRange } from '../input.ts'
+import { identityKeyText, invalid, isoTime, paging, repeated, shortText, timeRange } from '../input.ts'
 import { isoMicros } from '../time.ts'
 import type { Listing, Trail } from '../trail.ts'
 import { type Verdicts, verdictRow } from '../verdicts.ts'
@@ -19,7 +19,9 @@ const query = z.strictObject({
     .enum(['active', 'all'])
     .default('active')
     .describe('active: in force at this moment. all: the history too, from the audit trail.'),
-  identity: shortText.optional().describe('Identity key that is the subject, or of which one instance is.'),
+  identity: identityKeyText
+    .optional()
+    .describe('Identity key that is the subject, or of which one instance is.'),
   target: shortText.optional(),
   action: repeated(actions).optional().describe('One of these.'),
 })
