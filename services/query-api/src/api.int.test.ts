@@ -249,8 +249,14 @@ test('live: commands, verdicts and control changes come over the bus to who watc
   await api.value.addCommands([
     { session: 7_000, number: 3, text: `SELECT Mixed_Case, 'Größe', '${'x'.repeat(100_000)}'` },
   ])
-  await post('/v1/verdicts', blockOf('agent-11'))
-  await api.value.eventually(async () => /event: command/.test(text) && /event: control/.test(text))
+  const issued = await post('/v1/verdicts', blockOf('agent-11'))
+  await post(`/v1/verdicts/${issued.body.verdictId}/lift`, { reason: 'known' })
+  await api.value.eventually(async () => /event: command/.test(text) && /"state":"lifted"/.test(text))
+  const [made, over] = [...text.matchAll(/event: verdict\ndata: (.*)\n/g)].map(([, json]) =>
+    JSON.parse(json ?? ''),
+  )
+  assert.deepEqual(made, issued.body)
+  assert.deepEqual([over.verdictId, over.subject, over.liftReason], [made.verdictId, made.subject, 'known'])
   const data = /event: command\ndata: (.*)\n/.exec(text)?.[1] ?? ''
   const shown: { commandId: string; text: string; textTruncated: boolean; bytesOut: string } =
     JSON.parse(data)

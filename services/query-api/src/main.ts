@@ -13,8 +13,9 @@ import { type Log, runService, type ServiceContext } from '@portcullis/platform/
 import { createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
+import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
-import { publishControl, startFollowing } from './live/follow.ts'
+import { startFollowing } from './live/follow.ts'
 import { createTrail } from './trail.ts'
 
 await runService<Config>({
@@ -54,7 +55,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     codecs,
     clock,
     ids: randomUUID,
-    onEvolved: (event, evolved) => publishControl(feed, event, evolved),
+    onEvolved: createControlPublisher({ feed, books, nowUs: clock.nowUs }),
     onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
   })
   const following = await startFollowing({ bus: bus.value, codecs, books, feed, onUnreadable })

@@ -22,8 +22,9 @@ import type { FastifyInstance } from 'fastify'
 import { createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
+import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
-import { publishControl, startFollowing } from './live/follow.ts'
+import { startFollowing } from './live/follow.ts'
 import { startProjector } from './projector/index.ts'
 import { type Sampled, sampleCommand, sampleSession } from './projector/sample-events.ts'
 import { createTrail, type Trail } from './trail.ts'
@@ -195,7 +196,7 @@ export async function startInstance(bus: Bus, trail: Trail): Promise<Started<Fas
     codecs,
     clock,
     ids: randomUUID,
-    onEvolved: (event, evolved) => publishControl(feed, event, evolved),
+    onEvolved: createControlPublisher({ feed, books, nowUs: clock.nowUs }),
   })
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
   const auth = createAuthenticator({

@@ -30,11 +30,14 @@ export interface Verdicts {
   lifted(verdictId: string): Lifted | undefined
 }
 
-export interface Lifted {
+export interface Lifting {
   readonly verdictId: string
   readonly at: number
   readonly by: string
   readonly reason: string
+}
+
+export interface Lifted extends Lifting {
   readonly replayed: boolean
 }
 
@@ -48,7 +51,7 @@ export function createVerdicts({ control, books, clock }: VerdictsOptions): Verd
   function active(): VerdictEvent[] {
     const nowUs = clock.nowUs()
     const state = control.state()
-    const all = [...books.verdicts.values(), ...[...state.verdicts.values()].map(eventOf)]
+    const all = [...books.verdicts.values(), ...[...state.verdicts.values()].map(handVerdictEvent)]
     return all
       .filter(({ verdictId, until }) => until > nowUs && !state.lifted.has(verdictId))
       .sort((a, b) => b.issuedAt - a.issuedAt || (a.verdictId < b.verdictId ? 1 : -1))
@@ -73,7 +76,7 @@ export function createVerdicts({ control, books, clock }: VerdictsOptions): Verd
       if (replay) return { verdict: replay, replayed: true }
       try {
         await control.write({ type: 'verdict.issued', verdict }, caller.actor, { expectedVersion: 0 })
-        return { verdict: eventOf({ ...verdict, issuedBy: by(caller) }), replayed: false }
+        return { verdict: handVerdictEvent({ ...verdict, issuedBy: by(caller) }), replayed: false }
       } catch (error) {
         // A first try may have been on its way: another process, or one that timed out.
         const first =
@@ -106,7 +109,7 @@ export function createVerdicts({ control, books, clock }: VerdictsOptions): Verd
 }
 
 /** A verdict as the API shows it: the columns of the table `verdicts`, from what holds in memory. */
-export function verdictRow(verdict: VerdictEvent, lifted: Lifted | undefined) {
+export function verdictRow(verdict: VerdictEvent, lifted: Lifting | undefined) {
   return {
     ...verdict,
     state: lifted ? 'lifted' : verdict.state,
@@ -119,7 +122,7 @@ export function verdictRow(verdict: VerdictEvent, lifted: Lifted | undefined) {
   }
 }
 
-function eventOf(verdict: Verdict & { readonly issuedBy: string }): VerdictEvent {
+export function handVerdictEvent(verdict: Verdict & { readonly issuedBy: string }): VerdictEvent {
   return { ...verdict, state: 'active', findings: [], causeCommandId: '', causeReceivedAt: 0 }
 }
 
@@ -136,7 +139,7 @@ function replayOf(state: ControlState, wanted: Verdict): VerdictEvent | undefine
   if (!first) return undefined
   // Asked for as a length of time, a repetition ends later than the first; asked for as a moment, it is shorter.
   const sameEnd = first.until === wanted.until || lengthUs(first) === lengthUs(wanted)
-  if (sameEnd && contentOf(first) === contentOf(wanted)) return eventOf(first)
+  if (sameEnd && contentOf(first) === contentOf(wanted)) return handVerdictEvent(first)
   throw new ApiError(
     'idempotency_key_reused',
     `It made verdict ${wanted.verdictId} out of another request. Use a new key for a new verdict.`,

@@ -12,6 +12,7 @@ import {
   verdictKey,
 } from '@portcullis/kernel'
 import { isoMicros, isoMicrosOrNull } from '../time.ts'
+import { type Lifting, verdictRow } from '../verdicts.ts'
 
 export const liveTypes = ['command', 'finding', 'verdict', 'control'] as const
 export type LiveType = (typeof liveTypes)[number]
@@ -120,19 +121,9 @@ export function findingEvent(id: string, event: FindingEvent): LiveEvent {
   }
 }
 
-export function verdictEvent(id: string, event: VerdictEvent): LiveEvent {
-  const { issuedAt, until, causeReceivedAt, ...rest } = event
-  return {
-    id,
-    type: 'verdict',
-    identity: subjectIdentity(event),
-    data: lazily({
-      ...rest,
-      issuedAt: isoMicros(issuedAt),
-      until: isoMicros(until),
-      causeReceivedAt: isoMicrosOrNull(causeReceivedAt),
-    }),
-  }
+/** As the lists of verdicts show it. */
+export function verdictEvent(id: string, event: VerdictEvent, lifted: Lifting | undefined): LiveEvent {
+  return { id, type: 'verdict', identity: subjectIdentity(event), data: lazily(verdictRow(event, lifted)) }
 }
 
 /** `payload` is shown to no viewer: other kinds of control events may hold more than verdicts do. */

@@ -1,16 +1,8 @@
 /** Follows the bus for the live view and for what holds now. It reads only; no group, so every replica sees everything. */
-import {
-  type Bus,
-  type ControlEvent,
-  type Evolved,
-  type Received,
-  type Started,
-  topics,
-  type TailOptions,
-} from '@portcullis/kernel'
+import { type Bus, type Received, type Started, topics, type TailOptions } from '@portcullis/kernel'
 import type { Codecs } from '@portcullis/platform/codec'
 import type { Books } from './books.ts'
-import { commandEvent, controlEvent, type Feed, findingEvent, type LiveEvent, verdictEvent } from './feed.ts'
+import { commandEvent, type Feed, findingEvent, type LiveEvent, verdictEvent } from './feed.ts'
 
 export interface FollowOptions {
   readonly bus: Bus
@@ -62,16 +54,6 @@ export async function startFollowing(options: FollowOptions): Promise<Started<Fo
   }
 }
 
-/** A control event as folded; a repetition is no news. */
-export function publishControl(
-  feed: Feed,
-  event: ControlEvent,
-  { accepted, state, rejection }: Evolved,
-): void {
-  if (rejection?.code === 'duplicate') return
-  feed.publish(controlEvent(`control-${state.nextOffset - 1}`, event, accepted))
-}
-
 function publish({ codecs, feed, onUnreadable }: FollowOptions, record: Received): void {
   try {
     const event = liveEventOf(codecs, record)
@@ -90,7 +72,7 @@ function liveEventOf(codecs: Codecs, { topic, partition, offset, value }: Receiv
     case topics.findings:
       return findingEvent(id, codecs.finding.decode(value))
     case topics.verdicts:
-      return verdictEvent(id, codecs.verdict.decode(value))
+      return verdictEvent(id, codecs.verdict.decode(value), undefined)
     default:
       return undefined
   }

@@ -35,7 +35,7 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
     tag: 'live',
     summary: 'Live commands, findings, verdicts and control changes',
     description:
-      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
+      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. A verdict that a person issued or lifted comes as `verdict` too (`state` says which) after its `control`. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
     role: 'viewer',
     query,
     answer: { status: 200, schema: z.string(), mediaType: 'text/event-stream' },
