@@ -91,7 +91,7 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
       return
     } catch (cause) {
       if (!(cause instanceof CodedError) || cause.code !== 'unknown_topic') throw cause
-      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      if (!told) log.info({ why: cause.message }, 'waiting for the topics')
       await sleep(500)
     }
   }

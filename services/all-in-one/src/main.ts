@@ -90,7 +90,12 @@ async function runConfigured(configFile: string, stopAsked: AbortSignal): Promis
     stopAsked,
   )
   if (!running) return 0
-  log.info({ configFile: resolve(configFile) }, 'ready')
+  const { proxy, api } = running.value.config
+  const addresses = { postgresDoor: proxy.listen.postgres, api: api.listen }
+  log.info({ configFile: resolve(configFile), ...addresses }, 'ready')
+  console.error(
+    `portcullis: ready; Postgres door ${addresses.postgresDoor}, API http://${addresses.api}; Ctrl-C drains and stops`,
+  )
   await aborted(stopAsked)
   return await stopCleanly(running, log)
 }

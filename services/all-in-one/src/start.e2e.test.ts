@@ -84,6 +84,8 @@ test('a configuration of its own runs the services and no demo part', async (t) 
   const own = start(['--config', file], { OWN_PASSWORD: postgres.value.app.password })
   try {
     await eventually(() => /"all-in-one".*"msg":"ready"/.test(own.output()), startMsMax)
+    assert.match(own.output(), new RegExp(`ready; Postgres door ${listen[0]}, API http://${listen[5]};`))
+    assert.doesNotMatch(own.output(), /BusError|"stack"/)
     const token = await issuer.value.sign({ sub: 'somebody' })
     const url = `postgres://own:${token}@${listen[0]}/postgres`
     assert.equal(await shell(`'${psql}' '${url}' -Atc 'select current_user'`), 'app\n')

@@ -52,7 +52,7 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
       // A Kafka topic that was just created has no leader for a moment: unavailable.
       const passes = cause instanceof CodedError && ['unknown_topic', 'unavailable'].includes(cause.code)
       if (!passes || systemClock.monotonicMs() > untilMs) throw cause
-      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      if (!told) log.info({ why: cause.message }, 'waiting for the topics')
       await delay(500)
     }
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -319,6 +319,14 @@ test('the engine ends with its parent, also where that is killed', async () => {
     await sleep(50)
   }
   rmSync(other, { recursive: true })
+})
+
+test("a terminal's Ctrl-C does not reach it: it leads a process group of its own", (t) => {
+  if (process.platform !== 'linux') return t.skip('reads /proc')
+  const { pid } = engine.value
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  assert.equal(Number(group), pid)
 })
 
 test('an upload that is cut short writes nothing', async () => {

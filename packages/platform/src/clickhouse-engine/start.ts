@@ -45,6 +45,8 @@ export async function startEngine(options: EngineOptions): Promise<Started<Engin
     env: engineEnv(),
     // Not the parent's own flags (--eval, --inspect-brk, a test runner's).
     execArgv: [],
+    // A terminal's Ctrl-C is for whoever supervises, who stops the engine last.
+    detached: true,
   })
   const lastWords = collectOutput(child, log)
   // A message to a child that has just died is an 'error' event too, which nobody may be waiting for any more.

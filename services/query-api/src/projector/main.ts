@@ -88,7 +88,7 @@ async function onceTopicsExist<T>(log: AuditLog, act: () => Promise<T>): Promise
     } catch (cause) {
       const isMissing = cause instanceof CodedError && cause.code === 'unknown_topic'
       if (!isMissing || systemClock.monotonicMs() > untilMs) throw cause
-      if (!told) log.warn({ err: cause }, 'waiting for the topics')
+      if (!told) log.info({ why: cause.message }, 'waiting for the topics')
       await sleep(500)
     }
   }
