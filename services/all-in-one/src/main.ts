@@ -21,6 +21,9 @@ npm start -- --config FILE --validate   every mistake in it, with its line`
 /** An interrupt from a terminal reaches npm, the bootstrap and us, and each passes it on: one press counts once. */
 const samePressMs = 500
 
+/** Of the token in the printed lines: a working day. */
+const tokenSec = 12 * 3600
+
 process.exitCode = await main()
 process.exit()
 
@@ -77,8 +80,9 @@ async function runDemo(options: {
   const demo = await stopWhenAsked(started, stopAsked)
   starting = false
   if (!demo) return 0
-  const token = await demo.value.mint('agent:demo', { groups: ['agents'], ttlSec: 12 * 3600 })
-  console.log(welcome(demo.value, token, { hasPsql: hasPsql(), folder }).text)
+  const token = await demo.value.mint('agent:demo', { groups: ['agents'], ttlSec: tokenSec })
+  const tokenUntil = new Date(Date.now() + tokenSec * 1000)
+  console.log(welcome(demo.value, token, { hasPsql: hasPsql(), folder, tokenUntil }).text)
   await aborted(stopAsked)
   return await stopCleanly(demo, log)
 }

@@ -54,6 +54,8 @@ test('the printed lines work word for word; killed or interrupted, nothing is lo
 
     const third = run()
     const again = await third.welcome()
+    assert.equal(again.curl.split(' "http')[0], lines.curl.split(' "http')[0], 'the API token stays the same')
+    assert.match(third.output(), /valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC, npm start prints a new one/)
     const kept = await commandsOf(again.curl)
     assert.equal(kept.length, expected + 1)
     await shell(again.node)

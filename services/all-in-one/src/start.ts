@@ -2,11 +2,11 @@
  * Everything on one machine: the demo with its parts, or a real configuration with none of them. Holds the data folder,
  * starts what is needed in order, and stops it in the order that loses nothing.
  */
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
+import { keptApiToken } from './api-token.ts'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
@@ -95,7 +95,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     })
     const configFile = join(folder, 'demo.yaml')
     writeFileSync(configFile, text, { mode: 0o600 })
-    const apiToken = randomBytes(24).toString('base64url')
+    const apiToken = keptApiToken(folder)
     const secrets = {
       proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report },
       'query-api': { [demoSecrets.api]: apiToken },

@@ -10,7 +10,14 @@ export type Welcome = {
   readonly text: string
 }
 
-export function welcome(demo: Demo, token: string, facts: { hasPsql: boolean; folder: string }): Welcome {
+export type WelcomeFacts = {
+  readonly hasPsql: boolean
+  readonly folder: string
+  /** When the agent's token ends. */
+  readonly tokenUntil: Date
+}
+
+export function welcome(demo: Demo, token: string, facts: WelcomeFacts): Welcome {
   const url = `postgres://${demo.target}:${token}@${demo.postgresDoor}/${demo.database}`
   const query = 'select id, name, price_cents from products order by id limit 5'
   const psql = `psql "${url}" -c "${query}"`
@@ -32,6 +39,7 @@ export function welcome(demo: Demo, token: string, facts: { hasPsql: boolean; fo
   const elsewhere = demo.databaseFolder.startsWith(facts.folder)
     ? ''
     : `\nDemo database  ${demo.databaseFolder} (PostgreSQL does not run as root, and its user cannot enter the folder above)`
+  const until = facts.tokenUntil.toISOString().slice(0, 16).replace('T', ' ')
   const text = `
 Portcullis is up. You are agent:demo, the gate stands before a PostgreSQL named "${demo.target}".
 
@@ -45,6 +53,7 @@ ${watch}
 
 API            ${demo.apiUrl}/v1   (described at ${demo.apiUrl}/v1/openapi.json)
 Postgres door  ${demo.postgresDoor}   user = target, password = token
+Tokens         the agent's is valid until ${until} UTC, npm start prints a new one; the API's stays the same
 Configuration  ${demo.configFile}
 Data and logs  ${facts.folder}${elsewhere}
 Ctrl-C drains and stops everything; the next npm start finds it all again.
