@@ -236,6 +236,26 @@ test('the history has both verdicts and liftings, and says who and why; the log 
   assert.equal(filtered.body.items.length, 1)
 })
 
+test('a verdict on whom the trail has never seen, or on a session that is not open, says so', async () => {
+  const issuer = 'https://idp.example'
+  const subjects: [object, RegExp | undefined][] = [
+    [{ kind: 'identity', issuer, id: 'agent-1' }, undefined],
+    [{ kind: 'instance', issuer, id: 'agent-1', instance: 'jti-1' }, undefined],
+    [{ kind: 'token', issuer, instance: 'jti-1' }, undefined],
+    [{ kind: 'delegation', issuer, id: 'ann' }, undefined],
+    [{ kind: 'delegation', issuer, id: 'bob' }, /no session of this delegation/],
+    [{ kind: 'instance', issuer, id: 'agent-1', instance: 'jti-2' }, /no session of this instance/],
+    [{ kind: 'session', id: 's1' }, /no session of this id is open/],
+  ]
+  for (const [subject, expected] of subjects) {
+    const { status, body } = await post('/v1/verdicts', { ...blockOf(''), subject, target: 'nowhere' })
+    assert.equal(status, 201, JSON.stringify(body))
+    if (expected) assert.match(body.warning, expected)
+    else assert.equal(body.warning, undefined)
+    await post(`/v1/verdicts/${body.verdictId}/lift`, { reason: 'test' })
+  }
+})
+
 test('live: commands, verdicts and control changes come over the bus to who watches', async () => {
   const url = await api.value.app.listen({ host: '127.0.0.1', port: 0 })
   const controller = new AbortController()
@@ -255,7 +275,9 @@ test('live: commands, verdicts and control changes come over the bus to who watc
   const [made, over] = [...text.matchAll(/event: verdict\ndata: (.*)\n/g)].map(([, json]) =>
     JSON.parse(json ?? ''),
   )
-  assert.deepEqual(made, issued.body)
+  const { warning, ...verdict } = issued.body
+  assert.match(warning, /matches nothing known: the audit trail has no session of this identity/)
+  assert.deepEqual(made, verdict)
   assert.deepEqual([over.verdictId, over.subject, over.liftReason], [made.verdictId, made.subject, 'known'])
   const data = /event: command\ndata: (.*)\n/.exec(text)?.[1] ?? ''
   const shown: { commandId: string; text: string; textTruncated: boolean; bytesOut: string } =

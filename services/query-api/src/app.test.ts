@@ -147,6 +147,21 @@ for (const [name, change, field] of badBodies)
     )
   })
 
+test('a body that is missing, or a subject that is text, is told what it must be', async () => {
+  const post = { url: '/v1/verdicts', method: 'POST', headers: responder } as const
+  for (const payload of [undefined, ['a']]) {
+    const answer = await ask({ ...post, ...(payload && { payload }) })
+    assert.equal(answer.body.errors[0].message, 'must be a JSON object, with Content-Type: application/json')
+  }
+  for (const subject of ['agent-1', { kind: 'agent', id: 'x' }]) {
+    const { body } = await ask({
+      ...post,
+      payload: { action: 'block', subject, durationSec: 60, explanation: 'x' },
+    })
+    assert.match(body.errors[0].message, /^must be an object such as {"kind": "identity"/)
+  }
+})
+
 test('an Idempotency-Key that is none is refused', async () => {
   const payload = {
     action: 'block',
@@ -205,6 +220,13 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
   assert.ok(list.responses.default.content['application/problem+json'])
   const issue = body.paths['/v1/verdicts'].post
   assert.ok(issue.requestBody.content['application/json'].schema.required.includes('explanation'))
+  const payload = { ...issue.requestBody.content['application/json'].example, durationSec: 0 }
+  const answer = await ask({ url: '/v1/verdicts', method: 'POST', headers: responder, payload })
+  assert.deepEqual(
+    answer.body.errors.map(({ field }: { field: string }) => field),
+    ['durationSec'],
+    'all else of the example is accepted',
+  )
   assert.deepEqual(list.security, [{ bearer: [] }])
 })
 

@@ -17,6 +17,8 @@ export interface Endpoint<P, Q, B> {
   readonly path?: z.ZodType<P>
   readonly query?: z.ZodType<Q>
   readonly body?: z.ZodType<B>
+  /** A body that is accepted, for the OpenAPI document. */
+  readonly example?: object
   /** What it answers with on success: status, media type where not JSON, and shape. */
   readonly answer: { readonly status: number; readonly schema: z.ZodType; readonly mediaType?: string }
   handle(call: Call<P, Q, B>): Promise<unknown>
@@ -60,7 +62,12 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
       security: [{ bearer: [] }],
       ...(endpoint.path && { params: jsonSchema(endpoint.path, 'input') }),
       ...(endpoint.query && { querystring: jsonSchema(endpoint.query, 'input') }),
-      ...(endpoint.body && { body: jsonSchema(endpoint.body, 'input') }),
+      ...(endpoint.body && {
+        body: {
+          ...jsonSchema(endpoint.body, 'input'),
+          ...(endpoint.example && { examples: [endpoint.example] }),
+        },
+      }),
       response: { [endpoint.answer.status]: answerSchema(endpoint.answer), default: problemSchema },
     },
     // Before the body is read: whoever is not known may not make us buffer anything.

@@ -52,7 +52,7 @@ export function parseParts<P, Q, B>(
 ): { path: P; query: Q; body: B } {
   const path = schemas.path.safeParse(given.path)
   const query = schemas.query.safeParse(given.query)
-  const body = schemas.body.safeParse(given.body)
+  const body = schemas.body.safeParse(given.body ?? undefined)
   if (path.success && query.success && body.success)
     return { path: path.data, query: query.data, body: body.data }
   const faults = [...faultsOf('path', path), ...faultsOf('query', query), ...faultsOf('body', body)]
@@ -78,12 +78,14 @@ function faultsOf(where: Fault['in'], { error }: { error?: z.ZodError | undefine
           field: [...issue.path, key].join('.'),
           message: 'is not known here',
         }))
-      : [{ in: where, field: issue.path.map(String).join('.'), message: issueText(issue) }],
+      : [{ in: where, field: issue.path.map(String).join('.'), message: issueText(issue, where) }],
   )
 }
 
 /** Of a union (once or repeated) the first branch that got furthest says it best. */
-function issueText(issue: z.core.$ZodIssue): string {
+function issueText(issue: z.core.$ZodIssue, where: Fault['in']): string {
+  if (where === 'body' && issue.path.length === 0 && issue.code === 'invalid_type')
+    return 'must be a JSON object, with Content-Type: application/json'
   if (issue.code !== 'invalid_union') return issue.message
   const deepest = issue.errors.flat().sort((a, b) => b.path.length - a.path.length)[0]
   return deepest?.message ?? issue.message

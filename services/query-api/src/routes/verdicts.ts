@@ -6,6 +6,7 @@ import { rowSchema, verdictColumns } from '../columns.ts'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
 import { identityKeyText, invalid, isoTime, paging, repeated, shortText, timeRange } from '../input.ts'
+import { warningAbout } from '../subject-seen.ts'
 import { isoMicros } from '../time.ts'
 import type { Listing, Trail } from '../trail.ts'
 import { type Verdicts, verdictRow } from '../verdicts.ts'
@@ -41,7 +42,9 @@ const history: Listing = {
 }
 
 const id = z.string().min(1).max(1024)
-const subject = z.discriminatedUnion('kind', [
+const subjectForm =
+  'must be an object such as {"kind": "identity", "issuer": "https://idp.example", "id": "agent-1"}; kind: identity, instance, session, token or delegation'
+const subjectKinds = [
   z.strictObject({ kind: z.literal('identity'), issuer: id, id, instance: z.literal('').default('') }),
   z.strictObject({ kind: z.literal('instance'), issuer: id, id, instance: id }),
   z.strictObject({
@@ -52,7 +55,8 @@ const subject = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('token'), issuer: id, instance: id, id: z.literal('').default('') }),
   z.strictObject({ kind: z.literal('delegation'), issuer: id, id, instance: z.literal('').default('') }),
-])
+] as const
+const subject = z.discriminatedUnion('kind', subjectKinds, { error: subjectForm })
 
 const dayS = 86_400
 const issueBody = z
@@ -95,6 +99,9 @@ const liftBody = z.strictObject({
 })
 
 const verdictSchema = rowSchema(verdictColumns)
+const issuedSchema = rowSchema(verdictColumns, {
+  warning: z.string().optional().describe('The verdict holds, but matches nobody that was ever seen.'),
+})
 const liftedSchema = z.object({
   verdictId: z.string(),
   liftedAt: z.string(),
@@ -127,14 +134,21 @@ export function verdictRoutes(register: Register, trail: Trail, verdicts: Verdic
       'Answers once the control log holds it: every proxy enforces it from then on. With an Idempotency-Key, trying again gives the first answer. 504 means that it is not known whether it took effect: try again with the same key.',
     role: 'responder',
     body: issueBody,
-    answer: { status: 201, schema: verdictSchema },
+    example: {
+      action: 'block',
+      subject: { kind: 'identity', issuer: 'https://idp.example', id: 'agent-1' },
+      durationSec: 3600,
+      explanation: 'its token leaked',
+    },
+    answer: { status: 201, schema: issuedSchema },
     async handle({ body, caller, request, reply }) {
       const { durationSec, until, ratePerMinute = 0, ...action } = body
       const end = until === undefined ? { durationUs: (durationSec ?? 0) * 1_000_000 } : { untilUs: until }
       const key = idempotencyKeyOf(request)
       const { verdict, replayed } = await verdicts.issue({ ...action, ratePerMinute, end }, caller, key)
       if (replayed) reply.header('idempotency-replayed', 'true')
-      return verdictRow(verdict, undefined)
+      const warning = await warningAbout(verdict.subject, trail)
+      return { ...verdictRow(verdict, undefined), ...(warning !== undefined && { warning }) }
     },
   })
   register({
@@ -147,6 +161,7 @@ export function verdictRoutes(register: Register, trail: Trail, verdicts: Verdic
     role: 'responder',
     path: z.strictObject({ id: shortText }),
     body: liftBody,
+    example: { reason: 'the token was replaced' },
     answer: { status: 200, schema: liftedSchema },
     async handle({ path, body, caller, request, reply }) {
       idempotencyKeyOf(request)
