@@ -67,7 +67,7 @@ async function runDemo(options: {
   apiPort: number
   stopAsked: AbortSignal
 }): Promise<number> {
-  const folder = resolve(options.data)
+  const folder = options.data
   let starting = true
   // While parts come up they wait for one another, and say so.
   const log = lazyFileLog(folder, (text, level) => {
@@ -96,7 +96,7 @@ async function runConfigured(configFile: string, stopAsked: AbortSignal): Promis
   if (!running) return 0
   const { proxy, api } = running.value.config
   const addresses = { postgresDoor: proxy.listen.postgres, api: api.listen }
-  log.info({ configFile: resolve(configFile), ...addresses }, 'ready')
+  log.info({ configFile, ...addresses }, 'ready')
   console.error(
     `portcullis: ready; Postgres door ${addresses.postgresDoor}, API http://${addresses.api}; Ctrl-C drains and stops`,
   )
@@ -167,16 +167,21 @@ function readArgs() {
     })
     if (values.validate && values.config === undefined) throw new Error('--validate needs --config FILE')
     return {
-      config: values.config,
+      config: values.config === undefined ? undefined : fromWhereTyped(values.config),
       validate: values.validate,
       help: values.help,
-      data: values.data,
+      data: fromWhereTyped(values.data),
       postgresPort: portOf('--postgres-port', values['postgres-port']),
       apiPort: portOf('--api-port', values['api-port']),
     }
   } catch (error) {
     return `portcullis: ${messageOf(error)}\n\n${usage}`
   }
+}
+
+/** npm changes into the project's folder before it runs anything, and says where it was called. */
+function fromWhereTyped(path: string): string {
+  return resolve(process.env.INIT_CWD ?? '.', path)
 }
 
 function portOf(option: string, text: string): number {
