@@ -127,15 +127,9 @@ function run(entry, args) {
     stdio: 'inherit',
     env: { ...process.env, PATH: `${path}:${process.env.PATH ?? ''}` },
   })
-  // A terminal's Ctrl-C reaches the child by itself (one process group); a signal to us alone must be passed on.
-  const received = new Map()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.on(signal, () => {
-      received.set(signal, (received.get(signal) ?? 0) + 1)
-      if (signal === 'SIGINT' && process.stdin.isTTY) return
-      child.kill(signal)
-    })
-  }
+  // A terminal's Ctrl-C reaches the child by itself too (one process group), but whether a terminal or a kill sent it
+  // cannot be told: what runs counts signals that come together as one press.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => fail(`${pinnedNode} could not be run: ${error.message}`))
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 1)))
 }

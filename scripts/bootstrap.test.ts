@@ -1,6 +1,6 @@
 /** The bootstrap in a clone of its own, with an npm that only says what it was asked. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -90,6 +90,30 @@ test('a signal to it alone is passed on', async () => {
     sent = true
   })
   assert.equal(code, 9)
+})
+
+test('an interrupt to it alone is passed on, also where its input is a terminal', async (t) => {
+  if (spawnSync('script', ['--version']).error)
+    return t.skip('script, which makes a terminal, is not installed')
+  const { root } = clone('8.0.0')
+  writeFileSync(
+    join(root, 'scripts/waits.mjs'),
+    "process.on('SIGINT', () => process.exit(9)); console.log('waiting for ' + process.ppid); setInterval(() => {}, 1000)",
+  )
+  const command = `exec ${process.execPath} ${join(root, 'scripts/bootstrap.mjs')} scripts/waits.mjs`
+  const terminal = spawn('script', ['--return', '--quiet', '--command', command, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let output = ''
+  terminal.stdout.on('data', (chunk: Buffer) => {
+    const before = output
+    output += chunk
+    const pid = /waiting for (\d+)\s/.exec(output)?.[1]
+    if (pid && !/waiting for \d+\s/.test(before)) process.kill(Number(pid), 'SIGINT')
+  })
+  const late = setTimeout(() => terminal.kill('SIGKILL'), 10_000)
+  assert.deepEqual(await once(terminal, 'close'), [9, null])
+  clearTimeout(late)
 })
 
 test('a fresh clone, and one whose lockfile moved on, are installed first', async () => {
