@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,6 +23,20 @@ test('a folder has one holder, who is named to the second, and no one after rele
   const again = holdFolder(folder)
   assert.equal(again.afterCrash, false)
   again.release()
+})
+
+test('a folder that cannot be made is named, at once', (t) => {
+  if (process.platform !== 'linux') return t.skip('there is no /proc')
+  const script = `import { holdFolder } from ${JSON.stringify(join(import.meta.dirname, 'data-folder.ts'))}
+    try { holdFolder('/proc/portcullis/data') } catch (error) { console.log(error.message) }`
+  const child = spawnSync(process.execPath, ['--input-type=module-typescript', '-e', script], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  })
+  assert.match(child.stdout, /^\/proc\/portcullis\/data cannot be used as data folder: ENOENT/)
+  const deep = join(temporary(), 'a', 'b')
+  holdFolder(deep).release()
+  assert.ok(statSync(deep).isDirectory())
 })
 
 test('a holder that was killed holds nothing, nor does another process with its id', async () => {

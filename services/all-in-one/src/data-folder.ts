@@ -3,8 +3,17 @@
  * supervisor that was killed is known by its process id together with the time that process began.
  */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 
 export type HeldFolder = {
   /** Whether the holder before was killed: its children may need a moment to end. */
@@ -18,7 +27,7 @@ export type HeldFolder = {
  */
 export function holdFolder(folder: string, options: { passable: boolean } = { passable: false }): HeldFolder {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     chmodSync(folder, options.passable ? 0o711 : 0o700)
   } catch (cause) {
     throw new Error(`${folder} cannot be used as data folder: ${messageOf(cause)}`, { cause })
@@ -47,6 +56,20 @@ export function holdFolder(folder: string, options: { passable: boolean } = { pa
     release: () => {
       if (readIfThere(lock) === identityOf(process.pid)) rmSync(lock, { force: true })
     },
+  }
+}
+
+/** Node's own `recursive` tries for ever where a parent that is there says that it is not, as /proc does. */
+function makeFolder(folder: string): void {
+  const missing: string[] = []
+  for (let at = resolve(folder); !existsSync(at); at = dirname(at)) missing.unshift(at)
+  for (const at of missing) {
+    try {
+      mkdirSync(at)
+    } catch (error) {
+      // Another start may be making the same.
+      if (codeOf(error) !== 'EEXIST') throw error
+    }
   }
 }
 

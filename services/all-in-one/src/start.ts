@@ -2,7 +2,7 @@
  * Everything on one machine: the demo with its parts, or a real configuration with none of them. Holds the data folder,
  * starts what is needed in order, and stops it in the order that loses nothing.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
@@ -138,7 +138,6 @@ export async function startConfigured(
 ): Promise<Started<{ config: Config }>> {
   const { config, missing } = loadConfigHere(configFile)
   if (missing.length > 0) throw new ConfigError('invalid', missing)
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const held = holdFolder(config.dataDir)
   const stops: (() => Promise<void>)[] = [async () => held.release()]
   const stop = stopper(stops)
