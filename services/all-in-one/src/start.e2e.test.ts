@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { findPsql, startPostgres } from '@portcullis/testkit/postgres'
 import { startTestIssuer } from '@portcullis/testkit/tokens'
+import { writeDemoIdpState } from './demo-idp-state.ts'
 import { freePorts } from './ports.ts'
 
 const startMsMax = 60_000
@@ -134,6 +135,15 @@ test('a wrong option, a wrong configuration and a busy port are named, and nothi
       busy.output(),
       new RegExp(`127.0.0.1:${port} \\(the Postgres door\\) cannot be used: .*--postgres-port PORT`),
     )
+    // As an earlier start left it.
+    await writeDemoIdpState(join(folder, 'data', 'idp'), port, undefined)
+    const issuerBusy = start(['--data', join(folder, 'data'), '--postgres-port', '0', '--api-port', '0'])
+    assert.equal(await issuerBusy.ended, 1)
+    assert.match(
+      issuerBusy.output(),
+      new RegExp(`127.0.0.1:${port} \\(the demo's token issuer.*\\) cannot be used: .*--data DIR`),
+    )
+    assert.doesNotMatch(issuerBusy.output(), /up:/)
     const own = join(folder, 'own.yaml')
     const listen = [...(await freeAddresses(5)), `127.0.0.1:${port}`]
     writeFileSync(own, ownConfig({ issuer: 'https://idp.example', target: '127.0.0.1:1', listen }))

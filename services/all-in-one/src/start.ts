@@ -10,9 +10,10 @@ import { keptApiToken } from './api-token.ts'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
+import { readDemoIdpState } from './demo-idp-state.ts'
 import { type DemoPostgres, demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
 import { shopDatabase, shopRoles } from './demo-shop.ts'
-import { assertPortsFree, freePorts } from './ports.ts'
+import { assertPortsFree, freePorts, type WantedPort } from './ports.ts'
 import { type Context, portsOf, retry, startEmbeddedEngine, startPart, startServices } from './services.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
 
@@ -56,17 +57,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     const [anyDoor, anyApi, ...healthPorts] = await freePorts(6)
     const door = `127.0.0.1:${options.postgresPort || anyDoor}`
     const api = `127.0.0.1:${options.apiPort || anyApi}`
-    await assertPortsFree(
-      [
-        {
-          address: door,
-          what: 'the Postgres door',
-          howToChange: 'Choose another: npm start -- --postgres-port PORT',
-        },
-        { address: api, what: 'the API', howToChange: 'Choose another: npm start -- --api-port PORT' },
-      ],
-      context.retryMs,
-    )
+    await assertPortsFree(await demoPorts(door, api, folder), context.retryMs)
     const databaseFolder = demoPostgresDir(folder)
     const passwords = newDemoPasswords()
     const [idp, postgres, engine] = await allStarted(
@@ -129,6 +120,28 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     await stop()
     throw error
   }
+}
+
+async function demoPorts(door: string, api: string, folder: string): Promise<WantedPort[]> {
+  const idp = await readDemoIdpState(join(folder, 'idp'))
+  return [
+    {
+      address: door,
+      what: 'the Postgres door',
+      howToChange: 'Choose another: npm start -- --postgres-port PORT',
+    },
+    { address: api, what: 'the API', howToChange: 'Choose another: npm start -- --api-port PORT' },
+    // Part of every identity, so it is kept; before the first start any port will do.
+    ...(idp
+      ? [
+          {
+            address: `127.0.0.1:${idp.port}`,
+            what: "the demo's token issuer, since the first start in this folder",
+            howToChange: 'Stop that one, or start in another folder: npm start -- --data DIR',
+          },
+        ]
+      : []),
+  ]
 }
 
 /** Runs the services of a real configuration on this machine. Throws ConfigError where this machine lacks what it names. */
