@@ -22,5 +22,6 @@ test("the demo's configuration is valid, lies in its folder, and holds no secret
   assert.equal(config.audit.url, 'embedded:/data/audit')
   assert.equal(config.targets[0]?.address, '127.0.0.1:5433')
   assert.equal(config.targets[0]?.credentials.password, 'env:PORTCULLIS_DEMO_SHOP_PASSWORD')
+  assert.match(text, /begin with deploy\/portcullis\.yaml/)
   assert.equal(config.projector.health, '127.0.0.1:4')
 })

@@ -30,7 +30,10 @@ export const demoSecrets = {
 export function demoConfig(values: DemoConfigValues): string {
   const { issuer, audience, postgresDoor, api, shop, health } = values
   return `# Made by npm start at each start of the demo; changes here are lost.
-# For a configuration of your own copy it and run: npm start -- --config FILE
+# A copy does not start by itself: its secrets, its issuer and its database are made anew for each start of the demo.
+# For a configuration of your own begin with deploy/portcullis.yaml, replace bus, audit, identity.issuers, targets,
+# proxy.tls and the secrets (env:NAME or file:PATH) by yours, and run: npm start -- --config FILE --validate
+# On one machine: bus: lmdb:./bus and audit: embedded:./audit, as here.
 dataDir: .
 bus: lmdb:./bus
 audit: embedded:./audit

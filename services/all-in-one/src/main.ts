@@ -15,7 +15,7 @@ const usage = `npm start                          the demo: everything on this m
 npm start -- --data DIR            the same with its data elsewhere (or PORTCULLIS_DATA=DIR)
 npm start -- --postgres-port PORT  default 15432; 0 for any free one
 npm start -- --api-port PORT       default 8080; 0 for any free one
-                                   and the demo's token issuer keeps the port of its first start, 18790 or any free one
+                                   the demo's token issuer keeps the port of its first start: 18790, or any free one
 npm start -- --config FILE         a configuration of your own, no demo part
 npm start -- --config FILE --validate   every mistake in it, with its line`
 
