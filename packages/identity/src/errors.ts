@@ -1,4 +1,5 @@
 import { CodedError } from '@portcullis/kernel'
+import type { Proof } from './verifier.ts'
 
 /**
  * Why a token proved nobody, or why this package could not start. For the log and the trail only: a client hears
@@ -33,7 +34,14 @@ export type IdentityErrorCode =
   /** The `act` chain is malformed, too long, or names a foreign issuer. */
   | 'delegation'
 
-export class IdentityError extends CodedError<IdentityErrorCode> {}
+export class IdentityError extends CodedError<IdentityErrorCode> {
+  /** Whom a token of code `expired` proved until then: all but its time is as it must be, the signature first. */
+  readonly proven: Proof | undefined
+  constructor(code: IdentityErrorCode, message: string, options?: ErrorOptions & { proven?: Proof }) {
+    super(code, message, options)
+    this.proven = options?.proven
+  }
+}
 
 /** Text from a token that is not proven, made fit for a log line: short, quoted, no control characters. */
 export function quoteUnproven(value: unknown): string {

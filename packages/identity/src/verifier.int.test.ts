@@ -294,6 +294,27 @@ describe('RFC 8725: claims', () => {
     await refused(issuer.sign({ sub: 'a', iat: 'now' }), 'claim_invalid')
   })
 
+  test('an expired token says whom it proved, but only with a right signature and all else as it must be', async () => {
+    const exp = Math.floor(Date.now() / 1000) - 60
+    const errorOf = async (token: string, by = verifier) => {
+      const error = await by.verify(token).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      )
+      assert.ok(error instanceof IdentityError)
+      return error
+    }
+    const token = await issuer.sign({ sub: 'ann', exp })
+    const { code, proven } = await errorOf(token)
+    assert.deepEqual([code, proven?.identity.subject, proven?.expiresAtUs], ['expired', 'ann', exp * 1e6])
+    const other = await issuer.sign({ sub: 'eve', exp })
+    const forged = [...other.split('.').slice(0, 2), token.split('.')[2]].join('.')
+    assert.deepEqual((await errorOf(forged)).proven, undefined)
+    const pinned = await errorOf(token, verifierWith({ requiredClaims: { repository_id: ['7'] } }))
+    assert.deepEqual([pinned.code, pinned.proven], ['claim_missing', undefined])
+    assert.equal(verifier.verifyCached(token), undefined)
+  })
+
   test('a token that is proven is still refused for what it claims', async () => {
     await refused(issuer.sign({}), 'claim_missing')
     await refused(issuer.sign({ sub: 'a', act: { sub: 'b', iss: 'https://evil.example' } }), 'delegation')

@@ -87,18 +87,33 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       const cached = fromCache(tokenHash)
       if (cached) return cached
       const { trusted, keys } = judgeUnproven(token, issuers)
-      const { claims, set } = await prove(token, trusted, keys, clock)
-      requirePinned(claims, trusted)
-      const identity = identityOf(claims, trusted, () => sha256(token.slice(0, token.lastIndexOf('.'))))
-      const proof: Proof = { identity, expiresAtUs: expiryUs(claims), tokenId: identity.instance }
-      cache.set(tokenHash, { proof, keys: { of: keys, set } })
-      return proof
+      try {
+        const { claims, set } = await prove(token, trusted, keys, clock)
+        const proof = proofOf(claims, token, trusted)
+        cache.set(tokenHash, { proof, keys: { of: keys, set } })
+        return proof
+      } catch (error) {
+        throw withProof(error, token, trusted)
+      }
     },
     async warmUp() {
       await Promise.allSettled([...issuers.values()].map(({ keys }) => keys.current()))
     },
     status: () => [...issuers.values()].map(({ keys }) => keys.status()),
   }
+}
+
+function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
+  requirePinned(claims, issuer)
+  const identity = identityOf(claims, issuer, () => sha256(token.slice(0, token.lastIndexOf('.'))))
+  return { identity, expiresAtUs: expiryUs(claims), tokenId: identity.instance }
+}
+
+/** jose judges the time last, of a payload whose signature it verified. Throws what else is wrong with it. */
+function withProof(error: unknown, token: string, issuer: TrustedIssuer): unknown {
+  if (!(error instanceof IdentityError) || !(error.cause instanceof errors.JWTExpired)) return error
+  const proven = proofOf(error.cause.payload, token, issuer)
+  return new IdentityError(error.code, error.message, { cause: error.cause, proven })
 }
 
 interface KnownIssuer {

@@ -57,6 +57,19 @@ test('a client hears "not authorised", the record why', async () => {
   assert.equal(record.identity?.subject, 'ann')
 })
 
+test('who comes with an expired token stands in the record; whom a token never proved does not', async () => {
+  const proven = { identity: ann, expiresAtUs: 500_000 }
+  const expired = await refusedWith({
+    verify: () => Promise.reject(Object.assign(new Error('it is over'), { code: 'expired', proven })),
+  })
+  assert.equal(expired.message, 'not authorised')
+  assert.equal(expired.record.identity?.subject, 'ann')
+  assert.equal(expired.record.tokenExpiresAt, 500_000)
+  assert.match(expired.logged, /"why":"expired: it is over".*"subject":"ann"/)
+  const forged = await refusedWith({ verify: () => Promise.reject(new Error('bad signature')) })
+  assert.equal(forged.record.identity, null)
+})
+
 test("a fault of the gate's own is told as that, without its reason", async () => {
   const told = 'the gate cannot sign in at target "shop"'
   const { message, detail } = await refusedWith({

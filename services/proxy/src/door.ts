@@ -29,7 +29,7 @@ export interface Proven {
 }
 
 export interface DoorDeps {
-  /** Rejects with an error whose `code` and `message` say why the token proves nobody. */
+  /** Rejects with an error whose `code` and `message` say why the token proves nobody; `proven`: whom it did until it expired. */
   readonly verify: (token: string) => Promise<Proven>
   readonly targets: TargetBook
   readonly gate: Gate
@@ -69,8 +69,8 @@ export function createSessions(deps: DoorDeps): Sessions {
     try {
       proven = await deps.verify(request.token)
     } catch (error) {
-      const { code = 'error', message } = error as Error & { code?: string }
-      return denied(`${code}: ${message}`, undefined)
+      const { code = 'error', message, proven: once } = error as Error & { code?: string; proven?: Proven }
+      return denied(`${code}: ${message}`, once)
     }
     const { identity } = proven
     const access = deps.targets.authorise(identity, request)
