@@ -232,6 +232,7 @@ test('the history has both verdicts and liftings, and says who and why; the log 
   const issued = await get('/v1/control-events?type=verdict.issued&accepted=true', tokens.admin)
   assert.equal(issued.body.items.length, 2)
   assert.equal(issued.body.items[0].actor.subject, 'ops')
+  assert.equal(issued.body.items[0].payload.verdict.action, 'block')
   const filtered = await get(`/v1/verdicts?state=all&identity=${key('agent-1')}&action=throttle`)
   assert.equal(filtered.body.items.length, 1)
 })

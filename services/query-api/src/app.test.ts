@@ -230,6 +230,13 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
   assert.deepEqual(list.security, [{ bearer: [] }])
 })
 
+test('the printed address of the API says where to go on', async () => {
+  const { status, body } = await ask({ url: '/v1' })
+  assert.equal(status, 200)
+  assert.equal(body.described, '/v1/openapi.json')
+  assert.ok(body.links.includes('/v1/commands') && !body.links.some((path: string) => path.includes('{')))
+})
+
 test('after some failures an address is sent away, with Retry-After, and let in again later', async () => {
   let nowMs = 0
   const clock: Clock = { nowUs: () => 1, monotonicMs: () => nowMs }

@@ -116,6 +116,10 @@ function openRoutes(app: FastifyInstance, { metrics, problems }: AppParts): void
   app.get('/metrics', { schema }, async (_, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   )
+  app.get('/v1', { schema }, async () => ({
+    described: '/v1/openapi.json',
+    links: Object.keys(app.swagger().paths ?? {}).filter((path) => !path.includes('{')),
+  }))
   app.get('/v1/openapi.json', { schema }, async () => app.swagger())
 }
 

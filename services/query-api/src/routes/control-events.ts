@@ -38,7 +38,26 @@ export function controlEventRoutes(register: Register, trail: Trail): void {
     summary: 'Changes of control state, latest first',
     role: 'admin',
     query,
-    answer: { status: 200, schema: pageSchema(rowSchema(controlEventColumns)) },
-    handle: ({ query }) => listPage(trail, list, conditions, query),
+    answer: {
+      status: 200,
+      schema: pageSchema(
+        rowSchema(controlEventColumns, {
+          payload: z.unknown().describe('What was asked for, by type; text as it came where it is no JSON.'),
+        }),
+      ),
+    },
+    async handle({ query }) {
+      const page = await listPage(trail, list, conditions, query)
+      return { ...page, items: page.items.map((row) => ({ ...row, payload: parsed(String(row.payload)) })) }
+    },
   })
+}
+
+function parsed(payload: string): unknown {
+  try {
+    return JSON.parse(payload)
+  } catch {
+    // Refused for that very reason, and kept: the log has whatever was asked for.
+    return payload
+  }
 }
