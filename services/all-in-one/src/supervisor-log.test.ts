@@ -19,6 +19,7 @@ test('a person sees warnings, errors and stray output once, without stack traces
     '{"level":"info","msg":"fine"}',
     '{"level":"error","msg":"bad","err":{"message":"why"}}',
     '{"level":"error","msg":"bad","err":{"message":"why"}}',
+    '{"level":"warn","msg":"login refused","why":"expired: the token is over"}',
     'Error: stray',
     '    at somewhere (file:1:1)',
     '}',
@@ -26,7 +27,11 @@ test('a person sees warnings, errors and stray output once, without stack traces
   for (const line of lines) log.line('proxy', line)
   log.info({ part: 'proxy' }, 'not for a person')
   log.close()
-  assert.deepEqual(shown, ['proxy: error: bad: why', 'proxy: Error: stray'])
+  assert.deepEqual(shown, [
+    'proxy: error: bad: why',
+    'proxy: warn: login refused: expired: the token is over',
+    'proxy: Error: stray',
+  ])
   assert.equal(readFileSync(join(folder, 'proxy.log'), 'utf8'), `${lines.join('\n')}\n`)
   assert.equal(statSync(join(folder, 'proxy.log')).mode & 0o077, 0)
 })

@@ -92,13 +92,14 @@ function build(sink: {
 
 /** What a person should see of a service's line: warnings, errors, and what is no log line, without its stack trace. */
 export function troubleIn(text: string): string | undefined {
-  let line: { level?: unknown; msg?: unknown; err?: { message?: unknown } }
+  let line: { level?: unknown; msg?: unknown; why?: unknown; err?: { message?: unknown } }
   try {
     line = JSON.parse(text)
   } catch {
     return /^[\s}]|^Node\.js v|^$/.test(text) ? undefined : text
   }
   if (!['warn', 'error', 'fatal'].includes(String(line.level))) return undefined
-  const cause = line.err?.message === undefined ? '' : `: ${String(line.err.message)}`
+  const why = line.err?.message ?? line.why
+  const cause = why === undefined ? '' : `: ${String(why)}`
   return `${String(line.level)}: ${String(line.msg)}${cause}`
 }
