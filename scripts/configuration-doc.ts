@@ -63,8 +63,8 @@ function rowsOf(node: Node, key: string, required: boolean): Row[] {
     fallback: required ? '**required**' : defaultOf(node),
     description: cell(node.description ?? ''),
   }
-  // A group without a word of its own is nothing but its keys.
-  return inner.length > 0 && !node.description && !node.items && !node.additionalProperties
+  // A group without a word of its own is nothing but its keys, unless it must be there.
+  return inner.length > 0 && !required && !node.description && !node.items && !node.additionalProperties
     ? inner
     : [own, ...inner]
 }

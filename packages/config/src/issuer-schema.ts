@@ -3,15 +3,13 @@
  * verifier would refuse.
  */
 import { z } from 'zod'
-import { filePath } from './file-path.ts'
+import { filePath, positive } from './forms.ts'
 
 const issuerUrl = z.url().refine((text) => {
   const url = URL.parse(text)
   if (!url || url.search || url.hash || url.username || url.password || /[|\s]/.test(text)) return false
   return url.protocol === 'https:' || isLoopbackHttp(text)
 }, 'must be https (http on loopback only), without query, fragment, credentials, | or spaces')
-
-const positive = z.number().int().positive()
 
 const texts = z.array(z.string().min(1)).min(1)
 

@@ -100,6 +100,17 @@ test('the recorder must say what happens when it cannot record', () => {
   assert.match(problem ?? '', /proxy\.recorder\.onUnavailable/)
 })
 
+test('what is missing is said to be required, and what a short form stands for', () => {
+  const problems = problemsOf('bus: 3\n').map((problem) => problem.replace(/^[^ ]+ /, ''))
+  assert.deepEqual(problems.sort(), [
+    'audit: is required: a URL or an object',
+    'bus: must be a URL or an object',
+    'identity: is required',
+    'proxy: is required',
+    'targets: is required',
+  ])
+})
+
 test('a secret in the configuration itself is refused', () => {
   const [problem] = problemsOf(minimal.replace("'env:SHOP_PASSWORD'", 'hunter2'))
   assert.match(problem ?? '', /:12:\d+: targets\.0\.credentials\.password: must be a reference/)

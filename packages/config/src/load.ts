@@ -40,10 +40,14 @@ function read(file: string): string {
 }
 
 function parsed(source: Source, file: string): Config {
-  const result = configSchema.safeParse(source.content)
+  const result = configSchema.safeParse(source.content, { error: ofMissing })
   const problems = [...problemsOf(result.error?.issues ?? []), ...crossChecks(source.content)]
   if (problems.length > 0 || !result.success) throw new ConfigError('invalid', source.lines(problems))
   return withAbsolutePaths(result.data, dirname(resolve(file)))
+}
+
+function ofMissing({ code, input }: { code: string; input?: unknown }): string | undefined {
+  return code === 'invalid_type' && input === undefined ? 'is required' : undefined
 }
 
 /** A union reports its branches inside: show the first's, which is the form to prefer. */

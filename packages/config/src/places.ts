@@ -1,7 +1,7 @@
 /** Where a configuration names files and secrets, as its schema says: a key that is added there is found here by itself. */
 import { z } from 'zod'
-import { pathFormat } from './file-path.ts'
-import { type Config, configSchema, secretPattern } from './schema.ts'
+import { pathFormat, secretPattern } from './forms.ts'
+import { type Config, configSchema } from './schema.ts'
 
 export type Place = {
   readonly path: readonly string[]

@@ -4,22 +4,12 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { filePath } from './file-path.ts'
+import { filePath, positive, secretRef } from './forms.ts'
 import { issuer } from './issuer-schema.ts'
-
-export const secretPattern = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/
+import { audit, bus } from './stores-schema.ts'
 
 /** A bearer token that is shorter could be guessed. */
 export const apiTokenCharsMin = 16
-
-/** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
-const secretRef = z
-  .string()
-  .regex(
-    secretPattern,
-    'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
-  )
-  .describe('Reference to a secret: env:NAME or file:PATH.')
 
 const hostPort = z
   .string()
@@ -36,8 +26,6 @@ const name = z
     /^[a-z0-9][a-z0-9._-]{0,62}$/,
     'must be a name of lower-case letters, digits, ".", "_" or "-", at most 63',
   )
-
-const positive = z.number().int().positive()
 
 const caps = z.strictObject({
   rowsPerStatement: positive.optional().describe('A result is cut after this many rows.'),
@@ -67,7 +55,9 @@ const upstreamTls = z.strictObject({
 })
 
 const target = z.strictObject({
-  name,
+  name: name.describe(
+    'What clients ask for, as the user name. Lower-case letters, digits, ".", "_" or "-", at most 63.',
+  ),
   protocol: z.enum(['postgres']).describe('Wire protocol of the target.'),
   address: hostPort.describe('HOST:PORT of the target.'),
   database: z.string().min(1).default('postgres').describe('Database where the client names none.'),
@@ -217,42 +207,6 @@ const projector = z.strictObject({
   batchMs: positive.default(200),
 })
 
-const bus = z.strictObject({
-  url: z
-    .string()
-    .regex(/^(lmdb:.+|kafka:\/\/.+)$/, 'must be lmdb:DIRECTORY or kafka://HOST:PORT,HOST:PORT')
-    .describe('`lmdb:DIRECTORY` (embedded, one machine) or `kafka://HOST:PORT,HOST:PORT`.'),
-  username: z.string().optional().describe('SASL user name.'),
-  password: secretRef.optional().describe('SASL password.'),
-  mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).default('scram-sha-512'),
-  tls: z.boolean().default(false),
-  ca: filePath("PEM file with the certificate authorities; the system's where absent.").optional(),
-  partitions: positive.max(1024).default(8).describe('Partitions of the commands topic when it is created.'),
-  replicas: positive.default(1).describe('Replication factor of topics when they are created.'),
-  retentionDays: positive
-    .default(7)
-    .describe('How long the bus keeps events; ClickHouse has the full trail.'),
-})
-
-const audit = z.strictObject({
-  url: z
-    .string()
-    .regex(/^(embedded:.+|https?:\/\/.+)$/, 'must be embedded:DIRECTORY or the URL of a ClickHouse server')
-    .describe(
-      '`embedded:DIRECTORY` (one machine) or `https://HOST:PORT` of a ClickHouse server. For embedded: the engine runs as a process of its own, whose address and secret the services get as PORTCULLIS_ENGINE_URL and PORTCULLIS_ENGINE_PASSWORD from the process that starts them.',
-    ),
-  username: z.string().default('default'),
-  password: secretRef.optional(),
-  database: z.string().default('portcullis'),
-  retentionDays: z
-    .partialRecord(
-      z.enum(['sessions', 'commands', 'recordings', 'findings', 'verdicts', 'approvals', 'control_events']),
-      positive,
-    )
-    .default({})
-    .describe('Days each table keeps its rows; for ever where absent.'),
-})
-
 function isNetwork(text: string): boolean {
   const [network = '', bits, ...rest] = text.split('/')
   const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(network)] ?? -1
@@ -260,16 +214,13 @@ function isNetwork(text: string): boolean {
   return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax
 }
 
-/** `bus: kafka://...` is short for `bus: { url: kafka://... }`. */
-const urlAlone = (value: unknown) => (typeof value === 'string' ? { url: value } : value)
-
 export const configSchema = z.strictObject({
   dataDir: z
     .string()
     .default('.portcullis')
     .describe('Folder for everything a service keeps locally; relative to the configuration file.'),
-  bus: z.preprocess(urlAlone, bus).describe('The event log: its URL, or an object.'),
-  audit: z.preprocess(urlAlone, audit).describe('The audit trail: its URL, or an object.'),
+  bus,
+  audit,
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),
