@@ -17,7 +17,7 @@ npm start -- --postgres-port PORT  default 15432; 0 for any free one
 npm start -- --api-port PORT       default 8080; 0 for any free one
                                    the demo's token issuer keeps the port of its first start: 18790, or any free one
 npm start -- --config FILE         a configuration of your own, no demo part
-npm start -- --config FILE --validate   every mistake in it, with its line`
+npm start -- --config FILE --validate   every mistake in it with its line, and what this machine lacks`
 
 /** An interrupt from a terminal reaches npm, the bootstrap and us, and each passes it on: one press counts once. */
 const samePressMs = 500
