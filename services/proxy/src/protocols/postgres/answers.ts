@@ -89,6 +89,8 @@ export class Answers {
   #cancels = 0
   /** The rest of the streamed message is swallowed. */
   #dropRest = false
+  /** The server has said why it ends the connection. */
+  saidGoodbye = false
 
   constructor(deps: AnswersDeps, status: TransactionStatus) {
     this.#deps = deps
@@ -121,7 +123,7 @@ export class Answers {
 
   /** Stops the running command between rows. Nothing happens where none runs. */
   cut(refusal: Refusal): void {
-    const run = this.#deps.ledger.running
+    const run = this.#deps.ledger.underWay
     if (run && !run.done && !this.#cut) this.#startCut(run, refusal)
   }
 
@@ -188,11 +190,12 @@ export class Answers {
     const belongsTo = answers[type]
     if (belongsTo && !(head && belongsTo.includes(head.kind))) throw outOfTurn(frame)
     const pass = () => {
-      if (this.#cut) {
+      const run = ledger.running
+      // What the server had done before it came to the command that is cut is confirmed: the client counts on it.
+      if (this.#cut && (this.#cut.ended || this.#cut.run === run)) {
         this.#dropRest = true
         return
       }
-      const run = ledger.running
       if (run) run.bytesOut += bytesOf(frame)
       output.add(buffer, start, end)
     }
@@ -265,7 +268,8 @@ export class Answers {
 
   #error(head: Expected | undefined, bytes: Buffer): void {
     const { ledger, requests, output, scrub } = this.#deps
-    const sqlstate = scrub.sqlstate(bytes)
+    const { sqlstate, isFatal } = scrub.error(bytes)
+    this.saidGoodbye ||= isFatal
     if (head?.kind === 'poison') {
       if (head.refusal) output.add(refusalMessage(head.refusal, 'ERROR'))
       if (head.simple) return

@@ -1,5 +1,6 @@
 /** Caps, cuts, cancels and kills: what reaches the client, what becomes of the statement, and that no backend stays. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import type { Caps, Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
@@ -299,7 +300,6 @@ test('CancelRequest with the right secret cancels; with a wrong one it does not;
     const client = await open(bed)
     const key = client.take().find(({ type }) => type === 'K')?.payload ?? Buffer.alloc(8)
     const cancel = async (secret: Buffer) => {
-      const { connect } = await import('node:net')
       const socket = connect(bed.port, '127.0.0.1')
       socket.end(cancelRequest(key.readInt32BE(0), secret))
       await new Promise((resolve) => socket.once('close', resolve).resume())
@@ -328,6 +328,57 @@ test('CancelRequest with the right secret cancels; with a wrong one it does not;
       await late
     }
     client.end()
+  }))
+
+test('a batch that is sent whole is cancelled, cut and killed as a query is: the server says nothing of it before it is done', () =>
+  withBed({}, async (bed) => {
+    const sleep = (name: string, seconds: number) =>
+      Buffer.concat([
+        send.parse(name, `select pg_sleep(${seconds})`),
+        send.describe('S', name),
+        send.bind('', name),
+        send.execute(''),
+        send.sync(),
+      ])
+    const client = await open(bed)
+    const key = client.take().find(({ type }) => type === 'K')?.payload ?? Buffer.alloc(8)
+    client.write(sleep('', 21))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    connect(bed.port, '127.0.0.1').end(cancelRequest(key.readInt32BE(0), key.subarray(4)))
+    await client.ready(1)
+    assert.deepEqual(client.summary(client.take()), ['1', 't', 'T', '2', 'E:57014', 'Z:I'])
+    assert.equal(bed.of(/pg_sleep\(21\)/)[0]?.result?.outcome, 'cancelled')
+
+    client.write(sleep('kept', 22))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    bed.judge([{ action: 'block', cancelRunning: true }])
+    await client.ready(1)
+    assert.deepEqual(client.summary(client.take()), ['1', 't', 'T', '2', 'E:42501', 'Z:I'])
+    assert.equal(bed.of(/pg_sleep\(22\)/)[0]?.result?.outcome, 'cut')
+    bed.judge([])
+    client.write(Buffer.concat([send.describe('S', 'kept'), send.sync()]))
+    await client.ready(1)
+    assert.deepEqual(client.summary(client.take()), ['t', 'T', 'Z:I'], 'what was confirmed stays')
+
+    client.write(sleep('', 33))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    bed.judge([{ action: 'kill' }])
+    await client.until(() => client.replies.some(({ type }) => type === 'E'))
+    assert.deepEqual(client.summary(), ['E:57P01'])
+    await backendsGone(500)
+    assert.equal(bed.of(/pg_sleep\(33\)/)[0]?.result?.outcome, 'cut')
+  }))
+
+test('a backend that is terminated says so itself, once', () =>
+  withBed({}, async (bed) => {
+    const client = await open(bed)
+    client.take()
+    client.write(send.query('select pg_terminate_backend(pg_backend_pid())'))
+    await client.until(() => client.closed)
+    assert.deepEqual(
+      client.summary().filter((one) => one.startsWith('E')),
+      ['E:57P01'],
+    )
   }))
 
 test('kill, a client that is gone, and a drain deadline: the backend is gone within a second', () =>

@@ -90,6 +90,18 @@ export class Ledger {
     return head?.kind === 'execute' || head?.kind === 'function' ? head.runs[0] : undefined
   }
 
+  /**
+   * What the server is at, as far as can be told. In a batch of the extended protocol that is not the head: the server
+   * keeps its answers to Parse and Bind until Sync, so they are still owed while it executes.
+   */
+  get underWay(): Running | undefined {
+    for (const entry of this.pending()) {
+      if (entry.kind === 'execute' || entry.kind === 'function') return entry.runs[0]
+      if (entry.kind === 'query') return entry.runs[Math.min(entry.at, entry.runs.length - 1)]
+    }
+    return undefined
+  }
+
   get hasSync(): boolean {
     return this.#find((entry) => entry.kind === 'sync') >= 0
   }
@@ -147,10 +159,10 @@ export class Ledger {
 
   /** The connection is over: whatever is still owed an answer gets none. */
   abandon(headOutcome: CommandResult['outcome'], by: Refusal | undefined): void {
-    const { running } = this
-    if (running) {
-      running.by ??= by
-      this.finish(running, headOutcome)
+    const { underWay } = this
+    if (underWay) {
+      underWay.by ??= by
+      this.finish(underWay, headOutcome)
     }
     for (const entry of this.pending()) {
       const runs = 'runs' in entry ? entry.runs : entry.kind === 'sync' ? entry.opened : []

@@ -117,7 +117,7 @@ export function startRelay(parts: RelayParts): Relay {
       drainIfIdle()
     },
     running: () => {
-      const run = ledger.running
+      const run = ledger.underWay
       return run && !run.done ? { command: run.command, progress: run } : undefined
     },
   })
@@ -184,7 +184,7 @@ export function startRelay(parts: RelayParts): Relay {
   }
 
   function cancel(): void {
-    if (ended || requests.cancelling || !ledger.running) return
+    if (ended || requests.cancelling || ledger.idle) return
     cancelAsked = true
     requests.cancelling = true
     void upstream.cancel().then(() => {
@@ -200,7 +200,7 @@ export function startRelay(parts: RelayParts): Relay {
 
   function lostServer(): void {
     if (ended) return
-    if (ledger.running)
+    if (!ledger.idle && !answers.saidGoodbye)
       client.write(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
     finish(leaving ? saidGoodbye : 'the target ended the connection', 'unknown', undefined)
   }
@@ -246,7 +246,7 @@ export function startRelay(parts: RelayParts): Relay {
   ): void {
     if (ended) return
     ended = true
-    const busy = ledger.running !== undefined && !server.destroyed
+    const busy = !ledger.idle && !server.destroyed
     ledger.abandon(runningOutcome, by)
     client.end()
     const late = setTimeout(() => client.destroy(), goodbyeMsMax)

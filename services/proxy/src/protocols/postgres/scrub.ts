@@ -5,8 +5,8 @@ import { backend, fieldsMessage, headerBytes, parameterStatus, readFields } from
 export interface Scrub {
   /** An ErrorResponse or NoticeResponse, whole; the same bytes where there is nothing to hide. */
   fields(bytes: Buffer): Buffer
-  /** The SQLSTATE of an ErrorResponse. */
-  sqlstate(bytes: Buffer): string
+  /** Of an ErrorResponse: its SQLSTATE, and whether the server ends the connection with it. */
+  error(bytes: Buffer): { readonly sqlstate: string; readonly isFatal: boolean }
   /** A ParameterStatus in place of the server's, where its value must be hidden. */
   setting(name: string, value: string): Buffer | undefined
 }
@@ -41,7 +41,10 @@ export function createScrub({ name, host, port, credentials }: TargetAccess): Sc
       ])
       return fieldsMessage(bytes[0] ?? backend.error, Object.fromEntries(fields))
     },
-    sqlstate: (bytes) => readFields(bytes.subarray(headerBytes)).C ?? '',
+    error(bytes) {
+      const { C: sqlstate = '', V: severity = '' } = readFields(bytes.subarray(headerBytes))
+      return { sqlstate, isFatal: severity === 'FATAL' || severity === 'PANIC' }
+    },
     setting: (setting, value) =>
       setting === 'session_authorization' && value === credentials.user
         ? parameterStatus(setting, name)
