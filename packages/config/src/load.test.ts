@@ -95,6 +95,16 @@ proxy:
     assert.ok(problemsOf(odd).length > 0)
 })
 
+test('a target may have several hosts; one that is none is reported', () => {
+  const several = (text: string) =>
+    minimal.replace('address: 127.0.0.1:5432', `address: [${text}]\n    targetSessionAttrs: prefer-standby`)
+  const [target] = parseConfig(several("db-1:5432, '[::1]:5433'"), '/etc/portcullis/p.yaml').targets
+  assert.deepEqual(target?.address, ['db-1:5432', '[::1]:5433'])
+  assert.equal(target?.targetSessionAttrs, 'prefer-standby')
+  for (const text of ['db-1:5432, db-2', ''])
+    assert.match(problemsOf(several(text))[0] ?? '', /:11:5: targets\.0\.address: .*HOST:PORT|>=1 items/)
+})
+
 test('the recorder must say what happens when it cannot record', () => {
   const [problem] = problemsOf(minimal.replace('    onUnavailable: deny', '    durability: disk'))
   assert.match(problem ?? '', /proxy\.recorder\.onUnavailable/)

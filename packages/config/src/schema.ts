@@ -11,14 +11,15 @@ import { audit, bus } from './stores-schema.ts'
 /** A bearer token that is shorter could be guessed. */
 export const apiTokenCharsMin = 16
 
-const hostPort = z
-  .string()
-  .refine(
-    (value) =>
-      /^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(value) &&
-      Number(value.slice(value.lastIndexOf(':') + 1)) <= 65535,
-    'must be HOST:PORT',
-  )
+const isHostPort = (value: string) =>
+  /^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(value) &&
+  Number(value.slice(value.lastIndexOf(':') + 1)) <= 65535
+
+const hostPort = z.string().refine(isHostPort, 'must be HOST:PORT')
+
+const hostPorts = z
+  .union([z.string(), z.array(z.string()).min(1).max(64)])
+  .refine((value) => [value].flat().every(isHostPort), 'must be HOST:PORT or a list of these')
 
 const name = z
   .string()
@@ -54,12 +55,31 @@ const upstreamTls = z.strictObject({
   key: filePath('Its PEM key.').optional(),
 })
 
+const keepalive = z.strictObject({
+  idleSec: positive.default(30).describe('Silence before the first probe.'),
+  intervalSec: positive.default(1).describe('Time between probes that are not answered.'),
+  count: positive.default(10).describe('So many unanswered probes end the connection.'),
+})
+
+/** A timer cannot wait longer. */
+const durationMs = positive.max(2_147_483_647)
+
 const target = z.strictObject({
   name: name.describe(
     'What clients ask for, as the user name. Lower-case letters, digits, ".", "_" or "-", at most 63.',
   ),
   protocol: z.enum(['postgres']).describe('Wire protocol of the target.'),
-  address: hostPort.describe('HOST:PORT of the target.'),
+  address: hostPorts.describe(
+    'HOST:PORT of the target, or a list of them, to be tried in this order. See [upstreams](upstreams.md).',
+  ),
+  targetSessionAttrs: z
+    .enum(['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'])
+    .default('any')
+    .describe("Which of its hosts will do, as libpq's target_session_attrs."),
+  loadBalanceHosts: z
+    .enum(['disable', 'random'])
+    .default('disable')
+    .describe('random: each session tries the hosts in an order of its own.'),
   database: z.string().min(1).default('postgres').describe('Database where the client names none.'),
   databases: z.array(z.string().min(1)).optional().describe('Databases a client may name; any where absent.'),
   tls: upstreamTls.prefault({}),
@@ -74,7 +94,10 @@ const target = z.strictObject({
     .describe('Groups whose members may connect; "*" for every proven identity.'),
   labels: z.record(z.string(), z.string()).default({}).describe('Labels for policy and dashboards.'),
   caps: caps.prefault({}).describe('Limits that hold in the proxy alone.'),
-  connectTimeoutMs: positive.default(5000).describe('How long a connection to the target may take.'),
+  connectTimeoutMs: durationMs
+    .default(5000)
+    .describe('How long each host may take until the gate has signed in; then the next one is tried.'),
+  keepalive: keepalive.prefault({}).describe('TCP keepalive towards the target.'),
 })
 
 const tlsListener = z.strictObject({

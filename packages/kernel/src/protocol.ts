@@ -138,12 +138,33 @@ export interface SessionOrders {
 /** How to reach the target as the session's role. Only the protocol's upstream side may read `credentials`. */
 export interface TargetAccess {
   readonly name: string
-  readonly host: string
-  readonly port: number
+  /** At least one; all are the same target to whoever connects to it. */
+  readonly hosts: readonly TargetHost[]
+  /** Which of the hosts will do. */
+  readonly sessionAttrs: SessionAttrs
+  /** Whether each session tries the hosts in an order of its own, or all in the given one. */
+  readonly loadBalance: 'disable' | 'random'
   readonly database: string
   readonly tls: UpstreamTls
   readonly credentials: { readonly user: string; readonly password: string }
+  /** Of each host by itself. */
   readonly connectTimeoutMs: number
+  readonly keepalive: Keepalive
+}
+
+export interface TargetHost {
+  readonly host: string
+  readonly port: number
+}
+
+/** libpq's target_session_attrs (PostgreSQL manual, "Parameter Key Words"). */
+export type SessionAttrs = 'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby'
+
+/** TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT. */
+export interface Keepalive {
+  readonly idleSec: number
+  readonly intervalSec: number
+  readonly count: number
 }
 
 export interface UpstreamTls {

@@ -22,7 +22,7 @@ import { type PostgresBinaries, type RunAs, runProgram } from './postgres-binari
 
 export const loopback = '127.0.0.1'
 
-export type PostgresAuth = 'scram-sha-256' | 'md5' | 'password' | 'trust'
+export type PostgresAuth = 'scram-sha-256' | 'md5' | 'password' | 'trust' | 'cert'
 
 export type Passwords = { superuser: string; app: string }
 
@@ -41,9 +41,15 @@ export function prepareDataDir(
     throw new Error(`${dataDir} is neither empty nor a PostgreSQL data folder`)
   }
   const template = makeTemplate(auth === 'md5' ? 'md5' : 'scram-sha-256', binaries, runAs)
-  cpSync(template, dataDir, { recursive: true })
-  chmodSync(dataDir, 0o700)
-  if (runAs) chownAll(dataDir, runAs)
+  copyDataDir(template, dataDir, runAs)
+}
+
+/** Of a server that runs only between pg_backup_start and pg_backup_stop. */
+export function copyDataDir(from: string, to: string, runAs: RunAs): void {
+  const own = new Set(['postmaster.pid', 'postmaster.opts'].map((name) => join(from, name)))
+  cpSync(from, to, { recursive: true, filter: (source) => !own.has(source) })
+  chmodSync(to, 0o700)
+  if (runAs) chownAll(to, runAs)
 }
 
 function makeTemplate(encryption: 'md5' | 'scram-sha-256', binaries: PostgresBinaries, runAs: RunAs): string {
@@ -131,7 +137,7 @@ export function writeTls(dataDir: string, tls: TestCertificates, runAs: RunAs): 
 }
 
 export function writeAccess(dataDir: string, auth: PostgresAuth, tlsOnly: boolean): void {
-  const kind = tlsOnly ? 'hostssl' : 'host'
+  const kind = tlsOnly || auth === 'cert' ? 'hostssl' : 'host'
   const lines = [`${kind} all all ${loopback}/32 ${auth}`, `${kind} replication all ${loopback}/32 ${auth}`]
   writeFileSync(join(dataDir, 'pg_hba.conf'), `${lines.join('\n')}\n`)
 }

@@ -41,6 +41,8 @@ export type PostgresOptions = {
   settings?: Record<string, string | number | boolean>
   /** TLS with a certificate made for this server; 'required' refuses plaintext. */
   ssl?: boolean | 'required'
+  /** In place of those made for this server. */
+  certificates?: TestCertificates
   /** Kept after `stop`, made when it is empty. Without it a temporary one is used and removed. */
   dataDir?: string
   /** 0, the default, takes a free one. */
@@ -101,7 +103,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Star
   prepareDataDir(dataDir, auth, binaries, runAs)
   const passwords = options.passwords ?? testPasswords
   if (options.passwords) setPasswords(dataDir, passwords, binaries, runAs)
-  const tls = options.ssl ? makeCertificates() : undefined
+  const tls = options.ssl ? (options.certificates ?? makeCertificates()) : undefined
   if (tls) writeTls(dataDir, tls, runAs)
   writeAccess(dataDir, auth, options.ssl === 'required')
 
@@ -239,7 +241,7 @@ async function whenReady(child: ChildProcess, dataDir: string, logFile: string):
       return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-6).join('\n')
     }
     const lines = readIfThere(join(dataDir, 'postmaster.pid')).split('\n')
-    if (Number(lines[0]) === child.pid && lines[7]?.trim() === 'ready') return undefined
+    if (Number(lines[0]) === child.pid && /^(ready|standby) *$/.test(lines[7] ?? '')) return undefined
     await delay(10)
   }
   child.kill('SIGKILL')

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Config, TargetConfig } from '@portcullis/config'
 import { resolveSecret, resolveValue } from '@portcullis/config/secret'
-import type { Caps, Identity, LoginRequest, UpstreamTls } from '@portcullis/kernel'
+import type { Caps, Identity, LoginRequest, TargetHost, UpstreamTls } from '@portcullis/kernel'
 import type { Authorised } from './door.ts'
 
 export interface TargetBook {
@@ -39,7 +39,6 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
       if (target.databases && database !== target.database && !target.databases.includes(database)) {
         return denied(`database "${database}" of target "${target.name}" is not among those allowed`)
       }
-      const split = target.address.lastIndexOf(':')
       const credentials = role?.credentials ?? target.credentials
       try {
         return {
@@ -47,8 +46,9 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
           caps: known.caps,
           access: {
             name: target.name,
-            host: target.address.slice(0, split).replace(/^\[|\]$/g, ''),
-            port: Number(target.address.slice(split + 1)),
+            hosts: [target.address].flat().map(hostOf),
+            sessionAttrs: target.targetSessionAttrs,
+            loadBalance: target.loadBalanceHosts,
             database,
             tls: known.tls,
             credentials: {
@@ -56,6 +56,7 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
               password: credentials.password === undefined ? '' : resolveSecret(credentials.password),
             },
             connectTimeoutMs: target.connectTimeoutMs,
+            keepalive: target.keepalive,
           },
         }
       } catch (error) {
@@ -68,6 +69,11 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
 
 function denied(why: string): Authorised {
   return { allowed: false, why }
+}
+
+function hostOf(address: string): TargetHost {
+  const split = address.lastIndexOf(':')
+  return { host: address.slice(0, split).replace(/^\[|\]$/g, ''), port: Number(address.slice(split + 1)) }
 }
 
 function isMember(identity: Identity, groups: readonly string[]): boolean {

@@ -10,9 +10,12 @@ import type {
   CommandResult,
   Decision,
   Intent,
+  Keepalive,
   Recorder,
+  SessionAttrs,
   SessionRecord,
   Started,
+  TargetHost,
   UpstreamTls,
   Verdict,
 } from '@portcullis/kernel'
@@ -68,11 +71,18 @@ export interface BedOptions {
   readonly user?: string
   readonly password?: string
   readonly throttleDelayMsMax?: number
+  readonly loginMsMax?: number
   readonly statementBytesMax?: number
   readonly controlFresh?: () => boolean
   /** PEM for the client's side. */
   readonly tls?: { readonly cert: string; readonly key: string }
   readonly upstreamTls?: UpstreamTls
+  /** In place of the one server's own. */
+  readonly hosts?: readonly TargetHost[]
+  readonly sessionAttrs?: SessionAttrs
+  readonly loadBalance?: 'disable' | 'random'
+  readonly connectTimeoutMs?: number
+  readonly keepalive?: Keepalive
   /** What a peer's address counts as; loopback as it is where absent. */
   readonly loopback?: boolean
   /** Peers that must send a PROXY protocol header; none where absent. */
@@ -132,15 +142,17 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
               caps: { windowMs: 60_000, ...options.caps },
               access: {
                 name: 'shop',
-                host: postgres.host,
-                port: postgres.port,
+                hosts: options.hosts ?? [postgres],
+                sessionAttrs: options.sessionAttrs ?? 'any',
+                loadBalance: options.loadBalance ?? 'disable',
                 database: request.database || postgres.database,
                 tls: options.upstreamTls ?? { mode: 'disable' },
                 credentials: {
                   user: options.user ?? postgres.user,
                   password: options.password ?? postgres.password,
                 },
-                connectTimeoutMs: 5000,
+                connectTimeoutMs: options.connectTimeoutMs ?? 5000,
+                keepalive: options.keepalive ?? { idleSec: 30, intervalSec: 1, count: 10 },
               },
             }
           : { allowed: false, why: 'no such target' },
@@ -161,7 +173,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     tls: options.tls && tlsContext(options.tls.cert, options.tls.key),
     tokenBytesMax: 10_000,
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
-    loginMsMax: 5000,
+    loginMsMax: options.loginMsMax ?? 5000,
     cancelKeys: createCancelKeys({ slot: 0, clock, handOn: async () => false, onGuess: () => undefined }),
     readText: () => createReadText(analyzer),
     clock,

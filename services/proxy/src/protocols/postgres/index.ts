@@ -23,7 +23,8 @@ import { startRelay } from './relay.ts'
 import { ordinaryReads, reuseReads, type ReusingSource } from './reused-reads.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
-import { type Upstream, UpstreamError } from './upstream.ts'
+import type { Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
 import { authentication, backend, int32, message, parameterStatus, readyForQuery } from './wire.ts'
 
 export interface PostgresDeps {
@@ -95,21 +96,18 @@ async function login(
     tls,
   })
   if (isRefusal(result)) return void client.end(refusalMessage(result, 'FATAL'))
+  // The client has done its part; how long the target may take is the target's own limit.
+  signedIn()
   let detail = 'failed'
   try {
-    detail = await serveSession(opening, result, signedIn, deps)
+    detail = await serveSession(opening, result, deps)
   } finally {
     result.close(detail)
   }
 }
 
 /** Resolves with why the session ended. */
-async function serveSession(
-  opening: Login,
-  session: Session,
-  signedIn: () => void,
-  deps: Serving,
-): Promise<string> {
+async function serveSession(opening: Login, session: Session, deps: Serving): Promise<string> {
   let upstream: Upstream
   try {
     upstream = await deps.open(session.target, opening.parameters)
@@ -146,7 +144,6 @@ async function serveSession(
         readyForQuery(upstream.status),
       ]),
     )
-    signedIn()
     const relay = startRelay({
       client: source,
       early,

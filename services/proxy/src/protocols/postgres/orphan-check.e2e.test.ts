@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test'
 import type { Started, TargetAccess } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { createUpstreams } from './orphan-check.ts'
-import { openUpstream, UpstreamError } from './upstream.ts'
+import { openUpstream } from './hosts.ts'
+import { UpstreamError } from './upstream-error.ts'
 import { cstring, frontend, message } from './wire.ts'
 
 let postgres: Started<Postgres>
@@ -16,12 +17,14 @@ function access(): TargetAccess {
   const { host, port, user, password, database } = postgres.value
   return {
     name: 'shop',
-    host,
-    port,
+    hosts: [{ host, port }],
+    sessionAttrs: 'any',
+    loadBalance: 'disable',
     database,
     tls: { mode: 'disable' },
     credentials: { user, password },
     connectTimeoutMs: 5000,
+    keepalive: { idleSec: 30, intervalSec: 1, count: 10 },
   }
 }
 

@@ -4,7 +4,9 @@
  * server or pooler that does not know the setting is asked once and then left alone.
  */
 import type { TargetAccess } from '@portcullis/kernel'
-import { openUpstream, type Upstream, UpstreamError } from './upstream.ts'
+import { openUpstream } from './hosts.ts'
+import type { Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
 
 export type OpenUpstream = (
   access: TargetAccess,

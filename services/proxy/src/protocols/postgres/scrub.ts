@@ -14,12 +14,14 @@ export interface Scrub {
 /** Message, detail, hint, context and internal query: sentences. The others are codes, places and objects' own names. */
 const texts = new Set(['M', 'D', 'H', 'W', 'q'])
 
-export function createScrub({ name, host, port, credentials }: TargetAccess): Scrub {
+export function createScrub({ name, hosts, credentials }: TargetAccess): Scrub {
   const secrets: [string, string][] = [
     [`"${credentials.user}"`, `"${name}"`],
-    [`${host}:${port}`, name],
-    [`"${host}"`, `"${name}"`],
-    [`(${host})`, `(${name})`],
+    ...hosts.flatMap(({ host, port }): [string, string][] => [
+      [`${host}:${port}`, name],
+      [`"${host}"`, `"${name}"`],
+      [`(${host})`, `(${name})`],
+    ]),
   ]
   if (credentials.password.length >= 4) secrets.push([credentials.password, '***'])
   const needles = [credentials.user, ...secrets.map(([secret]) => secret)].map((secret) =>

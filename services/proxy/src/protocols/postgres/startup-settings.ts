@@ -10,8 +10,13 @@ export function refusedSetting(
   parameters: Readonly<Record<string, string>>,
   options: string,
 ): string | undefined {
-  const names = [...Object.keys(parameters), ...namesOf(words(options))]
+  const names = namedSettings({ ...parameters, options })
   return names.find((name) => settingIsPrivileged(name) || !plain.test(name))
+}
+
+/** Every setting that the packet's parameters name, those inside `options` in its place. */
+export function namedSettings({ options = '', ...parameters }: Readonly<Record<string, string>>): string[] {
+  return [...Object.keys(parameters), ...namesOf(words(options))]
 }
 
 /** PostgreSQL manual, "Customized Options" among them; a switch that is no setting is none of these. */
