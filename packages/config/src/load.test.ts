@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, parseConfig, resolveSecret } from './index.ts'
@@ -23,6 +23,18 @@ proxy:
   recorder:
     onUnavailable: deny
 `
+
+test('workers: as many as are said, else one a core, at least two and at most sixteen', () => {
+  const workers = (line: string) =>
+    parseConfig(minimal.replace('proxy:', `proxy:\n  ${line}`), '/etc/p.yaml').proxy.workers
+  assert.equal(workers('workers: 1'), 1)
+  assert.equal(workers('workers: 64'), 64)
+  const byCores = workers('')
+  assert.ok(byCores >= 2 && byCores <= 16)
+  if (availableParallelism() >= 2 && availableParallelism() <= 16)
+    assert.equal(byCores, availableParallelism())
+  assert.throws(() => workers('workers: 65'))
+})
 
 function problemsOf(text: string): readonly string[] {
   try {

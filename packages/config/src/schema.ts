@@ -3,6 +3,7 @@
  * means "no limit". Durations and sizes say their unit in the key. It holds no secret, only references to secrets.
  */
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { filePath, positive, secretRef } from './forms.ts'
 import { issuer } from './issuer-schema.ts'
@@ -107,7 +108,13 @@ const tlsListener = z.strictObject({
 
 const proxy = z.strictObject({
   name: name.default('proxy').describe('Name of this replica, on every event.'),
-  workers: positive.max(64).default(2).describe('Processes that serve clients.'),
+  workers: positive
+    .max(64)
+    .optional()
+    .describe(
+      'Processes that serve clients. Where absent: one for each core the process may use, at least 2, so that one can stand in for another, at most 16, since each takes some 120 MB.',
+    )
+    .transform((workers) => workers ?? Math.min(Math.max(availableParallelism(), 2), 16)),
   listen: z
     .strictObject({
       postgres: hostPort.default('127.0.0.1:15432').describe('HOST:PORT of the Postgres door.'),
@@ -152,7 +159,12 @@ const proxy = z.strictObject({
     .describe('Longer statement texts are refused.'),
   sessionSecMax: positive.default(43_200).describe('A session may outlive its token up to this age.'),
   loginSecMax: positive.default(10).describe('A client that has not signed in by then is disconnected.'),
-  drainSecMax: positive.default(30).describe('How long a stopping proxy lets running sessions finish.'),
+  drainSecMax: positive
+    .max(604_800)
+    .default(30)
+    .describe(
+      'How long a stopping proxy lets commands and transactions finish, and a worker that was replaced lets its sessions live.',
+    ),
   shareOfCaps: z
     .number()
     .positive()

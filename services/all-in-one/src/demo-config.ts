@@ -61,6 +61,7 @@ targets:
       windowSec: 3600
 proxy:
   name: gate-1
+  workers: 2
   listen: { postgres: '${postgresDoor}' }
   health: ${health.proxy}
   recorder: { onUnavailable: deny }

@@ -1,8 +1,10 @@
-/** What the supervisor and its workers say to each other. Secrets of cancel keys pass here, and nowhere else. */
+/** What the supervisor and its processes say to each other. Secrets of cancel keys pass here, and nowhere else. */
 import type { Config } from '@portcullis/config'
 
 export type ToSupervisor =
-  | { readonly kind: 'listening'; readonly host: string; readonly port: number }
+  /** This worker can serve, and waits for a queue to accept from. */
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'accepting'; readonly queue: number }
   /** A CancelRequest for a session of another process. */
   | {
       readonly kind: 'cancel'
@@ -12,13 +14,32 @@ export type ToSupervisor =
       readonly secret: Uint8Array
     }
   | { readonly kind: 'cancelled'; readonly id: number; readonly right: boolean }
+  /** Asked for by its id; -1: the last word of a process that ends in order. */
   | { readonly kind: 'metrics'; readonly id: number; readonly metrics: object[] }
   /** Why this worker cannot serve now, or nothing. */
   | { readonly kind: 'health'; readonly reasons: readonly string[] }
 
+/** `slot` names a worker among all that live, for cancel keys. */
+export type StartWorker = { readonly kind: 'start'; readonly config: Config; readonly slot: number }
+
 export type ToWorker =
   /** The first message: a worker parses nothing itself. */
-  | { readonly kind: 'start'; readonly config: Config; readonly slot: number; readonly port: number }
+  | StartWorker
+  /** Comes with the queue's socket. */
+  | { readonly kind: 'accept'; readonly queue: number }
+  /** Another worker accepts from it now. */
+  | { readonly kind: 'leave'; readonly queue: number }
+  /** Accept no more, serve the sessions there are for at most so long, then end. */
+  | { readonly kind: 'retire'; readonly msMax: number }
   | { readonly kind: 'cancel'; readonly id: number; readonly processId: number; readonly secret: Uint8Array }
   | { readonly kind: 'cancelled'; readonly id: number; readonly right: boolean }
-  | { readonly kind: 'metrics'; readonly id: number }
+  | MetricsQuestion
+
+/** The first message here too: the file may have changed since the supervisor read it. */
+export type StartAgent = { readonly kind: 'start'; readonly config: Config }
+
+export type ToAgent = StartAgent | MetricsQuestion
+
+type MetricsQuestion = { readonly kind: 'metrics'; readonly id: number }
+
+export const lastWord = -1

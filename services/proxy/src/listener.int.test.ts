@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import type { ClientConnection, Started } from '@portcullis/kernel'
+import { openAcceptQueues } from './accept-queues.ts'
 import { type Listener, startListener } from './listener.ts'
 
 const header = v2Header('198.51.100.7', 40_001)
@@ -109,9 +110,7 @@ async function start(options: { trusted: boolean; headerMsMax?: number }): Promi
   const arrived: ClientConnection[] = []
   let wake = () => {}
   let count = 0
-  const listener: Started<Listener> = await startListener({
-    host: '127.0.0.1',
-    port: 0,
+  const listener: Started<Listener> = startListener({
     viaProxy: () => options.trusted,
     originOf: (address) => ({ address, country: '', region: '', asn: 0, asOrg: '' }),
     async serve(connection) {
@@ -123,10 +122,12 @@ async function start(options: { trusted: boolean; headerMsMax?: number }): Promi
     log: { warn: (fields) => logged.push({ ...fields }), debug: () => {} },
   })
   stops.push(listener.stop)
+  const queues = await openAcceptQueues({ address: '127.0.0.1:0', size: 1 })
+  await listener.value.accept(0, queues.socket(0))
   return {
     logged,
     async connect() {
-      const socket = connect({ host: '127.0.0.1', port: listener.value.port, noDelay: true })
+      const socket = connect({ host: '127.0.0.1', port: queues.port, noDelay: true })
       socket.on('error', () => {})
       await once(socket, 'connect')
       return socket

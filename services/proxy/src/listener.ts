@@ -1,11 +1,13 @@
-/** Accepts connections, learns where they come from, and hands them to the protocol. Knows no protocol itself. */
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+/**
+ * Accepts connections, learns where they come from, and hands them to the protocol. Knows no protocol itself, and binds
+ * no port: what it accepts from it is handed, and can be taken from it again while its connections go on.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
 import type { ClientConnection, Origin, Started } from '@portcullis/kernel'
+import type { BoundSocket } from './accept-queues.ts'
 import { judgeEntry } from './proxy-protocol.ts'
 
 export interface ListenerOptions {
-  readonly host: string
-  readonly port: number
   /** Peers that must send a PROXY protocol header. */
   readonly viaProxy: (address: string) => boolean
   readonly originOf: (address: string) => Origin
@@ -16,44 +18,64 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  readonly host: string
-  readonly port: number
-  /** Takes no new connections from now on; those that stand go on. */
+  /** Takes connections from this queue, too. */
+  accept(queue: number, socket: BoundSocket): Promise<void>
+  /** Takes no more from it; connections that stand go on. What waits in it is somebody else's. */
+  leave(queue: number): void
+  /** Leaves every queue; resolves when the last connection is gone. */
   close(): Promise<void>
 }
 
-export async function startListener(options: ListenerOptions): Promise<Started<Listener>> {
+export function startListener(options: ListenerOptions): Started<Listener> {
   const open = new Set<Socket>()
-  const server = createServer({
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
-    pauseOnConnect: true,
-  })
-  server.on('connection', (socket) => {
+  const queues = new Map<number, Server>()
+  const closing: (() => void)[] = []
+
+  function serve(socket: Socket): void {
     open.add(socket)
-    socket.once('close', () => open.delete(socket))
+    socket.once('close', () => {
+      open.delete(socket)
+      if (open.size === 0) for (const closed of closing.splice(0)) closed()
+    })
     socket.on('error', (error) => options.log.debug({ why: error.message }, 'client connection failed'))
     void accept(socket, options).catch((error) => {
       options.log.warn({ err: error }, 'connection not served')
       socket.destroy()
     })
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    // Several processes share the port; the kernel spreads connections over them.
-    server.listen({ host: options.host, port: options.port, reusePort: true }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-  const { address, port } = server.address() as AddressInfo
-  const close = () =>
-    new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve()))
+  }
+
+  const listener: Listener = {
+    async accept(queue, socket) {
+      const server = createServer(
+        { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, pauseOnConnect: true },
+        serve,
+      )
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(socket, () => {
+          server.off('error', reject)
+          server.on('error', (error) =>
+            options.log.warn({ err: error, queue }, 'a connection was not accepted'),
+          )
+          resolve()
+        })
+      })
+      listener.leave(queue)
+      queues.set(queue, server)
+    },
+    leave(queue) {
+      queues.get(queue)?.close()
+      queues.delete(queue)
+    },
+    close() {
+      for (const queue of queues.keys()) listener.leave(queue)
+      return open.size === 0 ? Promise.resolve() : new Promise((resolve) => closing.push(resolve))
+    },
+  }
   return {
-    value: { host: address, port, close },
+    value: listener,
     async stop() {
-      const closed = close()
+      const closed = listener.close()
       for (const socket of open) socket.destroy()
       await closed
     },

@@ -27,7 +27,7 @@ export interface ServiceOptions<Config> {
   healthAddress(config: Config): string | undefined
   /** Starts the work. Ready once it resolves. */
   start(context: ServiceContext<Config>): Promise<Started<unknown>>
-  /** A stop that takes longer is given up with exit code 1. */
+  /** A stop that takes longer is given up with exit code 1; Infinity where the service sees to that itself. */
   stopMsMax?: number
 }
 
@@ -103,10 +103,12 @@ async function stopAll(
   stopMsMax: number,
   log: Log,
 ): Promise<number> {
-  const late = setTimeout(() => {
+  const giveUp = () => {
     log.error({ stopMsMax }, 'stop took too long')
     process.exit(1)
-  }, stopMsMax)
+  }
+  // A timer of an infinite time would fire at once.
+  const late = Number.isFinite(stopMsMax) ? setTimeout(giveUp, stopMsMax) : undefined
   try {
     for (const one of running.reverse()) await one.stop()
     return code

@@ -5,14 +5,13 @@
  */
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
-import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { type Config, resolveSecret } from '@portcullis/config'
 import { type Bus, type Started, systemClock } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectBus } from '@portcullis/platform/connect'
 import { createShipper } from '@portcullis/platform/recorder'
 import { createLog, createMetrics, type Log, type Metrics } from '@portcullis/platform/service'
-import type { ToWorker } from '../ipc.ts'
+import type { ToAgent } from '../ipc.ts'
 import { proxyPaths } from '../paths.ts'
 import { createFollower } from './follower.ts'
 import { type AgentServer, startServer } from './server.ts'
@@ -125,17 +124,9 @@ function busOptions({ bus }: Config, logger: Log): BusOptions {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } })
-  if (values.config === undefined) throw new Error('node services/proxy/src/agent/main.ts --config FILE')
-  const config = loadConfig(values.config)
-  const log = createLog({ service: 'proxy-agent', level: config.log.level })
+  if (!process.send)
+    throw new Error('the agent is started by the proxy: node services/proxy/src/main.ts --config FILE')
   const metrics = createMetrics('proxy-agent')
-  const fatal = (error: unknown) => {
-    log.fatal({ err: error }, 'agent failed')
-    process.exit(1)
-  }
-  process.on('uncaughtException', fatal)
-  process.on('unhandledRejection', fatal)
   let agent: Awaited<ReturnType<typeof startAgent>> | undefined
   let isStopping = false
   const stop = async () => {
@@ -144,14 +135,30 @@ async function main(): Promise<void> {
     await agent?.stop()
     process.exit(0)
   }
-  process.on('message', async (message: ToWorker) => {
+  process.on('SIGTERM', stop)
+  process.on('disconnect', stop)
+  // Both reach all processes of a terminal; the supervisor stops or renews the agent last.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  const config = await firstMessage()
+  const log = createLog({ service: 'proxy-agent', level: config.log.level })
+  const fatal = (error: unknown) => {
+    log.fatal({ err: error }, 'agent failed')
+    process.exit(1)
+  }
+  process.on('uncaughtException', fatal)
+  process.on('unhandledRejection', fatal)
+  process.on('message', async (message: ToAgent) => {
     if (message.kind !== 'metrics') return
     await agent?.value.measure()
     process.send?.({ kind: 'metrics', id: message.id, metrics: await metrics.registry.getMetricsAsJSON() })
   })
-  process.on('SIGTERM', stop)
-  // A Ctrl-C reaches all processes of the terminal; the supervisor stops the agent last.
-  process.on('SIGINT', () => undefined)
-  process.on('disconnect', stop)
   agent = await startAgent(config, log, metrics)
+}
+
+function firstMessage(): Promise<Config> {
+  return new Promise((resolve) =>
+    process.once('message', (message: ToAgent) => {
+      if (message.kind === 'start') resolve(message.config)
+    }),
+  )
 }

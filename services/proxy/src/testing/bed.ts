@@ -25,6 +25,7 @@ import { createRecorder } from '@portcullis/platform/recorder'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { Postgres } from '@portcullis/testkit/postgres'
 import pg from 'pg'
+import { openAcceptQueues } from '../accept-queues.ts'
 import { createSessions, type Sessions } from '../door.ts'
 import { createGate } from '../gate.ts'
 import { createIds } from '../ids.ts'
@@ -179,9 +180,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     clock,
     log,
   })
-  const listener = await startListener({
-    host: '127.0.0.1',
-    port: 0,
+  const listener = startListener({
     viaProxy: options.viaProxy ?? (() => false),
     originOf: (address) => ({ address, country: '', region: '', asn: 0, asOrg: '' }),
     serve: (connection) =>
@@ -189,7 +188,9 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     headerMsMax: 1000,
     log,
   })
-  const { port } = listener.value
+  const queues = await openAcceptQueues({ address: '127.0.0.1:0', size: 1 })
+  await listener.value.accept(0, queues.socket(0))
+  const { port } = queues
   return {
     value: {
       port,

@@ -1,0 +1,273 @@
+/**
+ * What a worker is made of. It has no connection to the bus, so nothing shares its event loop with the data path: events
+ * leave by the recorder's segments, verdicts come from the agent.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '@portcullis/config'
+import { resolveSecret } from '@portcullis/config/secret'
+import { createKeyStore, createOriginResolver, createTokenVerifier } from '@portcullis/identity'
+import { type Started, systemClock } from '@portcullis/kernel'
+import { createBudgets } from '@portcullis/platform/budgets'
+import { createRecorder } from '@portcullis/platform/recorder'
+import type { Log, Metrics } from '@portcullis/platform/service'
+import { createSqlAnalyzer } from '@portcullis/sql'
+import type { BoundSocket } from './accept-queues.ts'
+import { followAgent } from './agent/client.ts'
+import { createSessions } from './door.ts'
+import { createGate } from './gate.ts'
+import { createIds } from './ids.ts'
+import type { ToSupervisor, ToWorker } from './ipc.ts'
+import { startListener } from './listener.ts'
+import { proxyPaths } from './paths.ts'
+import { createCancelKeys } from './protocols/postgres/cancel-keys.ts'
+import { createPostgres } from './protocols/postgres/index.ts'
+import { createReadText } from './protocols/postgres/read-text.ts'
+import { tlsContext } from './protocols/postgres/startup.ts'
+import { trustedPeer } from './proxy-protocol.ts'
+import { createTargetBook } from './targets.ts'
+import { createVerdictTable } from './verdicts.ts'
+import { version } from './version.ts'
+
+const tickMs = 250
+const warmUp = [
+  'select a, count(*) from t join u using (id) where b = 1 and c in (2, 3) group by a order by 1 limit 5',
+  "insert into t (a) values ('x') on conflict do nothing returning a",
+  'update t set a = 1 where b = 2; delete from t where a = 1; begin; commit',
+]
+/** An agent that says nothing by then has no bus and remembers nothing: clients are to be told so. */
+const untoldMsMax = 10_000
+const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
+
+export interface ServingOptions {
+  readonly config: Config
+  readonly slot: number
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly send: (message: ToSupervisor) => void
+}
+
+export interface Serving {
+  answer(message: ToWorker, socket: BoundSocket | undefined): void
+  /** Accepts no more; resolves when the last session has ended, or was ended after `msMax`. */
+  retire(msMax: number): Promise<void>
+}
+
+/** Resolves when it can serve; it accepts from no queue yet. Its stop drains. */
+export async function startServing(options: ServingOptions): Promise<Started<Serving>> {
+  const { config, slot, log, metrics, send } = options
+  const { proxy } = config
+  const clock = systemClock
+  const ids = createIds(clock)
+  const paths = proxyPaths(config)
+  const stops: (() => Promise<void>)[] = []
+  const started = <T>(part: Started<T>): T => {
+    stops.push(part.stop)
+    return part.value
+  }
+
+  const counters = {
+    logins: metrics.counter('portcullis_logins_total', 'Logins by their result', ['result']),
+    guesses: metrics.counter('portcullis_cancel_guesses_total', 'CancelRequests with a wrong secret'),
+    sessions: metrics.gauge('portcullis_sessions', 'Open sessions'),
+    recorded: metrics.gauge(
+      'portcullis_recorded_bytes',
+      'Bytes written to the local log since the worker started',
+    ),
+    failures: metrics.gauge(
+      'portcullis_record_failures',
+      'Commits to the local log that failed or were refused',
+    ),
+    unrecorded: metrics.gauge(
+      'portcullis_unrecorded',
+      'Commands and sessions let through without a record (allow-and-count)',
+    ),
+  }
+  const recorder = started(
+    createRecorder({
+      dir: paths.records,
+      durability: proxy.recorder.durability,
+      bytesMax: proxy.recorder.bytesMax,
+      onUnavailable: proxy.recorder.onUnavailable,
+      proxy: { name: proxy.name, version },
+      clock,
+    }),
+  )
+  const budgets = started(
+    createBudgets({
+      dir: paths.budgets,
+      share: proxy.shareOfCaps,
+      clock,
+      onFailure: (error) =>
+        log.error({ err: error }, 'the ledger of caps cannot be used: nothing is granted'),
+    }),
+  )
+  const targets = createTargetBook(config)
+  const verifier = createTokenVerifier({
+    issuers: config.identity.issuers.map(({ ca, jwksUri, ...issuer }) => ({
+      ...issuer,
+      ...(jwksUri && { jwksUri }),
+      ...(ca && { ca: readFileSync(ca, 'utf8') }),
+    })),
+    clock,
+    log,
+    keyStore: createKeyStore(join(paths.base, 'keys')),
+  })
+  void verifier.warmUp()
+  const origins = await createOriginResolver(
+    {
+      ...(config.geo.country && { countryDb: config.geo.country }),
+      ...(config.geo.asn && { asnDb: config.geo.asn }),
+      ...(config.geo.city && { cityDb: config.geo.city }),
+    },
+    // Where the supervisor says that compiled things lie, so that all processes share one.
+    { cacheDir: process.env.NODE_COMPILE_CACHE ?? paths.base, log },
+  )
+  const analyzer = await createSqlAnalyzer(analysisCache)
+  stops.push(() => analyzer.close())
+  // The grammar is compiled as it is used: better now than in somebody's first command.
+  for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
+
+  const verdicts = createVerdictTable(clock)
+  const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
+  const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
+  started(
+    followAgent({
+      socketPath: paths.agentSocket,
+      onState: (state) => verdicts.replace(state.verdicts),
+      onFresh: (atUs) => {
+        control.freshAtUs = atUs
+        if (controlFresh()) control.told.resolve()
+      },
+    }),
+  )
+
+  const settings = {
+    policyVersion: targets.version,
+    mode: proxy.mode,
+    throttleDelayMsMax: proxy.throttleDelayMsMax,
+    sessionMsMax: proxy.sessionSecMax * 1000,
+  }
+  const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
+  const sessions = createSessions({
+    verify: (token) => verifier.verify(token),
+    targets,
+    gate,
+    recorder,
+    budgets,
+    verdicts,
+    clock,
+    ids,
+    policyVersion: targets.version,
+    mode: proxy.mode,
+    controlFresh,
+    log,
+    onLogin: (result) => counters.logins.inc({ result }),
+  })
+
+  const asked = new Map<number, (right: boolean) => void>()
+  const cancelKeys = createCancelKeys({
+    slot,
+    clock,
+    onGuess: (address) => {
+      counters.guesses.inc()
+      log.warn({ address }, 'CancelRequest with a wrong secret')
+    },
+    handOn: (owner, processId, secret) => {
+      const id = asked.size === 0 ? 1 : Math.max(...asked.keys()) + 1
+      const answer = new Promise<boolean>((resolve) => asked.set(id, resolve))
+      send({ kind: 'cancel', id, slot: owner, processId, secret })
+      return answer.finally(() => asked.delete(id))
+    },
+  })
+  const postgres = createPostgres({
+    tls: proxy.tls && tlsContext(readFileSync(proxy.tls.cert, 'utf8'), resolveSecret(proxy.tls.key)),
+    tokenBytesMax: Math.max(...config.identity.issuers.map((issuer) => issuer.maxTokenBytes)),
+    statementBytesMax: proxy.statementBytesMax,
+    loginMsMax: proxy.loginSecMax * 1000,
+    cancelKeys,
+    readText: () => createReadText(analyzer),
+    clock,
+    log,
+  })
+  const listener = started(
+    startListener({
+      viaProxy: trustedPeer(proxy.proxyProtocolFrom),
+      originOf: (address) => origins.resolve(address),
+      serve: (connection) => postgres.serve(connection, sessions.door),
+      headerMsMax: proxy.loginSecMax * 1000,
+      log,
+    }),
+  )
+  const ticking = setInterval(() => {
+    for (const session of sessions.live) session.tick()
+    counters.sessions.set(sessions.live.size)
+    const { bytes, failures, unrecorded } = recorder.stats()
+    counters.recorded.set(bytes)
+    counters.failures.set(failures)
+    counters.unrecorded.set(unrecorded)
+    send({
+      kind: 'health',
+      reasons: [
+        ...(recorder.available ? [] : ['recorder: commands cannot be recorded']),
+        ...(controlFresh() ? [] : ['control: the folded state is stale']),
+      ],
+    })
+  }, tickMs)
+  // The port is shared: a worker that took connections before it knows what is in force would refuse what others serve.
+  await Promise.race([control.told.promise, sleep(untoldMsMax, undefined, { ref: false })])
+
+  function answer(message: ToWorker, socket: BoundSocket | undefined): void {
+    switch (message.kind) {
+      case 'accept': {
+        const { queue } = message
+        if (socket) void listener.accept(queue, socket).then(() => send({ kind: 'accepting', queue }))
+        return
+      }
+      case 'leave':
+        return listener.leave(message.queue)
+      case 'cancelled':
+        return asked.get(message.id)?.(message.right)
+      case 'cancel': {
+        const { id, processId, secret } = message
+        return send({ kind: 'cancelled', id, right: cancelKeys.handedOn(processId, secret) })
+      }
+      case 'metrics':
+        void metrics.registry
+          .getMetricsAsJSON()
+          .then((json) => send({ kind: 'metrics', id: message.id, metrics: json }))
+    }
+  }
+
+  function killAll(): void {
+    for (const session of [...sessions.live]) session.kill(gate.refuse('draining'))
+  }
+
+  return {
+    value: {
+      answer,
+      async retire(msMax) {
+        await Promise.race([listener.close(), sleep(msMax, undefined, { ref: false })])
+        killAll()
+      },
+    },
+    async stop() {
+      // Done only when the last connection is gone: that is what the rest of this sees to.
+      const closed = listener.close()
+      sessions.drain()
+      await whenNone(sessions.live, proxy.drainSecMax * 1000)
+      killAll()
+      await whenNone(sessions.live, 3000)
+      clearInterval(ticking)
+      for (const stop of stops.reverse()) await stop()
+      await closed
+    },
+  }
+}
+
+async function whenNone(live: ReadonlySet<unknown>, msMax: number): Promise<void> {
+  const until = systemClock.monotonicMs() + msMax
+  while (live.size > 0 && systemClock.monotonicMs() < until)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+}
