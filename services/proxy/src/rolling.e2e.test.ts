@@ -56,6 +56,7 @@ test('a rolling restart under a storm of connects: none fails, and every session
   const loginsBefore = await metric(value, 'portcullis_logins_total{result="opened"}')
 
   const storm = startStorm({ port: value.port(), url: `${await value.url('storm')}postgres`, atOnce })
+  t.after(() => storm.stop())
   const ready = watchReadiness(value)
   await until('the storm', 10_000, () => storm.logins() > 20)
   const running = working.query('select pg_sleep(3), 42 as answer')
@@ -141,6 +142,7 @@ test('a worker that is killed: the others notice nothing, whoever connects after
   const broken = new Set<pg.Client>()
   for (const client of clients) client.on('error', () => broken.add(client))
   const storm = startStorm({ port: value.port(), url: `${await value.url('storm')}postgres`, atOnce })
+  t.after(() => storm.stop())
   await until('the storm', 10_000, () => storm.logins() > 20)
   const [victim = 0, other = 0] = workersOf(value)
   const from = value.log().length
