@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AcceptQueues, openAcceptQueues } from './accept-queues.ts'
-import { knock } from './testing/storm.ts'
+import { knock } from '@portcullis/testkit/chaos/storm'
 
 test('the kernel spreads connections over the queues, also over one that came later', async (t) => {
   const queues = await open(t, { size: 2 })

@@ -8,8 +8,9 @@ import type { Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
 import pg from 'pg'
-import { edit, metric, reload, until, workersOf } from './testing/rolling.ts'
-import { type Storm, startStorm } from './testing/storm.ts'
+import { edit, metric, reload, workersOf } from '@portcullis/testkit/reloading'
+import { until } from '@portcullis/testkit/chaos/settle'
+import { type Storm, startStorm } from '@portcullis/testkit/chaos/storm'
 
 const proxy = 'proxy:gate-1'
 const agentScript = 'src/agent/main.ts'
@@ -212,6 +213,7 @@ async function storming(t: TestContext): Promise<Storm> {
     port: system.value.port(),
     url: `${await system.value.url('storm')}postgres`,
     atOnce: { connects: 8, logins: 4 },
+    pauseMs: 10,
   })
   t.after(() => storm.stop())
   await until('the storm', 10_000, () => storm.logins() > 10)

@@ -51,7 +51,7 @@ test('one at a time, and what is asked for meanwhile is read once more; a failur
       assert.equal(++running, 1)
       await new Promise((resolve) => setTimeout(resolve, 5))
       running--
-      applied.push(next.targets[0]?.address ?? '')
+      applied.push(String(next.targets[0]?.address))
       if (applied.length === 1) throw new Error('no luck')
       inForce = next
     },

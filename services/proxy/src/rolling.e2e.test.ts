@@ -13,8 +13,9 @@ import { startSystem, type System } from '@portcullis/testkit/system'
 import pg from 'pg'
 import { cancelRequest } from './protocols/postgres/wire.ts'
 import { RawClient, send } from './testing/raw-client.ts'
-import { edit, metric, publishBlock, reload, until, workersOf } from './testing/rolling.ts'
-import { startStorm } from './testing/storm.ts'
+import { edit, metric, publishBlock, reload, workersOf } from '@portcullis/testkit/reloading'
+import { until } from '@portcullis/testkit/chaos/settle'
+import { startStorm } from '@portcullis/testkit/chaos/storm'
 
 const atOnce = { connects: 12, logins: 4 }
 let postgres: Started<Postgres>
@@ -65,7 +66,7 @@ test('a rolling restart under a storm of connects: none fails, and every session
   await storm.stop()
   t.diagnostic(`${storm.connects()} connects and ${storm.logins()} logins; ${/tookMs":\d+/.exec(log)?.[0]}`)
   assert.deepEqual(storm.failures, [])
-  assert.deepEqual(await ready.stop(), [], 'it was ready all the time')
+  assert.deepEqual(await ready.stop(), [], 'it was ready all the time, with two workers that accept')
   const fresh = workersOf(value).filter((pid) => !old.includes(pid))
   assert.equal(fresh.length, 2)
   assert.deepEqual(
@@ -214,7 +215,7 @@ async function openPsql(url: string) {
   }
 }
 
-/** What /readyz said that was not ready. */
+/** What /readyz said that was not ready, and when fewer workers accepted than there should be. */
 function watchReadiness(of: System): { stop(): Promise<string[]> } {
   const said: string[] = []
   let stopped = false
@@ -223,6 +224,8 @@ function watchReadiness(of: System): { stop(): Promise<string[]> } {
       const response = await fetch(`${of.healthUrl('proxy')}/readyz`)
       const text = await response.text()
       if (!response.ok) said.push(text)
+      const accepting = await metric(of, 'portcullis_workers{phase="ready"}')
+      if (accepting < 2) said.push(`${accepting} accept`)
       await sleep(50)
     }
   })()

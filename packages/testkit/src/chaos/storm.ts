@@ -3,9 +3,11 @@
  * fast, half with a login and a query. What fails is kept with the instant at which it was begun.
  */
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 export interface Failure {
+  readonly kind: 'connect' | 'login'
   /** As performance.now() has it. */
   readonly beganMs: number
   readonly why: string
@@ -16,6 +18,8 @@ export interface Storm {
   /** Connects that were answered, and logins that were served. */
   readonly connects: () => number
   readonly logins: () => number
+  /** The longest that a connect took to its first answer. */
+  readonly slowestMs: () => number
   stop(): Promise<void>
 }
 
@@ -25,33 +29,39 @@ export interface StormOptions {
   readonly url: string
   /** Connections at any time, of each kind. */
   readonly atOnce: { readonly connects: number; readonly logins: number }
+  /** After each; without, they take all of the machine. */
+  readonly pauseMs?: number
 }
 
-export function startStorm({ port, url, atOnce }: StormOptions): Storm {
+export function startStorm({ port, url, atOnce, pauseMs = 0 }: StormOptions): Storm {
   const failures: Failure[] = []
-  let connects = 0
-  let logins = 0
+  const done = { connect: 0, login: 0 }
+  let slowestMs = 0
   let stopped = false
 
-  async function again(once: () => Promise<void>): Promise<void> {
+  async function again(kind: 'connect' | 'login'): Promise<void> {
     while (!stopped) {
       const beganMs = performance.now()
       try {
-        await once()
+        await (kind === 'connect' ? knock(port) : signIn(url))
+        done[kind]++
+        if (kind === 'connect') slowestMs = Math.max(slowestMs, performance.now() - beganMs)
       } catch (error) {
-        failures.push({ beganMs, why: String(error) })
+        failures.push({ kind, beganMs, why: String(error) })
       }
+      if (pauseMs > 0) await sleep(pauseMs)
     }
   }
 
   const running = [
-    ...Array.from({ length: atOnce.connects }, () => again(() => knock(port).then(() => void connects++))),
-    ...Array.from({ length: atOnce.logins }, () => again(() => signIn(url).then(() => void logins++))),
+    ...Array.from({ length: atOnce.connects }, () => again('connect')),
+    ...Array.from({ length: atOnce.logins }, () => again('login')),
   ]
   return {
     failures,
-    connects: () => connects,
-    logins: () => logins,
+    connects: () => done.connect,
+    logins: () => done.login,
+    slowestMs: () => slowestMs,
     async stop() {
       stopped = true
       await Promise.all(running)

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
-import type { System } from '@portcullis/testkit/system'
+import { until } from './chaos/settle.ts'
+import type { System } from './system.ts'
 
 const workerScript = 'services/proxy/src/worker.ts'
 
@@ -70,18 +70,6 @@ export async function publishBlock(system: System, subject: string): Promise<voi
   })
   await bus.value.publish([{ topic: topics.verdicts, key: verdictId, value }])
   await bus.stop()
-}
-
-export async function until(
-  what: string,
-  msMax: number,
-  condition: () => boolean | Promise<boolean>,
-): Promise<void> {
-  const deadlineMs = performance.now() + msMax
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadlineMs, `waited ${msMax} ms in vain for ${what}`)
-    await sleep(20)
-  }
 }
 
 function quiet(): void {}
