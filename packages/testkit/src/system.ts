@@ -49,6 +49,8 @@ export interface SystemOptions {
   readonly workers?: number
   /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
   readonly extra?: Partial<Record<'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus', string>>
+  /** Of every part, beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>
   /** Further proxies (by name) beside the one named `gate-1`; each a part `proxy:NAME`. */
   readonly proxies?: readonly string[]
 }
@@ -138,6 +140,7 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
         env: {
           NODE_COMPILE_CACHE: compiled,
           ...process.env,
+          ...options.env,
           SHOP_PASSWORD: options.postgres.password,
           API_TOKEN: apiToken,
           ...(engine && {

@@ -88,6 +88,11 @@ export interface BedOptions {
   readonly loopback?: boolean
   /** Peers that must send a PROXY protocol header; none where absent. */
   readonly viaProxy?: (address: string) => boolean
+  /**
+   * `copied` (where absent): the real recorder, and `commands` has what it was given. `real`: it alone. `none`: nothing is
+   * recorded at all, which no configuration of the product can ask for: only to measure what recording costs.
+   */
+  readonly recorder?: 'copied' | 'real' | 'none'
 }
 
 export async function startBed(options: BedOptions): Promise<Started<Bed>> {
@@ -99,15 +104,19 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const opened: SessionRecord[] = []
   const logged: object[] = []
   const log = { warn: (fields: object) => void logged.push(fields), debug: () => undefined }
-  const real = createRecorder({
-    dir: join(dir, 'records'),
-    durability: options.durability ?? 'process',
-    bytesMax: 1 << 30,
-    onUnavailable: 'deny',
-    proxy: { name: 'bed', version: '0' },
-    clock,
-  })
-  const recorder = watched(real.value, commands, opened)
+  const given = options.recorder ?? 'copied'
+  const kept =
+    given === 'none'
+      ? noRecorder()
+      : createRecorder({
+          dir: join(dir, 'records'),
+          durability: options.durability ?? 'process',
+          bytesMax: 1 << 30,
+          onUnavailable: 'deny',
+          proxy: { name: 'bed', version: '0' },
+          clock,
+        })
+  const recorder = given === 'copied' ? watched(kept.value, commands, opened) : kept.value
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
   const verdicts = createVerdictTable(clock)
@@ -216,7 +225,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       while (sessions.live.size > 0) await new Promise((resolve) => setTimeout(resolve, 5))
       await analyzer.close()
       await budgets.stop()
-      await real.stop()
+      await kept.stop()
       rmSync(dir, { recursive: true, force: true })
     },
   }
@@ -236,6 +245,21 @@ export function block(subject: string): Verdict {
     reason: 'test',
     explanation: 'a test says so',
   }
+}
+
+function noRecorder(): Started<Recorder> {
+  const nothing = () => undefined
+  const value: Recorder = {
+    id: 'none',
+    available: true,
+    session: nothing,
+    intent: nothing,
+    progress: nothing,
+    outcome: nothing,
+    sessionClosed: nothing,
+    commit: nothing,
+  }
+  return { value, stop: async () => undefined }
 }
 
 /** The real recorder, with a copy of what it was given. */
