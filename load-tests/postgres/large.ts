@@ -4,14 +4,13 @@
  * get; the server makes rows out of nothing and keeps none (`where false`), so that the road is what is measured.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { residentBytes } from '@portcullis/testkit/system'
 import { findPgbench } from '@portcullis/testkit/postgres'
 import type { Row } from '../report.ts'
 import { type CpuSec, cpuOf, median, sum } from './figures.ts'
 import type { Bench, Side } from './sides.ts'
-import { writeFileSync } from 'node:fs'
 
 export interface LargeAmounts {
   readonly gigabytes: number
@@ -35,21 +34,42 @@ const selectRowBytes = 206
 const selectRows = 50_000
 const pieceBytes = 100_000_000
 
-export async function largeResults(
-  bench: Bench,
+export interface LargeRuns {
+  readonly label: string
+  readonly aim: Work['aim']
+  /** MB/s of a side, the median of its rounds. */
+  speed(name: string): number
+  /** Seconds of CPU a GB, of one kind of process or of all. */
+  cpu(name: string, part?: string): number
+}
+
+export async function largeResults(bench: Bench, amounts: LargeAmounts, tls: boolean): Promise<Row[]> {
+  const sides = [bench.direct, bench.pgbouncer, bench.gate]
+  return (await largeRuns(bench, sides, amounts, tls)).flatMap((runs) => rowsOf(runs, tls))
+}
+
+export async function largeRuns(
+  { dir, postgres }: Pick<Bench, 'dir' | 'postgres'>,
+  sides: readonly Side[],
   { gigabytes, rounds }: LargeAmounts,
   tls: boolean,
-): Promise<Row[]> {
-  await bench.postgres.query('create unlogged table if not exists sink (x text)')
-  const rows: Row[] = []
-  for (const work of worksIn(bench.dir)) {
-    const sides = [bench.direct, bench.pgbouncer, bench.gate]
+): Promise<LargeRuns[]> {
+  await postgres.query('create unlogged table if not exists sink (x text)')
+  const all: LargeRuns[] = []
+  for (const work of worksIn(dir)) {
     const passed = new Map<string, Passed[]>(sides.map(({ name }) => [name, []]))
     for (let round = 0; round < rounds; round++)
       for (const side of sides) passed.get(side.name)?.push(await pass(side, work, gigabytes, tls))
-    rows.push(...rowsOf(work, gigabytes, tls, passed))
+    const of = (name: string, figure: (one: Passed) => number) => median((passed.get(name) ?? []).map(figure))
+    all.push({
+      label: `${work.name}${tls ? ' under TLS' : ''}`,
+      aim: work.aim,
+      speed: (name) => (gigabytes * 1000) / of(name, ({ elapsedSec }) => elapsedSec),
+      cpu: (name, part) =>
+        of(name, ({ cpu }) => (part === undefined ? sum(Object.values(cpu)) : (cpu[part] ?? 0))) / gigabytes,
+    })
   }
-  return rows
+  return all
 }
 
 /** The works, with the files they need. */
@@ -134,24 +154,14 @@ function ended(child: ReturnType<typeof spawn>): Promise<void> {
   })
 }
 
-function rowsOf(
-  work: Work,
-  gigabytes: number,
-  tls: boolean,
-  passed: ReadonlyMap<string, readonly Passed[]>,
-): Row[] {
-  const of = (name: string, figure: (one: Passed) => number) => median((passed.get(name) ?? []).map(figure))
-  const speed = (name: string) => (gigabytes * 1000) / of(name, ({ elapsedSec }) => elapsedSec)
-  const cpu = (name: string) => of(name, (one) => sum(Object.values(one.cpu))) / gigabytes
-  const part = (name: string) => of('gate', (one) => one.cpu[name] ?? 0) / gigabytes
-  const label = `${work.name}${tls ? ' under TLS' : ''}`
+function rowsOf({ label, aim, speed, cpu }: LargeRuns, tls: boolean): Row[] {
   return [
     {
       row: `${label}: throughput, gate against direct`,
       value: speed('gate'),
       unit: 'MB/s',
       against: speed('direct'),
-      ...(!tls && { aim: work.aim }),
+      ...(!tls && { aim }),
     },
     {
       row: `${label}: throughput, pgbouncer against direct`,
@@ -166,8 +176,8 @@ function rowsOf(
       against: cpu('pgbouncer'),
       aim: { atMost: tls ? 0.65 : 0.9 },
     },
-    { row: `${label}: of it the worker`, value: part('worker'), unit: 's/GB' },
-    { row: `${label}: of it the agent`, value: part('agent'), unit: 's/GB' },
+    { row: `${label}: of it the worker`, value: cpu('gate', 'worker'), unit: 's/GB' },
+    { row: `${label}: of it the agent`, value: cpu('gate', 'agent'), unit: 's/GB' },
   ]
 }
 

@@ -2,7 +2,7 @@
 import type { Row } from '../report.ts'
 import { median } from './figures.ts'
 import { cpuUsEach, pgbench, type Run } from './pgbench.ts'
-import type { Bench } from './sides.ts'
+import type { Bench, Side } from './sides.ts'
 
 export interface Amounts {
   readonly seconds: number
@@ -11,26 +11,44 @@ export interface Amounts {
 
 const modes = ['simple', 'extended', 'prepared'] as const
 
-export async function tinyQueries(bench: Bench, { seconds, rounds }: Amounts): Promise<Row[]> {
-  const sides = [bench.direct, bench.pgbouncer, bench.gate]
-  const rows: Row[] = []
+export interface TinyRuns {
+  readonly label: string
+  readonly clients: number
+  /** A figure of a side: the median of its rounds. */
+  of(name: string, figure: (run: Run) => number): number
+}
+
+export async function tinyQueries(bench: Bench, amounts: Amounts): Promise<Row[]> {
+  const all = await tinyRuns(bench.dir, [bench.direct, bench.pgbouncer, bench.gate], amounts)
+  return all.flatMap(rowsOf)
+}
+
+export async function tinyRuns(
+  dir: string,
+  sides: readonly Side[],
+  { seconds, rounds }: Amounts,
+): Promise<TinyRuns[]> {
+  const all: TinyRuns[] = []
   for (const mode of modes) {
     for (const clients of [1, 8, 32]) {
       const runs = new Map<string, Run[]>(sides.map(({ name }) => [name, []]))
       for (let round = 0; round < rounds; round++) {
         for (const side of sides) {
-          const options = { dir: bench.dir, sql: 'select 1', mode, clients, amount: { seconds } }
+          const options = { dir, sql: 'select 1', mode, clients, amount: { seconds } }
           runs.get(side.name)?.push(await pgbench(side, options))
         }
       }
-      rows.push(...rowsOf(`select 1, ${mode}, ${clients} client${clients > 1 ? 's' : ''}`, clients, runs))
+      all.push({
+        label: `select 1, ${mode}, ${clients} client${clients > 1 ? 's' : ''}`,
+        clients,
+        of: (name, figure) => median((runs.get(name) ?? []).map(figure)),
+      })
     }
   }
-  return rows
+  return all
 }
 
-function rowsOf(label: string, clients: number, runs: ReadonlyMap<string, readonly Run[]>): Row[] {
-  const of = (name: string, figure: (run: Run) => number) => median((runs.get(name) ?? []).map(figure))
+function rowsOf({ label, clients, of }: TinyRuns): Row[] {
   const tps = (name: string) => of(name, (run) => run.tps)
   const p50 = (name: string) => of(name, (run) => run.p50Us)
   const part = (name: string) => of('gate', ({ cpu, done }) => ((cpu[name] ?? 0) / done) * 1e6)
