@@ -52,6 +52,7 @@ export async function pgbench(side: Side, options: PgbenchOptions): Promise<Run>
     return printed
   })
   const done = Number(/actually processed: (\d+)/.exec(value.stdout)?.[1])
+  if (!(done > 0)) throw new Error(`${side.name}: pgbench finished no transaction; give it more --seconds`)
   const tps = Number(/tps = ([\d.]+)/.exec(value.stdout)?.[1])
   return { tps, elapsedSec, done, cpu, p50Us: log.length > 0 ? median(takeLatencies(dir)) : Number.NaN }
 }
