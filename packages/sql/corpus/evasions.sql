@@ -175,8 +175,41 @@ explain select app.touch(1)
 -- expect: delete
 prepare gone as delete from t
 
--- expect: delete execute unknown
+-- expect: delete
 prepare gone2 as delete from t; execute gone2
+
+-- expect: delete execute unknown
+prepare gone3 as delete from t; deallocate all; execute gone3
+
+-- expect: delete execute unknown
+execute gone4; prepare gone4 as delete from t
+
+-- expect: read delete
+prepare gone5 as delete from t; explain execute gone5
+
+-- expect: read delete
+prepare gone6 as delete from t; explain analyze execute gone6
+
+-- expect: read write define
+prepare filled as select * from t; create table from_filled as execute filled
+
+-- expect: read execute unknown
+fetch all in somebodys_cursor
+
+-- expect: read write
+begin; declare locking cursor for select * from t for update; fetch locking
+
+-- expect: read execute unknown
+begin; declare c cursor for select 1; close c; fetch c
+
+-- expect: execute
+set constraints all immediate
+
+-- expect: read execute unknown
+select * from xpath_table('id', 'a', 't', '/x', 'true') as r(id int, x text)
+
+-- expect: read execute privileged
+select postgres_fdw_disconnect_all()
 
 -- expect: execute unknown
 execute anything(1)

@@ -3,6 +3,8 @@
 import { isUtf8 } from 'node:buffer'
 import { randomInt } from 'node:crypto'
 import { ByteCache } from './cache.ts'
+import { createCatalogue } from './catalogue.ts'
+import type { Catalogue, CatalogueData } from './catalogue-types.ts'
 import { SqlError } from './errors.ts'
 import { createFunctions, type Functions } from './functions.ts'
 import { type Grammar, loadGrammar, type RawStatement } from './grammar.ts'
@@ -10,6 +12,7 @@ import { view } from './cutter.ts'
 import { empty, type Judgement, judge, unreadable } from './judge.ts'
 import { isSpace } from './lexer.ts'
 import { withoutCredentials, withoutLiterals } from './redact.ts'
+import { createStored } from './stored.ts'
 import { Stripper } from './strip.ts'
 import type { AnalyzerOptions, AnalyzerStats, Reading, SqlAnalyzer, StatementAnalysis } from './types.ts'
 import { ambiguous, fingerprintOf, unread } from './unread.ts'
@@ -100,6 +103,11 @@ class Analyzer implements SqlAnalyzer {
   ): readonly StatementAnalysis[] {
     if (reading.unsure) return whereAlike(sql, start, end, () => this.analyzeNow(sql, start, end))
     return this.#cached(sql, start, end, reading) ?? this.#missed(sql, start, end, reading)
+  }
+
+  catalogue(data: CatalogueData, previous?: Catalogue): Catalogue {
+    const stored = createStored(this.#grammar, this.#functions, previous?.stored)
+    return createCatalogue(data, stored, this.#functions)
   }
 
   stats(): AnalyzerStats {
@@ -317,5 +325,6 @@ export function analysisBytes(analysis: StatementAnalysis): number {
     bytes += 150 + object.name.length + object.namespace.length
     for (const column of object.columns) bytes += 16 + column.length
   }
-  return bytes
+  const { calls = [], operators = [], types = [], attributes = [] } = analysis.facts ?? {}
+  return bytes + 100 * (calls.length + operators.length + types.length) + 20 * attributes.length
 }

@@ -20,12 +20,8 @@ type Visitor = (walk: Walk, node: TreeNode) => void
 export const expressionVisitors: Readonly<Record<string, Visitor>> = {
   FuncCall(walk, call) {
     const [schema, name] = qualified(call.funcname)
-    const use = walk.functions.use(schema, name)
-    walk.add(...use.effects)
-    if (use.privileged) walk.privileged = true
-    if (use.effects.length > 0) walk.literalsMatter = true
+    walk.call(schema, name, list(call.args).length)
     if (name === 'set_config') setting(walk, list(call.args))
-    walk.object('function', schema, name, use.effects.length > 0 ? 'execute' : 'read')
     walk.fields(call, ['funcname'])
   },
   ColumnRef(walk, reference) {
@@ -33,12 +29,7 @@ export const expressionVisitors: Readonly<Record<string, Visitor>> = {
   },
   A_Expr(walk, expression) {
     const [schema, name] = qualified(expression.name)
-    // An operator of another schema calls that schema's function.
-    if (schema !== '' && schema !== 'pg_catalog') {
-      walk.add('execute')
-      walk.literalsMatter = true
-      walk.object('operator', schema, name, 'execute')
-    }
+    walk.operator(schema, name)
     walk.fields(expression, ['name'])
   },
   TypeCast(walk, cast) {
@@ -57,7 +48,16 @@ export const expressionVisitors: Readonly<Record<string, Visitor>> = {
   },
   SortBy(walk, sort) {
     output(walk, sort.node)
-    walk.fields(sort, ['node'])
+    if (list(sort.useOp).length > 0) walk.operator(...qualified(sort.useOp))
+    walk.fields(sort, ['node', 'useOp'])
+  },
+  SubLink(walk, link) {
+    if (list(link.operName).length > 0) walk.operator(...qualified(link.operName))
+    walk.fields(link, ['operName'])
+  },
+  A_Indirection(walk, indirection) {
+    for (const name of list(indirection.indirection).map(stringOf)) if (name !== '') walk.attribute(name)
+    walk.fields(indirection)
   },
 }
 
@@ -121,6 +121,7 @@ function column(walk: Walk, fields: readonly Tree[]): void {
   const last = fields.at(-1)
   const name = only(last, 'A_Star') === undefined ? stringOf(last) : '*'
   if (name === '') return
+  if (fields.length > 1 && name !== '*') walk.attribute(name)
   if (fields.length === 1) {
     const level = walk.level
     if (name === '*') {

@@ -31,7 +31,8 @@ export function createFunctions(): Functions {
 }
 
 const harmless: FunctionUse = { effects: [], privileged: false }
-const unvouched: FunctionUse = { effects: ['execute'], privileged: false }
+/** What is said of a function that nobody vouches for. */
+export const unvouched: FunctionUse = { effects: ['execute'], privileged: false }
 
 const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   // Files of the server.
@@ -57,7 +58,11 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   [/^dblink/, ['read', 'write', 'execute', 'unknown'], true],
   [/^postgres_fdw_/, ['execute'], true],
   // Text that is run as SQL.
-  [/^(query|cursor)_to_xml|^ts_(stat|rewrite)$|^(crosstab|connectby)/, ['read', 'execute', 'unknown'], false],
+  [
+    /^(query|cursor)_to_xml|^ts_(stat|rewrite)$|^(crosstab|connectby|xpath_table)/,
+    ['read', 'execute', 'unknown'],
+    false,
+  ],
   [/^(table|schema|database)_to_xml/, ['read', 'execute', 'unknown'], false],
   [/^pg_execute_server_program$/, ['execute'], true],
   // The server itself.
@@ -81,7 +86,8 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   [/^pg_notify$/, ['write', 'execute'], false],
 ]
 
-function knownUse(name: string): FunctionUse | undefined {
+/** What a function of that name does wherever it was installed; undefined where nobody knows. */
+export function knownUse(name: string): FunctionUse | undefined {
   // Its first argument decides; see expressions.ts.
   if (name === 'set_config') return harmless
   for (const [pattern, effects, privileged] of known) {

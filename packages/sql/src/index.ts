@@ -1,12 +1,16 @@
 // SQL text -> what it does: effects, objects, privileged use, judged with PostgreSQL's own grammar. Refuses to run
 // anything, to ask a server, or to let a credential into a text that may be stored.
 export { analysisBytes, createSqlAnalyzer } from './analyzer.ts'
+export { catalogueOf, catalogueQuery, catalogueVersionMin, schemasOf } from './catalogue-query.ts'
+export type { Catalogue, CatalogueData, Refiner, SearchPath } from './catalogue-types.ts'
 export { encodingIsAsciiSafe } from './encoding.ts'
 export { SqlError, type SqlErrorCode } from './errors.ts'
+export { resolveNames } from './origins.ts'
 export { settingIsPrivileged } from './settings.ts'
 export type {
   AnalyzerOptions,
   AnalyzerStats,
+  NamedStatement,
   Reading,
   SqlAnalyzer,
   StatementAnalysis,

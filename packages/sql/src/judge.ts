@@ -4,7 +4,7 @@ import { expressionVisitors } from './expressions.ts'
 import type { Functions } from './functions.ts'
 import type { TreeNode } from './grammar.ts'
 import { notStatements, statements } from './statements.ts'
-import type { Transaction } from './types.ts'
+import type { Facts, NamedStatement, Transaction } from './types.ts'
 import { inner, nodeType, Walk } from './walk.ts'
 
 /** The part of an analysis that comes from the tree. */
@@ -17,6 +17,8 @@ export interface Judgement {
   readonly undoes: boolean
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
+  readonly facts?: Facts
+  readonly named?: NamedStatement
 }
 
 /**
@@ -58,22 +60,44 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
   const objects = walk.objects()
   if (objects.length > objectsMax) return unreadable
   const transaction = entry.transaction?.(node)
+  const { named } = walk
+  const verb = typeof entry.verb === 'string' ? entry.verb : entry.verb(node)
   return {
-    verb: typeof entry.verb === 'string' ? entry.verb : entry.verb(node),
-    effects: order.filter((effect) => walk.effects.has(effect)),
+    verb,
+    effects: effectOrder.filter((effect) => walk.effects.has(effect)),
     objects,
-    privileged: walk.privileged,
+    privileged: walk.isPrivileged,
     returnsRows: entry.returnsRows?.(node) ?? false,
     undoes: transaction === 'rollback' || transaction === 'rollbackTo',
-    literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.privileged,
+    literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.isPrivileged,
     ...(transaction === undefined ? {} : { transaction }),
+    ...(named && { named }),
+    // What a name of the session stands for is no business of the catalogue.
+    ...(refinable.has(type) && named?.action !== 'use' && { facts: walk.facts(verb === 'EXPLAIN') }),
   }
 }
+
+/** Statements that run a query, so that what their names stand for decides what they do. */
+const refinable = new Set([
+  'SelectStmt',
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+  'MergeStmt',
+  'CopyStmt',
+  'TruncateStmt',
+  'CallStmt',
+  'ReturnStmt',
+  'ExplainStmt',
+  'PrepareStmt',
+  'DeclareCursorStmt',
+  'CreateTableAsStmt',
+])
 
 /** A statement that names more is made to be long; its analysis would be no smaller. */
 const objectsMax = 2000
 
-const order: readonly Effect[] = [
+export const effectOrder: readonly Effect[] = [
   'read',
   'write',
   'delete',

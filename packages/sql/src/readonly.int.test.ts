@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import pg from 'pg'
 import { createSqlAnalyzer, type StatementAnalysis } from './index.ts'
-import { type Block, catalogueBlocks, corpus, fixture } from './testing/corpus.ts'
+import { type Block, corpus, fixture } from './testing/corpus.ts'
 
 const analyzer = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
 let server: Awaited<ReturnType<typeof startPostgres>>
@@ -43,17 +43,6 @@ test('what the corpus calls a plain read runs in a read-only transaction', async
     if (code !== '') wrong.push(`${block.file}:${block.line} ${code} ${block.sql}`)
   }
   assert.deepEqual(wrong, [])
-})
-
-test('what takes the catalogue to judge writes, and the text alone still says read', async () => {
-  for (const block of catalogueBlocks()) {
-    assert.equal(await codeInReadOnly(block), '25006', block.sql)
-    assert.deepEqual(
-      analyze(block.sql)[0]?.effects,
-      ['read'],
-      `${block.sql}: known now; move it to evasions.sql`,
-    )
-  }
 })
 
 test('tables agree with EXPLAIN VERBOSE, views aside', async () => {

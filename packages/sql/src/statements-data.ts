@@ -4,6 +4,7 @@ import type { Effect } from '@portcullis/kernel'
 import { condition, output } from './expressions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 import type { Statements } from './statements.ts'
+import type { Change } from './types.ts'
 import {
   type FoundObject,
   inner,
@@ -32,8 +33,9 @@ export const dataStatements: Statements = {
     verb: 'INSERT',
     returnsRows: returning,
     visit(walk, insert) {
-      const effects: Effect[] = ['write']
-      walk.add(...effects)
+      walk.add('write')
+      walk.change('insert')
+      if (node(insert.onConflictClause).action === 'ONCONFLICT_UPDATE') walk.change('update')
       change(walk, insert, 'write', (target) => {
         for (const item of list(insert.cols)) target?.columns.add(text(only(item, 'ResTarget')?.name))
         walk.inserting = true
@@ -55,6 +57,7 @@ export const dataStatements: Statements = {
     returnsRows: returning,
     visit(walk, update) {
       walk.add('write')
+      walk.change('update')
       if (list(update.fromClause).length > 0) walk.add('read')
       change(walk, update, 'write', (target) => {
         from(walk, update.fromClause)
@@ -68,6 +71,7 @@ export const dataStatements: Statements = {
     returnsRows: returning,
     visit(walk, remove) {
       walk.add('delete')
+      walk.change('delete')
       if (list(remove.usingClause).length > 0) walk.add('read')
       change(walk, remove, 'delete', () => {
         from(walk, remove.usingClause)
@@ -89,6 +93,7 @@ export const dataStatements: Statements = {
     verb: 'TRUNCATE',
     visit(walk, truncate) {
       walk.add('delete')
+      walk.change('truncate')
       walk.withTables('delete', () => walk.fields(truncate))
     },
   },
@@ -187,6 +192,7 @@ function merge(walk: Walk, statement: TreeNode): void {
   walk.add('read')
   const effects = new Set(clauses.map((clause) => mergeEffects[text(clause.commandType)]))
   for (const effect of effects) if (effect !== undefined) walk.add(effect)
+  for (const { commandType } of clauses) walk.change(...(mergeChanges[text(commandType)] ?? []))
   change(walk, statement, effects.has('write') ? 'write' : 'delete', (target) => {
     from(walk, [statement.sourceRelation ?? null])
     walk.literalsMatter = true
@@ -206,12 +212,20 @@ const mergeEffects: Readonly<Record<string, Effect>> = {
   CMD_DELETE: 'delete',
 }
 
+const mergeChanges: Readonly<Record<string, readonly Change[]>> = {
+  CMD_INSERT: ['insert'],
+  CMD_UPDATE: ['update'],
+  CMD_DELETE: ['delete'],
+}
+
 function copy(walk: Walk, statement: TreeNode): void {
   const incoming = statement.is_from === true
   const file = text(statement.filename)
   walk.literalsMatter = true
-  if (incoming) walk.add('write')
-  else walk.add('read', 'export')
+  if (incoming) {
+    walk.add('write')
+    walk.change('insert')
+  } else walk.add('read', 'export')
   if (statement.is_program === true) {
     walk.add('execute')
     walk.privileged = true

@@ -47,7 +47,14 @@ export const sessionStatements: Statements = {
       walk.object('setting', '', text(statement.name), 'read')
     },
   },
-  ConstraintsSetStmt: { verb: 'SET CONSTRAINTS', visit: quiet },
+  ConstraintsSetStmt: {
+    verb: 'SET CONSTRAINTS',
+    visit(walk, statement) {
+      walk.literalsMatter = true
+      // What was put off is done now: triggers run.
+      if (statement.deferred !== true) walk.add('execute')
+    },
+  },
   DiscardStmt: {
     verb: 'DISCARD',
     visit(walk) {
@@ -57,7 +64,7 @@ export const sessionStatements: Statements = {
   PrepareStmt: {
     verb: 'PREPARE',
     visit(walk, statement) {
-      walk.literalsMatter = true
+      walk.statement('prepared', 'make', text(statement.name))
       walk.object('prepared', '', text(statement.name), 'define')
       walk.tree(statement.query)
       walk.tree(statement.argtypes)
@@ -67,18 +74,22 @@ export const sessionStatements: Statements = {
     verb: 'EXECUTE',
     returnsRows: () => true,
     visit(walk, statement) {
-      walk.add('execute', 'unknown')
-      walk.literalsMatter = true
+      walk.statement('prepared', 'use', text(statement.name))
       walk.object('prepared', '', text(statement.name), 'execute')
       walk.fields(statement)
     },
   },
-  DeallocateStmt: { verb: 'DEALLOCATE', visit: quiet },
+  DeallocateStmt: {
+    verb: 'DEALLOCATE',
+    visit: (walk, statement) =>
+      walk.statement('prepared', 'drop', statement.isall === true ? undefined : text(statement.name)),
+  },
   DeclareCursorStmt: {
     verb: 'DECLARE',
     visit(walk, statement) {
-      walk.literalsMatter = true
-      walk.object('cursor', '', text(statement.portalname), 'read')
+      const name = text(statement.portalname)
+      walk.statement('cursor', 'make', name, ((statement.options as number) & cursorOptionHold) !== 0)
+      walk.object('cursor', '', name, 'read')
       walk.tree(statement.query)
     },
   },
@@ -86,13 +97,15 @@ export const sessionStatements: Statements = {
     verb: (statement) => (statement.ismove === true ? 'MOVE' : 'FETCH'),
     returnsRows: (statement) => statement.ismove !== true,
     visit(walk, statement) {
-      // A cursor may also run functions as it goes; its DECLARE said so.
       walk.add('read')
-      walk.literalsMatter = true
+      walk.statement('cursor', 'use', text(statement.portalname))
       walk.object('cursor', '', text(statement.portalname), 'read')
     },
   },
-  ClosePortalStmt: { verb: 'CLOSE', visit: quiet },
+  ClosePortalStmt: {
+    verb: 'CLOSE',
+    visit: (walk, statement) => walk.statement('cursor', 'drop', text(statement.portalname) || undefined),
+  },
   ExplainStmt: {
     verb: (statement) => (analyzes(statement) ? 'EXPLAIN ANALYZE' : 'EXPLAIN'),
     returnsRows: () => true,
@@ -192,6 +205,9 @@ export const sessionStatements: Statements = {
     },
   },
 }
+
+/** CURSOR_OPT_HOLD of parsenodes.h. */
+const cursorOptionHold = 0x20
 
 function quiet(walk: Walk): void {
   walk.literalsMatter = true

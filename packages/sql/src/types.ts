@@ -1,10 +1,60 @@
-import type { Analysis } from '@portcullis/kernel'
+import type { Analysis, Effect } from '@portcullis/kernel'
+import type { Catalogue, CatalogueData } from './catalogue-types.ts'
 
 /** What one statement does, judged from its text alone. Immutable and shared between executions of the same text. */
 export interface StatementAnalysis extends Analysis {
   /** False only where no literal of the text can change anything here but `text` and `textBytes`. */
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
+  /** What a target's catalogue may say more about; absent where it would say nothing. */
+  readonly facts?: Facts
+  /** The prepared statement or cursor that it makes, uses or drops. */
+  readonly named?: NamedStatement
+}
+
+/** SQL's own names for statements: PREPARE and EXECUTE, DECLARE and FETCH. */
+export interface NamedStatement {
+  readonly kind: 'prepared' | 'cursor'
+  /** As PostgreSQL folds it; undefined: all of them. */
+  readonly name: string | undefined
+  readonly action: 'make' | 'use' | 'drop'
+  /** The cursor outlives its transaction. */
+  readonly holds: boolean
+  /** What is used is planned and not run: EXPLAIN EXECUTE. */
+  readonly planned: boolean
+  /** Effects beside those of what is used: of its arguments, of the table that takes its rows. */
+  readonly beside: readonly Effect[]
+}
+
+/**
+ * What a statement names whose meaning only the target's catalogue tells (catalogue.ts), and what is left of its effects
+ * without any of that. Its tables and functions stand among its objects.
+ */
+export interface Facts {
+  readonly effects: readonly Effect[]
+  readonly privileged: boolean
+  /** It is planned and not run: EXPLAIN. */
+  readonly planned: boolean
+  /** How tables are changed by it: which of their rules and triggers go off. */
+  readonly changes: readonly Change[]
+  readonly calls: readonly Call[]
+  /** Each once; `schema` is empty where the text names none. */
+  readonly operators: readonly Name[]
+  /** Types that something is made into, but for plain ones of PostgreSQL's own. */
+  readonly types: readonly Name[]
+  /** Names read from something, as in `t.name`: columns, or functions of a row. */
+  readonly attributes: readonly string[]
+}
+
+export type Change = 'insert' | 'update' | 'delete' | 'truncate'
+
+export interface Name {
+  readonly schema: string
+  readonly name: string
+}
+
+export interface Call extends Name {
+  readonly arguments: number
 }
 
 export type Transaction = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo'
@@ -62,6 +112,11 @@ export interface SqlAnalyzer {
   ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
   /** The same, always on this thread. For tools and tests. */
   analyzeNow(sql: Uint8Array, start: number, end: number, reading?: Reading): readonly StatementAnalysis[]
+  /**
+   * Reads a target's catalogue, so that analyses can be refined by it. Definitions (of views, rules, functions) are parsed
+   * when they are first met, on this thread; those that `previous` had parsed are taken over.
+   */
+  catalogue(data: CatalogueData, previous?: Catalogue): Catalogue
   stats(): AnalyzerStats
   /**
    * Starts the worker and lets the engine compile the grammar's hot paths: 0.3 s that the first clients then do not

@@ -2,8 +2,9 @@
 // of the text (CTEs, aliases). Refuses to know any statement: those are in statements-*.ts.
 import type { Effect, TargetObject } from '@portcullis/kernel'
 import { tellsCredential } from './credentials.ts'
-import type { Functions } from './functions.ts'
+import { type Functions, type FunctionUse, unvouched } from './functions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
+import type { Call, Change, Facts, Name, NamedStatement } from './types.ts'
 
 /** One SELECT (or DML) level: the tables its columns may come from. */
 export interface Level {
@@ -39,7 +40,18 @@ class TooDeep extends Error {}
 
 export class Walk {
   readonly effects = new Set<Effect>()
+  /** But for those that a name has, of which a catalogue may know better. */
+  readonly #own = new Set<Effect>()
   privileged = false
+  #privilegedByName = false
+  readonly #calls = new Map<string, Call>()
+  readonly #operators = new Map<string, Name>()
+  readonly #types = new Map<string, Name>()
+  readonly #attributes = new Set<string>()
+  readonly #changes = new Set<Change>()
+  /** Effects that a function's name has. */
+  readonly #byName = new Set<Effect>()
+  #statement: Omit<NamedStatement, 'beside'> | undefined
   literalsMatter = false
   /** Planned or stored, not run (EXPLAIN, a rule): only what planning itself can run keeps its effect. */
   planned = false
@@ -60,7 +72,89 @@ export class Walk {
   }
 
   add(...effects: readonly Effect[]): void {
-    for (const effect of effects) if (!this.planned || notRun[effect] === undefined) this.effects.add(effect)
+    for (const effect of effects) {
+      if (this.planned && !isDoneByPlanning(effect)) continue
+      this.effects.add(effect)
+      this.#own.add(effect)
+    }
+  }
+
+  /** A function, by its name; `count` of its arguments. */
+  call(schema: string, name: string, count: number): void {
+    const use = this.functions.use(schema, name)
+    this.#named(use)
+    this.object('function', schema, name, use.effects.length > 0 ? 'execute' : 'read')
+    this.#calls.set(`${schema}\0${name}\0${count}`, { schema, name, arguments: count })
+  }
+
+  operator(schema: string, name: string): void {
+    // An operator of another schema calls that schema's function.
+    if (schema !== '' && schema !== 'pg_catalog') {
+      this.#named(unvouched)
+      this.object('operator', schema, name, 'execute')
+    }
+    this.#operators.set(`${schema}\0${name}`, { schema, name })
+  }
+
+  /** A type that something is made into. */
+  type(schema: string, name: string): void {
+    if (schema !== 'pg_catalog') this.#types.set(`${schema}\0${name}`, { schema, name })
+  }
+
+  /** A name that is read from something: a column, or a function of a row. */
+  attribute(name: string): void {
+    this.#attributes.add(name)
+  }
+
+  /** A prepared statement or cursor. What is used is unknown until its session tells what the name stands for. */
+  statement(
+    kind: NamedStatement['kind'],
+    action: NamedStatement['action'],
+    name: string | undefined,
+    holds = false,
+  ): void {
+    this.#statement = { kind, name, action, holds, planned: this.planned }
+    this.literalsMatter = true
+    if (action !== 'use') return
+    this.effects.add('execute')
+    this.effects.add('unknown')
+  }
+
+  get named(): NamedStatement | undefined {
+    return this.#statement && { ...this.#statement, beside: [...this.#own.union(this.#byName)] }
+  }
+
+  /** A table is changed so. */
+  change(...changes: readonly Change[]): void {
+    if (!this.planned) for (const change of changes) this.#changes.add(change)
+  }
+
+  /** What a catalogue may say more about, once the walk is over. */
+  facts(planned: boolean): Facts {
+    return {
+      effects: [...this.#own],
+      privileged: this.privileged,
+      planned,
+      changes: [...this.#changes],
+      calls: [...this.#calls.values()],
+      operators: [...this.#operators.values()],
+      types: [...this.#types.values()],
+      attributes: [...this.#attributes],
+    }
+  }
+
+  #named(use: FunctionUse): void {
+    for (const effect of use.effects) {
+      if (this.planned && !isDoneByPlanning(effect)) continue
+      this.effects.add(effect)
+      this.#byName.add(effect)
+    }
+    if (use.privileged) this.#privilegedByName = true
+    if (use.effects.length > 0) this.literalsMatter = true
+  }
+
+  get isPrivileged(): boolean {
+    return this.privileged || this.#privilegedByName
   }
 
   /** Everything below, whatever it is: a node goes to its own visitor, a table is recorded. */
@@ -84,6 +178,7 @@ export class Walk {
       this.table(node, this.tableEffect)
       return
     }
+    if (typeof node.typemod === 'number' && Array.isArray(node.names)) this.type(...qualified(node.names))
     for (const field in node) {
       if (!except.includes(field)) this.tree(node[field])
     }
@@ -173,6 +268,10 @@ function shown(name: string): string {
 }
 
 /** What EXPLAIN does not carry out, and what is left of it. */
+export function isDoneByPlanning(effect: Effect): boolean {
+  return notRun[effect] === undefined
+}
+
 const notRun: Readonly<Partial<Record<Effect, Effect>>> = {
   write: 'read',
   delete: 'read',

@@ -7,6 +7,8 @@ export interface Block {
   readonly sql: string
   readonly effects: readonly string[]
   readonly privileged: boolean
+  /** What the catalogue makes of it, as words: effects, and `privileged`. */
+  readonly catalogue: readonly string[]
 }
 
 const folder = new URL('../../corpus/', import.meta.url)
@@ -31,18 +33,27 @@ function blocksOf(file: string): readonly Block[] {
   let line = 1
   for (const block of readFileSync(new URL(file, folder), 'utf8').split('\n\n')) {
     const [head = '', ...rest] = block.split('\n')
-    const words = /^-- expect:(.*)$/.exec(head)?.[1]?.trim().split(/\s+/).filter(Boolean)
+    const words = wordsOf('expect', head)
     if (words !== undefined) {
+      const catalogue = wordsOf('catalogue', rest[0] ?? '')
       const effects = words.filter((word) => word !== 'privileged')
       blocks.push({
         file,
         line,
-        sql: rest.join('\n').trimEnd(),
+        sql: rest
+          .slice(catalogue === undefined ? 0 : 1)
+          .join('\n')
+          .trimEnd(),
         effects,
         privileged: words.includes('privileged'),
+        catalogue: catalogue ?? words,
       })
     }
     line += rest.length + 2
   }
   return blocks
+}
+
+function wordsOf(name: string, line: string): readonly string[] | undefined {
+  return new RegExp(`^-- ${name}:(.*)$`).exec(line)?.[1]?.trim().split(/\s+/).filter(Boolean)
 }
