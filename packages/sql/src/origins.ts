@@ -5,7 +5,7 @@ import type { NamedStatement, StatementAnalysis } from './types.ts'
 import { isDoneByPlanning } from './walk.ts'
 
 /** A statement that uses a name, with what it comes to where the name stands for `origin`. */
-export function withOrigin(
+function withOrigin(
   analysis: StatementAnalysis,
   { beside, planned }: NamedStatement,
   origin: StatementAnalysis,
@@ -20,13 +20,24 @@ export function withOrigin(
     effects: effectOrder.filter((effect) => effects.has(effect)),
     objects: [...analysis.objects, ...objects],
     privileged: analysis.privileged || origin.privileged,
+    origin: origin.fingerprint,
   })
 }
 
-/** What each statement of one text comes to where it uses a name; `stands` tells what a name stands for before the text. */
+type Remember = (
+  analysis: StatementAnalysis,
+  origin: StatementAnalysis,
+  join: () => StatementAnalysis,
+) => StatementAnalysis
+
+/**
+ * What each statement of one text comes to where it uses a name. `stands` tells what a name stands for before the text;
+ * `remember` may give back what an earlier call has joined.
+ */
 export function resolveNames(
   analyses: readonly StatementAnalysis[],
   stands: (kind: NamedStatement['kind'], name: string) => StatementAnalysis | undefined,
+  remember: Remember = (_analysis, _origin, join) => join(),
 ): readonly StatementAnalysis[] {
   if (analyses.every(({ named }) => named?.action !== 'use')) return analyses
   // A statement whose name was not made as asked for fails, and with it all that comes after it.
@@ -44,7 +55,7 @@ export function resolveNames(
     else {
       const key = keyOf(named.kind, named.name)
       const origin = made.has(key) ? made.get(key) : isOpen ? stands(named.kind, named.name) : undefined
-      if (origin !== undefined) return withOrigin(analysis, named, origin)
+      if (origin !== undefined) return remember(analysis, origin, () => withOrigin(analysis, named, origin))
     }
     return analysis
   })

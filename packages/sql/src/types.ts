@@ -10,6 +10,8 @@ export interface StatementAnalysis extends Analysis {
   readonly facts?: Facts
   /** The prepared statement or cursor that it makes, uses or drops. */
   readonly named?: NamedStatement
+  /** Fingerprint of the statement that a name stood for, where it uses one. */
+  readonly origin?: string
 }
 
 /** SQL's own names for statements: PREPARE and EXECUTE, DECLARE and FETCH. */

@@ -250,7 +250,7 @@ export class Answers {
     const run = ledger.running
     if (run) {
       run.tag = tag
-      requests.noteDeallocate(run.command, true)
+      requests.noteNames(run.command, true)
     }
     pass()
     if (this.#cut?.run === run) this.#cutEnded('completed')
@@ -333,12 +333,12 @@ export class Answers {
   }
 
   #finishBatch({ buffer, start, end }: Frame): void {
-    const { ledger, requests, output } = this.#deps
+    const { requests, output } = this.#deps
     const status = String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus
     this.status = status
     this.#closeEntries()
     // A client that fetches in pieces comes back to its portal in later batches of the transaction.
-    if (status === 'I') requests.statements.endTransaction(ledger)
+    if (status === 'I') requests.endTransaction()
     const cut = this.#cut
     this.#cut = undefined
     if (cut && !cut.told && status === 'T' && cut.arrived) {

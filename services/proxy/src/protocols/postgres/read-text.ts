@@ -8,6 +8,8 @@ export interface ReadText {
     start: number,
     end: number,
   ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
+  /** What it comes to with what is known of the target; the same object where that adds nothing. */
+  refine(analysis: StatementAnalysis): StatementAnalysis
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /**
@@ -23,6 +25,7 @@ export function createReadText(analyzer: SqlAnalyzer): ReadText {
   let known: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
   let unsure = false
   return {
+    refine: (analysis) => analysis,
     analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? unsureReading : known),
     setting(name, value) {
       if (name === 'client_encoding') known = { ...known, encodingAsciiSafe: encodingIsAsciiSafe(value) }

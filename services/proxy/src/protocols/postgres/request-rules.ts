@@ -74,17 +74,6 @@ export function mayBeCut({ command }: Running): boolean {
   )
 }
 
-/** Which prepared statement's name is no longer: `name` undefined for all of them. Undefined where none is meant. */
-export function deallocated({ verb, text }: Analysis): { readonly name: string | undefined } | undefined {
-  if (verb === 'DISCARD') return { name: undefined }
-  if (verb !== 'DEALLOCATE') return undefined
-  // A client chooses the text, so no pattern may go back and forth in it: a long one is taken for all names.
-  const short = text.length > 256 ? '' : text.trim()
-  const [, word] = /^DEALLOCATE\s+(?:PREPARE\s+)?([a-z_][a-z0-9_$]*)(?:\s*;)?$/i.exec(short) ?? []
-  const name = word?.toLowerCase()
-  return { name: name === 'all' ? undefined : name }
-}
-
 /** What the server reads while data is copied in. */
 export const duringCopy: ReadonlySet<number> = new Set([
   frontend.copyData,

@@ -16,7 +16,6 @@ import { Output } from './output.ts'
 import { callFunctionAnalysis, poisonParse, poisonQuery, unknownStatementAnalysis } from './own-messages.ts'
 import type { ReadText } from './read-text.ts'
 import {
-  deallocated,
   duringCopy,
   endOfString,
   mayBeCut,
@@ -27,6 +26,7 @@ import {
   tooLarge,
   whenRead,
 } from './request-rules.ts'
+import { originsOf, SqlNames } from './sql-names.ts'
 import { Statements } from './statements.ts'
 import { cstring, frontend, headerBytes, message, readyForQuery, type TransactionStatus } from './wire.ts'
 
@@ -55,6 +55,7 @@ const tooMany = { objection: 'too_many_statements' } as const
 
 export class Requests implements Road {
   readonly statements = new Statements()
+  readonly #names: SqlNames
   readonly #deps: RequestsDeps
   readonly #frames: Frames
   readonly #output = new Output()
@@ -92,6 +93,7 @@ export class Requests implements Road {
 
   constructor(deps: RequestsDeps) {
     this.#deps = deps
+    this.#names = new SqlNames(this.statements, deps.readText.refine)
     this.#frames = new Frames(requestRules(deps.statementBytesMax))
   }
 
@@ -298,7 +300,13 @@ export class Requests implements Road {
   ): Unit {
     this.#pending = { frame, simple, allowed, adopted }
     const objection = parts.objection ?? this.#deps.objection(parts.analyses)
-    return { receivedAt: this.#receivedAt, ...parts, ...(objection && { objection }) }
+    const origin = originsOf(parts.analyses)
+    return {
+      receivedAt: this.#receivedAt,
+      ...parts,
+      ...(objection && { objection }),
+      ...(origin && { attributes: { origin } }),
+    }
   }
 
   /**
@@ -317,15 +325,16 @@ export class Requests implements Road {
     if (this.#isTooLarge(frame)) return this.#tooLarge(frame, true)
     endOfString(frame.buffer, frame.start + headerBytes, frame.end)
     const { readText } = this.#deps
-    return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (analyses) =>
-      this.#unit(frame, true, { analyses, undoes: this.#undoes(analyses) }, (runs) => {
+    return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (read) => {
+      const analyses = this.#names.meaning(read)
+      return this.#unit(frame, true, { analyses, undoes: this.#undoes(analyses) }, (runs) => {
         readText.unsure()
         this.#deps.ledger.push({ kind: 'query', runs, at: 0, failed: false })
         if (runs.some(mayBeCut)) this.#holdFor = runs.at(-1)
         if (runs.some(mayCopyIn)) this.#holdForCopy(runs.at(-1))
-        for (const { command } of runs) this.noteDeallocate(command, false)
-      }),
-    )
+        for (const { command } of runs) this.noteNames(command, false)
+      })
+    })
   }
 
   #parse(frame: Frame): Unit | Promise<Unit> {
@@ -334,8 +343,9 @@ export class Requests implements Road {
     const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
     const textEnd = endOfString(buffer, nameEnd + 1, end)
     const name = nameOf(buffer, frame.start + headerBytes, nameEnd)
-    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (analyses) => {
-      const prepared: Prepared = { name, analyses }
+    return whenRead(this.#deps.readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
+      const prepared: Prepared = { name, analyses: read }
+      const analyses = this.#names.meaning(read)
       const undoes = this.#undoes(analyses, name)
       const parts = this.statements.hasRoomFor(prepared) ? { analyses, undoes } : { analyses, ...tooMany }
       return this.#unit(frame, false, parts, (runs) => {
@@ -361,9 +371,11 @@ export class Requests implements Road {
       this.#batchOpen = true
       this.#deps.readText.unsure()
       this.statements.bind(portal, { prepared, run })
+      this.#names.bound(portal)
       this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
     }
-    const opened = prepared && this.statements.takeOpened(prepared)
+    const meant = prepared && this.#names.meaning(prepared.analyses)
+    const opened = prepared && this.statements.takeOpened(prepared, meant?.[0])
     if (opened) {
       const { command } = opened
       const bind = () => {
@@ -373,7 +385,7 @@ export class Requests implements Road {
       const undoes = command.analysis.undoes && name === '' && portal === ''
       return this.#unit(frame, false, { analyses: [command.analysis], undoes, adopts: command }, bind, opened)
     }
-    const analyses = prepared?.analyses ?? [unknownStatementAnalysis(name)]
+    const analyses = meant ?? [unknownStatementAnalysis(name)]
     const undoes = this.#undoes(analyses, name, portal)
     const parts = this.statements.hasRoomForPortal(portal) ? { analyses, undoes } : { analyses, ...tooMany }
     return this.#unit(frame, false, parts, (runs) => {
@@ -388,12 +400,15 @@ export class Requests implements Road {
     const portal = this.statements.portal(name)
     // By SQL a cursor can take over the name of a portal.
     const names = [name, portal?.prepared?.name ?? '']
-    const opened = portal?.run && !portal.run.executed && !portal.run.done ? portal.run : undefined
+    const meant = portal?.prepared && this.#names.meaning(portal.prepared.analyses)
+    // What a name stands for counts when it is executed, not when it was bound.
+    const isSame = !meant || portal.run?.command.analysis === meant[0]
+    const opened = portal?.run && isSame && !portal.run.executed && !portal.run.done ? portal.run : undefined
     const execute = (run: Running) => {
       this.#batchOpen = true
       run.executed = true
       this.#deps.ledger.push({ kind: 'execute', runs: [run] })
-      this.noteDeallocate(run.command, false)
+      this.noteNames(run.command, false)
       this.#deps.readText.unsure()
       if (mayCopyIn(run)) this.#holdForCopy(run)
       if (mayBeCut(run) || mayCopyIn(run)) this.#holdAndFlush(run)
@@ -404,7 +419,7 @@ export class Requests implements Road {
       const parts = { analyses: [command.analysis], undoes, adopts: command }
       return this.#unit(frame, false, parts, () => execute(opened), opened)
     }
-    const analyses = (portal?.prepared?.analyses ?? [unknownStatementAnalysis(name)]).slice(0, 1)
+    const analyses = (meant ?? [unknownStatementAnalysis(name)]).slice(0, 1)
     const parts = { analyses, undoes: this.#undoes(analyses, ...names) }
     return this.#unit(frame, false, parts, ([run]) => run && execute(run))
   }
@@ -515,9 +530,13 @@ export class Requests implements Road {
   }
 
   /** When it is forwarded, and when the server has done it. */
-  noteDeallocate({ analysis }: Command, isDone: boolean): void {
-    if (analysis.verb === 'DECLARE' || analysis.verb === 'CLOSE') this.statements.forgetPortals()
-    const gone = deallocated(analysis)
-    if (gone) this.statements.deallocate(gone.name, isDone)
+  noteNames(command: Command, isDone: boolean): void {
+    this.#names.note(command, isDone)
+  }
+
+  /** ReadyForQuery says that no transaction is open. */
+  endTransaction(): void {
+    this.statements.endTransaction(this.#deps.ledger)
+    this.#names.endTransaction()
   }
 }

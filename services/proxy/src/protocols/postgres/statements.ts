@@ -4,6 +4,7 @@
  * an error the view is made anew from what is confirmed and what is still on its way. What a later batch binds must be
  * confirmed first (`settled`). It refuses to know names beyond ASCII: they are other bytes in another client encoding.
  */
+import type { Analysis } from '@portcullis/kernel'
 import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
 
@@ -56,11 +57,14 @@ export class Statements {
     return this.#portals.get(name)
   }
 
-  /** The command that its Parse opened, for the first that binds it: each further Bind plans anew. */
-  takeOpened(prepared: Prepared): Running | undefined {
+  /**
+   * The command that its Parse opened, for the first that binds it: each further Bind plans anew. Not where its names have
+   * come to stand for something else since: `analysis` is what it comes to now.
+   */
+  takeOpened(prepared: Prepared, analysis: Analysis | undefined): Running | undefined {
     const run = this.#opened.get(prepared)
     this.#opened.delete(prepared)
-    return run?.done ? undefined : run
+    return run?.done || run?.command.analysis !== analysis ? undefined : run
   }
 
   opened(run: Running, prepared?: Prepared): void {
@@ -82,6 +86,13 @@ export class Statements {
     this.#put(prepared)
     this.#parsedInBatch.add(prepared)
     this.#unconfirmed.add(prepared)
+  }
+
+  /** PREPARE by SQL: done, and so confirmed. Where there is no room the name stays unknown. */
+  preparedBySql(prepared: Prepared): void {
+    if (!isAscii(prepared.name) || !this.hasRoomFor(prepared)) return
+    this.#put(prepared)
+    this.#confirmed.set(prepared.name, prepared)
   }
 
   bind(name: string, portal: Portal): void {
@@ -164,7 +175,7 @@ function bytesOf(analyses: Prepared['analyses']): number {
 }
 
 /** Of a name as `nameOf` reads it, a character a byte. */
-function isAscii(name: string): boolean {
+export function isAscii(name: string): boolean {
   for (let at = 0; at < name.length; at++) if (name.charCodeAt(at) >= 0x80) return false
   return true
 }

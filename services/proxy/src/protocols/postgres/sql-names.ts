@@ -1,0 +1,116 @@
+/**
+ * What a statement comes to in its session: with the catalogue of its target, and where it uses a name that SQL gave
+ * (EXECUTE, FETCH), with what that name stands for. The rules are those of statements.ts: a name counts once the server
+ * has done what makes it, and from the moment on that something is forwarded which may change it, it is unknown. Errors
+ * and rollbacks need no care beyond that: a cursor that they took away can be fetched from no more, so nothing runs
+ * under a name that is believed too long.
+ */
+import type { Analysis, Command } from '@portcullis/kernel'
+import { type NamedStatement, resolveNames, type StatementAnalysis } from '@portcullis/sql'
+import type { ReadText } from './read-text.ts'
+import { isAscii, type Statements } from './statements.ts'
+
+const cursorsMax = 1000
+
+interface Cursor {
+  readonly analysis: StatementAnalysis
+  readonly holds: boolean
+}
+
+/** A statement as it was resolved last, so that the same one again is the same object to whoever compares. */
+interface Joined {
+  readonly origin: StatementAnalysis
+  readonly result: StatementAnalysis
+}
+
+export class SqlNames {
+  readonly #statements: Statements
+  readonly #refine: ReadText['refine']
+  readonly #cursors = new Map<string, Cursor>()
+  readonly #joined = new WeakMap<StatementAnalysis, Joined>()
+
+  constructor(statements: Statements, refine: ReadText['refine']) {
+    this.#statements = statements
+    this.#refine = refine
+  }
+
+  /** The same objects for the same ones as long as nothing changes what they come to. */
+  meaning(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[] {
+    const [first] = analyses
+    if (first && analyses.length === 1 && first.named?.action !== 'use') {
+      const refined = this.#refine(first)
+      return refined === first ? analyses : [refined]
+    }
+    return resolveNames(
+      analyses.map((one) => this.#refine(one)),
+      (kind, name) => this.#standsFor(kind, name),
+      (analysis, origin, join) => this.#join(analysis, origin, join),
+    )
+  }
+
+  /** A portal of the protocol: it shares its names with cursors, and fails where the name is taken. */
+  bound(portal: string): void {
+    this.#cursors.delete(portal)
+  }
+
+  /** When a command is forwarded, and when the server has done it. */
+  note({ analysis }: Command, isDone: boolean): void {
+    const { verb, named } = analysis as Analysis & Pick<Partial<StatementAnalysis>, 'named'>
+    if (verb === 'DISCARD') {
+      this.#cursors.clear()
+      this.#statements.deallocate(undefined, isDone)
+    } else if (named?.kind === 'cursor' && named.action !== 'use') {
+      this.#statements.forgetPortals()
+      if (named.name === undefined) this.#cursors.clear()
+      else this.#cursors.delete(named.name)
+      if (isDone && named.action === 'make') this.#declare(named, analysis as StatementAnalysis)
+    } else if (named?.kind === 'prepared' && named.action === 'drop')
+      this.#statements.deallocate(named.name, isDone)
+    else if (named?.kind === 'prepared' && named.action === 'make' && isDone && named.name !== undefined)
+      this.#statements.preparedBySql({
+        name: named.name,
+        analyses: [asPrepared(analysis as StatementAnalysis)],
+      })
+  }
+
+  /** Only cursors WITH HOLD outlive their transaction. */
+  endTransaction(): void {
+    for (const [name, { holds }] of this.#cursors) if (!holds) this.#cursors.delete(name)
+  }
+
+  #declare({ name, holds }: NamedStatement, analysis: StatementAnalysis): void {
+    if (name !== undefined && isAscii(name) && this.#cursors.size < cursorsMax)
+      this.#cursors.set(name, { analysis, holds })
+  }
+
+  #standsFor(kind: NamedStatement['kind'], name: string): StatementAnalysis | undefined {
+    const prepared =
+      kind === 'prepared' ? this.#statements.prepared(name) : this.#statements.portal(name)?.prepared
+    const analysis =
+      (kind === 'cursor' ? this.#cursors.get(name)?.analysis : undefined) ?? prepared?.analyses[0]
+    return analysis && this.#refine(analysis)
+  }
+
+  #join(
+    analysis: StatementAnalysis,
+    origin: StatementAnalysis,
+    join: () => StatementAnalysis,
+  ): StatementAnalysis {
+    const before = this.#joined.get(analysis)
+    if (before?.origin === origin) return before.result
+    const result = join()
+    this.#joined.set(analysis, { origin, result })
+    return result
+  }
+}
+
+/** What a prepared name runs: rows may come of it, and it makes no name itself. */
+function asPrepared({ named: _made, ...analysis }: StatementAnalysis): StatementAnalysis {
+  return Object.freeze({ ...analysis, verb: 'EXECUTE', returnsRows: true })
+}
+
+/** Fingerprints of the statements behind the names that these use; undefined where none does. */
+export function originsOf(analyses: readonly Analysis[]): string | undefined {
+  const origins = analyses.flatMap((analysis) => (analysis as Partial<StatementAnalysis>).origin ?? [])
+  return origins.length === 0 ? undefined : origins.join(',')
+}
