@@ -60,7 +60,7 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
   let damaged = false
   let stopped = false
   let oldestUs: number | undefined
-  const stopping = Promise.withResolvers<void>()
+  let endPause = () => {}
   let rung = Promise.withResolvers<void>()
   let at: Position = positions.read() ?? { segment: 0, offset: 0, seqNext: 1, prevHash: firstHash }
   const tail = openTail(dir, at.segment === 0 ? undefined : at, reportUnread)
@@ -77,7 +77,7 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
     async stop() {
       stopped = true
       rung.resolve()
-      stopping.resolve()
+      endPause()
       await done.catch(reportedByOwner)
     },
     done,
@@ -182,11 +182,16 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
     rung = Promise.withResolvers()
   }
 
-  async function pause(ms: number): Promise<void> {
+  /** A promise of its own each time: one raced against a promise that never settles stays with it for ever. */
+  function pause(ms: number): Promise<void> {
+    if (stopped) return Promise.resolve()
     const over = Promise.withResolvers<void>()
     const timer = setTimeout(over.resolve, ms)
-    await Promise.race([over.promise, stopping.promise])
-    clearTimeout(timer)
+    endPause = () => {
+      clearTimeout(timer)
+      over.resolve()
+    }
+    return over.promise
   }
 }
 
