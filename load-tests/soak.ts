@@ -3,7 +3,7 @@
  * and listens, and after each of some twenty rounds a forced idle in which every process of the proxy is looked into.
  * Growth over the last half of the rounds, or a client that was treated wrongly, ends it with 1.
  *
- *   node load-tests/soak.ts [--minutes 20] [--lanes 24]
+ *   node load-tests/soak.ts [--minutes 20] [--lanes 48]
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -18,7 +18,7 @@ import { inspectable, openInspector, probe, type Sample } from './soak/probe.ts'
 import type { Door } from './soak/raw.ts'
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '20' }, lanes: { type: 'string', default: '24' } },
+  options: { minutes: { type: 'string', default: '20' }, lanes: { type: 'string', default: '48' } },
 })
 const minutes = Number(values.minutes)
 const lanes = Number(values.lanes)
@@ -110,7 +110,10 @@ async function watchAll(system: System): Promise<Watched[]> {
   return watched
 }
 
-/** Every worker knows as many texts as it may remember, or each further one would look like a leak. */
+/**
+ * Every worker knows as many texts as it may remember, or each further one would look like a leak: of those that it keeps
+ * without their literals, and of those whose literals matter.
+ */
 async function fillCaches(system: System): Promise<void> {
   const { port, user, password } = await doorOf(system)
   // The kernel spreads connections over the workers; eight reach both but once in a hundred runs.
@@ -118,8 +121,11 @@ async function fillCaches(system: System): Promise<void> {
     Array.from({ length: 8 }, async (_, lane) => {
       const client = new pg.Client({ host: '127.0.0.1', port, user, password, database: 'postgres' })
       await client.connect()
-      for (let number = 0; number < textsOfCache / 4; number++)
-        await client.query(`select f${lane}_${number} from (values (1)) v(f${lane}_${number})`)
+      for (let number = 0; number < textsOfCache / 4; number++) {
+        const name = `f${lane}_${number}`
+        await client.query(`select ${name} from (values (1)) v(${name})`)
+        await client.query(`set application_name = '${name}'; select pg_sleep(0), '${name}'`)
+      }
       await client.end()
     }),
   )

@@ -72,12 +72,14 @@ async function prepared(visit: Visit): Promise<void> {
   })
 }
 
+/** The notice says that the server has begun: a cancel that overtakes its query is rightly without effect. */
 async function cancelled(visit: Visit): Promise<void> {
   await connected(visit, async (client) => {
     const { processID, secretKey } = client as pg.Client & { processID: number; secretKey: number }
-    const running = client.query('select pg_sleep(30)')
+    const begun = once(client, 'notice', { signal: AbortSignal.timeout(20_000) })
+    const running = client.query("do $$ begin raise notice 'begun'; perform pg_sleep(30); end $$")
     const ended = assert.rejects(running, { code: '57014' })
-    await sleep(30)
+    await begun
     const cancel = await dial(visit.port)
     cancel.socket.end(packet(int32(80_877_102), int32(processID), int32(secretKey)))
     await cancel.closed(loginEndsMsMax)
