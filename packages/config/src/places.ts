@@ -20,7 +20,8 @@ type Shape = {
 }
 
 export function placesIn(config: Config): Place[] {
-  return visit(z.toJSONSchema(configSchema, { io: 'output' }) as Shape, config, [])
+  // What is made of other values (the number of workers) is neither a file nor a secret.
+  return visit(z.toJSONSchema(configSchema, { io: 'output', unrepresentable: 'any' }) as Shape, config, [])
 }
 
 function visit(shape: Shape, value: object, path: readonly string[]): Place[] {
