@@ -1,4 +1,4 @@
-/** Carries CancelRequests from the worker that took them to the one whose session they are for, old or new. */
+/** Carries CancelRequests from the worker that took them to all others, old and new: one may have the session. */
 import type { ToSupervisor, ToWorker } from './ipc.ts'
 
 export interface CancelExchange {
@@ -7,27 +7,42 @@ export interface CancelExchange {
   gone(slot: number): void
 }
 
-/** `send`: to the worker of a slot; false where none lives. */
-export function createCancelExchange(send: (slot: number, message: ToWorker) => boolean): CancelExchange {
-  const asked = new Map<number, { from: number; id: number; owner: number }>()
+interface Asked {
+  readonly from: number
+  readonly id: number
+  /** Who has not answered yet. */
+  readonly waitingFor: Set<number>
+}
+
+/** `slots`: of all workers that live. */
+export function createCancelExchange(
+  slots: () => readonly number[],
+  send: (slot: number, message: ToWorker) => void,
+): CancelExchange {
+  const asked = new Map<number, Asked>()
   let nextId = 0
 
-  function answer(id: number, right: boolean): void {
+  function heard(id: number, slot: number, right: boolean): void {
     const asker = asked.get(id)
+    if (!asker) return
+    asker.waitingFor.delete(slot)
+    if (!right && asker.waitingFor.size > 0) return
     asked.delete(id)
-    if (asker) send(asker.from, { kind: 'cancelled', id: asker.id, right })
+    send(asker.from, { kind: 'cancelled', id: asker.id, right })
   }
 
   return {
     take(from, message) {
-      if (message.kind === 'cancelled') return answer(message.id, message.right)
+      if (message.kind === 'cancelled') return heard(message.id, from, message.right)
       const id = nextId++
-      asked.set(id, { from, id: message.id, owner: message.slot })
+      const others = slots().filter((slot) => slot !== from)
+      asked.set(id, { from, id: message.id, waitingFor: new Set(others) })
       const { processId, secret } = message
-      if (!send(message.slot, { kind: 'cancel', id, processId, secret })) answer(id, false)
+      for (const slot of others) send(slot, { kind: 'cancel', id, processId, secret })
+      if (others.length === 0) heard(id, from, false)
     },
     gone(slot) {
-      for (const [id, { owner }] of asked) if (owner === slot) answer(id, false)
+      for (const [id, { waitingFor }] of asked) if (waitingFor.has(slot)) heard(id, slot, false)
     },
   }
 }

@@ -28,10 +28,8 @@ test('whichever worker takes the request, the right session is cancelled and no 
   const keys = clients.map(
     (client) => client.take().find(({ type }) => type === 'K')?.payload ?? Buffer.alloc(8),
   )
-  assert.ok(
-    new Set(keys.map((key) => key.readInt32BE(0) >>> 21)).size > 1,
-    'the sessions are spread over workers',
-  )
+  // The kernel spreads connections over the workers: that each of the eight requests meets the one that has its session
+  // happens once in 6,561 runs.
   for (const client of clients) client.write(send.query('select pg_sleep(60)'))
   await new Promise((resolve) => setTimeout(resolve, 300))
   for (const [index, client] of clients.entries()) {

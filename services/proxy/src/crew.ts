@@ -1,7 +1,7 @@
 /**
  * The workers of a proxy: as many as are wanted, each accepting from a queue of its own, replaced when they die and one
  * after another when a new generation is asked for. A queue changes hands only when the next one accepts from it, so
- * connections wait for nobody; a worker that leaves keeps its sessions, and its slot for their cancel keys, until it ends.
+ * connections wait for nobody; a worker that leaves keeps its sessions until it ends.
  * It touches no client and no command.
  */
 import type { Config } from '@portcullis/config'
@@ -9,7 +9,6 @@ import type { AcceptQueues } from './accept-queues.ts'
 import { type Child, createBackOff } from './children.ts'
 import type { StartWorker, ToSupervisor } from './ipc.ts'
 import { chooseKeepers } from './keepers.ts'
-import { slotMax } from './protocols/postgres/cancel-keys.ts'
 
 export interface CrewDeps {
   readonly queues: AcceptQueues
@@ -85,7 +84,7 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
   const timers = new Map<number, NodeJS.Timeout>()
   const complete = Promise.withResolvers<void>()
   let config = first
-  let lastSlot = -1
+  let nextSlot = 0
   let stopping = false
   queues.grow(config.proxy.workers)
   tend()
@@ -125,7 +124,6 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
   async function replacement(home: number, next: Config): Promise<Member | undefined> {
     for (let tries = 0; tries < triesMax && !stopping; tries++) {
       const fresh = hire(home, next)
-      if (!fresh) return undefined
       const late = setTimeout(() => fresh.child.stop(0), upMsMax)
       const isUp = await fresh.up.promise
       clearTimeout(late)
@@ -144,12 +142,8 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     return ofHome(home).some(({ phase }) => phase === 'starting' || phase === 'ready')
   }
 
-  function hire(home: number, its: Config): Member | undefined {
-    const slot = freeSlot()
-    if (slot === undefined) {
-      log.error({ home, slotMax }, 'no worker can be started: too many retired ones still serve sessions')
-      return undefined
-    }
+  function hire(home: number, its: Config): Member {
+    const slot = nextSlot++
     const member: Member = {
       slot,
       home,
@@ -163,17 +157,6 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     members.set(slot, member)
     void member.child.gone.then((how) => gone(member, how))
     return member
-  }
-
-  /** One that was used lately is not used again soon: a late CancelRequest must find nobody. */
-  function freeSlot(): number | undefined {
-    for (let step = 1; step <= slotMax + 1; step++) {
-      const slot = (lastSlot + step) % (slotMax + 1)
-      if (members.has(slot)) continue
-      lastSlot = slot
-      return slot
-    }
-    return undefined
   }
 
   function receive(member: Member, message: ToSupervisor): void {

@@ -5,11 +5,10 @@ export type ToSupervisor =
   /** This worker can serve, and waits for a queue to accept from. */
   | { readonly kind: 'ready' }
   | { readonly kind: 'accepting'; readonly queue: number }
-  /** A CancelRequest for a session of another process. */
+  /** A CancelRequest that is for no session of this process. */
   | {
       readonly kind: 'cancel'
       readonly id: number
-      readonly slot: number
       readonly processId: number
       readonly secret: Uint8Array
     }
@@ -19,7 +18,7 @@ export type ToSupervisor =
   /** Why this worker cannot serve now, or nothing. */
   | { readonly kind: 'health'; readonly reasons: readonly string[] }
 
-/** `slot` names a worker among all that live, for cancel keys. */
+/** `slot` names a worker among all that live. */
 export type StartWorker = { readonly kind: 'start'; readonly config: Config; readonly slot: number }
 
 export type ToWorker =

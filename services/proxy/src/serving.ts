@@ -42,7 +42,6 @@ const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
 
 export interface ServingOptions {
   readonly config: Config
-  readonly slot: number
   readonly log: Log
   readonly metrics: Metrics
   readonly send: (message: ToSupervisor) => void
@@ -56,7 +55,7 @@ export interface Serving {
 
 /** Resolves when it can serve; it accepts from no queue yet. Its stop drains. */
 export async function startServing(options: ServingOptions): Promise<Started<Serving>> {
-  const { config, slot, log, metrics, send } = options
+  const { config, log, metrics, send } = options
   const { proxy } = config
   const clock = systemClock
   const ids = createIds(clock)
@@ -168,16 +167,15 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
 
   const asked = new Map<number, (right: boolean) => void>()
   const cancelKeys = createCancelKeys({
-    slot,
     clock,
     onGuess: (address) => {
       counters.guesses.inc()
       log.warn({ address }, 'CancelRequest with a wrong secret')
     },
-    handOn: (owner, processId, secret) => {
+    handOn: (processId, secret) => {
       const id = asked.size === 0 ? 1 : Math.max(...asked.keys()) + 1
       const answer = new Promise<boolean>((resolve) => asked.set(id, resolve))
-      send({ kind: 'cancel', id, slot: owner, processId, secret })
+      send({ kind: 'cancel', id, processId, secret })
       return answer.finally(() => asked.delete(id))
     },
   })

@@ -48,11 +48,10 @@ export async function startParts(context: ServiceContext<Config>): Promise<Super
       ...options,
     })
 
-  const cancels = createCancelExchange((slot, message) => {
-    const worker = crew.worker(slot)
-    worker?.child.send(message)
-    return worker !== undefined
-  })
+  const cancels = createCancelExchange(
+    () => crew.workers().map(({ slot }) => slot),
+    (slot, message) => crew.worker(slot)?.child.send(message),
+  )
   const crew: Crew = createCrew(config, {
     queues,
     log,

@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   }
   process.on('uncaughtException', fatal)
   process.on('unhandledRejection', fatal)
-  const started = await startServing({ config, slot, log, metrics, send: (message) => void say(message) })
+  const started = await startServing({ config, log, metrics, send: (message) => void say(message) })
   serving = started
   process.on('message', (message: ToWorker, socket: BoundSocket | undefined) => {
     if (message.kind === 'retire') void started.value.retire(message.msMax).then(stop)

@@ -184,7 +184,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     tokenBytesMax: 10_000,
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: options.loginMsMax ?? 5000,
-    cancelKeys: createCancelKeys({ slot: 0, clock, handOn: async () => false, onGuess: () => undefined }),
+    cancelKeys: createCancelKeys({ clock, handOn: async () => false, onGuess: () => undefined }),
     readText: () => createReadText(analyzer),
     clock,
     log,

@@ -1,11 +1,10 @@
 /**
- * CancelRequest carries no identity: its secret is what owns a session. The process id that a client is given names the
- * proxy process that holds the session, so that any other can hand the request on.
- *
- *   process id (31 bits)   | slot of the process, 10 bits | random, 21 bits |
- *   secret                   4 random bytes in protocol 3.0, 32 in 3.2
+ * CancelRequest carries no identity: its secret is what owns a session, 4 random bytes in protocol 3.0, 32 in 3.2. The
+ * process id is the server's own, since clients look for themselves by it (in pg_stat_activity and pg_locks, in what
+ * NOTIFY says of its sender). Two servers may have given the same one, and any process may hold its session: a request
+ * that is for none here goes to all others.
  */
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '@portcullis/kernel'
 
 export interface CancelKey {
@@ -14,39 +13,38 @@ export interface CancelKey {
 }
 
 export interface CancelKeys {
-  issue(minor: 0 | 2, cancel: () => void): CancelKey
-  revoke(processId: number): void
-  /** A request from a client of this process; hands it on where another process holds the session. */
+  /** `processId`: the server's. */
+  issue(minor: 0 | 2, processId: number, cancel: () => void): CancelKey
+  revoke(key: CancelKey): void
+  /** A request from a client of this process; hands it on where no session of this process is meant. */
   request(processId: number, secret: Uint8Array, address: string): Promise<void>
   /** A request handed on by another process; whether its secret was right. */
   handedOn(processId: number, secret: Uint8Array): boolean
 }
 
 export interface CancelKeysDeps {
-  readonly slot: number
   readonly clock: Clock
-  /** Asks the process of that slot; false where there is none or its answer is no. */
-  readonly handOn: (slot: number, processId: number, secret: Uint8Array) => Promise<boolean>
+  /** Asks all other processes; false where none says yes. */
+  readonly handOn: (processId: number, secret: Uint8Array) => Promise<boolean>
   readonly onGuess: (address: string) => void
 }
 
-export const slotMax = 1023
-const randomBits = 21
 /** Wrong secrets that one address may send a minute; further requests of its go unread. */
 const guessesMax = 10
 const guessWindowMs = 60_000
 const addressesMax = 10_000
 
-export function createCancelKeys({ slot, clock, handOn, onGuess }: CancelKeysDeps): CancelKeys {
-  const sessions = new Map<number, { secret: Buffer; cancel: () => void }>()
+export function createCancelKeys({ clock, handOn, onGuess }: CancelKeysDeps): CancelKeys {
+  const sessions = new Map<number, Map<CancelKey, () => void>>()
   const guesses = new Map<string, { count: number; since: number }>()
 
   const handedOn = (processId: number, secret: Uint8Array): boolean => {
-    const session = sessions.get(processId)
-    if (!session || secret.length !== session.secret.length || !timingSafeEqual(secret, session.secret))
-      return false
-    session.cancel()
-    return true
+    for (const [key, cancel] of sessions.get(processId) ?? []) {
+      if (secret.length !== key.secret.length || !timingSafeEqual(secret, key.secret)) continue
+      cancel()
+      return true
+    }
+    return false
   }
 
   /** Guesses of this address within the last minute. */
@@ -56,24 +54,20 @@ export function createCancelKeys({ slot, clock, handOn, onGuess }: CancelKeysDep
   }
 
   return {
-    issue(minor, cancel) {
-      let processId: number
-      do processId = slot * 2 ** randomBits + randomInt(1, 2 ** randomBits)
-      while (sessions.has(processId))
-      const secret = randomBytes(minor === 2 ? 32 : 4)
-      sessions.set(processId, { secret, cancel })
-      return { processId, secret }
+    issue(minor, processId, cancel) {
+      const key = { processId, secret: randomBytes(minor === 2 ? 32 : 4) }
+      const namesakes = sessions.get(processId) ?? new Map()
+      sessions.set(processId, namesakes.set(key, cancel))
+      return key
     },
-    revoke: (processId) => void sessions.delete(processId),
+    revoke(key) {
+      const namesakes = sessions.get(key.processId)
+      if (namesakes?.delete(key) && namesakes.size === 0) sessions.delete(key.processId)
+    },
     handedOn,
     async request(processId, secret, address) {
       if ((guessesOf(address)?.count ?? 0) >= guessesMax) return
-      const owner = processId >>> randomBits
-      const right =
-        owner === slot
-          ? handedOn(processId, secret)
-          : owner <= slotMax && (await handOn(owner, processId, secret))
-      if (right) return
+      if (handedOn(processId, secret) || (await handOn(processId, secret))) return
       const known = guessesOf(address) ?? { count: 0, since: clock.monotonicMs() }
       known.count++
       if (guesses.size >= addressesMax) guesses.clear()

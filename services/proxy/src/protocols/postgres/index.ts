@@ -128,7 +128,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     )
   const readText = deps.readText()
   let cancel = () => {}
-  const key = deps.cancelKeys.issue(opening.minor, () => cancel())
+  const key = deps.cancelKeys.issue(opening.minor, upstream.processId, () => cancel())
   try {
     const scrub = createScrub(session.target)
     client.write(
@@ -157,7 +157,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     cancel = relay.cancel
     return await relay.over
   } finally {
-    deps.cancelKeys.revoke(key.processId)
+    deps.cancelKeys.revoke(key)
     upstream.source.socket.destroy()
   }
 }

@@ -31,6 +31,8 @@ export interface SignedIn {
   readonly parameters: ReadonlyMap<string, string>
   readonly status: TransactionStatus
   readonly notices: readonly Buffer[]
+  /** Of the backend; 0 where the server has not said. */
+  readonly processId: number
   /** The whole CancelRequest for this backend. */
   readonly cancelRequest: Buffer
 }
@@ -76,6 +78,7 @@ export async function signIn(
         return {
           parameters,
           notices,
+          processId,
           status: payload.toString('latin1', 0, 1) as TransactionStatus,
           cancelRequest: cancelRequest(processId, secret),
         }

@@ -71,6 +71,18 @@ test('node-postgres: parameters, named statements, errors, and a session that go
   )
 })
 
+test("the process id that a client is given is the server's own: it finds itself by it, and knows its own NOTIFY", async () => {
+  const client = await RawClient.open(bed.value.port, 'shop', 'ann', postgres.value.database)
+  const key = client.take().find(({ type }) => type === 'K')
+  const pid = key?.payload.readInt32BE(0)
+  client.write(send.query('listen here; notify here; select pg_backend_pid()'))
+  await client.ready(1)
+  const replies = client.take()
+  client.end()
+  assert.equal(replies.find(({ type }) => type === 'D')?.payload.toString('utf8', 6), String(pid))
+  assert.equal(replies.find(({ type }) => type === 'A')?.payload.readInt32BE(0), pid)
+})
+
 test('a block refuses the next command of an open session with a native error', async () => {
   const client = await bed.value.connect('bob')
   await client.query('select 1')

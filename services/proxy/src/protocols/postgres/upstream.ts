@@ -26,6 +26,8 @@ export interface Upstream {
   readonly parameters: ReadonlyMap<string, string>
   readonly status: TransactionStatus
   readonly notices: readonly Buffer[]
+  /** Of the backend; 0 where the server has not said. */
+  readonly processId: number
   /** Resolves once the server has taken the request and closed; the signal is then sent. Never rejects. */
   cancel(): Promise<void>
 }
