@@ -99,6 +99,15 @@ const target = z.strictObject({
     .default(5000)
     .describe('How long each host may take until the gate has signed in; then the next one is tried.'),
   keepalive: keepalive.prefault({}).describe('TCP keepalive towards the target.'),
+  statementTimeoutMs: durationMs
+    .optional()
+    .describe('The gate cuts a statement that the target works on for longer. No client can lift it.'),
+  idleSessionTimeoutMs: durationMs
+    .optional()
+    .describe('The gate ends a session that asks for nothing for this long outside of a transaction.'),
+  idleInTransactionTimeoutMs: durationMs
+    .optional()
+    .describe('The same inside of a transaction, which is rolled back.'),
 })
 
 const tlsListener = z.strictObject({

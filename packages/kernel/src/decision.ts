@@ -16,9 +16,13 @@ export type Reason =
   | 'recording_unavailable'
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'
+  | TimeoutReason
   | 'gate_credentials' // would change how the gate itself signs in at the target
   | 'unsupported' // a protocol step that would blind the gate
   | 'draining'
+
+/** One of the times that a target gives its sessions is up. */
+export type TimeoutReason = 'statement_timeout' | 'idle_session_timeout' | 'idle_in_transaction_timeout'
 
 export type Action = 'allow' | 'throttle' | 'hold' | 'block' | 'kill' | 'cap'
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Analysis, CommandResult } from './command.ts'
-import type { Reason, Refusal } from './decision.ts'
+import type { Reason, Refusal, TimeoutReason } from './decision.ts'
 import { CodedError } from './errors.ts'
 import type { Identity, Origin } from './identity.ts'
 import type { Progress } from './recorder.ts'
@@ -110,8 +110,10 @@ export interface Session {
   finish(command: Command, result: CommandResult, by?: Refusal): void
   /** The protocol registers once how to carry out what comes from outside. */
   onOrder(orders: SessionOrders): void
-  /** Exactly once, when the connection is gone. `detail` says why in words. */
-  close(detail: string): void
+  /** The refusal for a time of the target's that the protocol has seen pass. */
+  timedOut(reason: TimeoutReason): Refusal
+  /** Exactly once, when the connection is gone. `detail` says why in words; `by`: the refusal that ended it. */
+  close(detail: string, by?: Refusal): void
 }
 
 /** The session cannot go on: it was closed, killed, or what must be recorded cannot be. */
@@ -150,6 +152,14 @@ export interface TargetAccess {
   /** Of each host by itself. */
   readonly connectTimeoutMs: number
   readonly keepalive: Keepalive
+  readonly timeouts: Timeouts
+}
+
+/** What the gate gives a session, milliseconds, whatever the server is set to; for ever where absent. */
+export interface Timeouts {
+  readonly statementMs?: number | undefined
+  readonly idleSessionMs?: number | undefined
+  readonly idleInTransactionMs?: number | undefined
 }
 
 export interface TargetHost {

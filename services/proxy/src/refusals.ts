@@ -45,7 +45,7 @@ export function refusal(
     delayUs?: number
   },
 ): Refusal {
-  const action: Action = reason.startsWith('cap_') ? 'cap' : 'block'
+  const action: Action = /^cap_|_timeout$/.test(reason) ? 'cap' : 'block'
   const { id, policyVersion, rule = '', retryAfterMs, detail = '', delayUs = 0 } = parts
   return {
     decision: decision({ id, action, reason, rule, policyVersion, delayUs }),
@@ -102,6 +102,19 @@ const words: Record<Reason, { message: string; hint: string }> = {
   session_expired: {
     message: 'the session has reached its greatest age',
     hint: 'Connect anew with a fresh token.',
+  },
+  // In the server's own words: to a client it is the same thing.
+  statement_timeout: {
+    message: 'canceling statement due to statement timeout of the gate',
+    hint: 'Ask for less at a time; no setting of the session lifts this limit.',
+  },
+  idle_session_timeout: {
+    message: 'terminating connection due to idle-session timeout of the gate',
+    hint: 'Connect anew.',
+  },
+  idle_in_transaction_timeout: {
+    message: 'terminating connection due to idle-in-transaction timeout of the gate',
+    hint: 'The transaction is rolled back; connect anew and commit sooner.',
   },
   gate_credentials: {
     message: 'the role that the gate signs in with cannot be altered through the gate',

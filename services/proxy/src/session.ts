@@ -16,11 +16,12 @@ import {
   type SessionOrders,
   type SessionRecord,
   type TargetAccess,
+  type TimeoutReason,
   verdictKeys,
 } from '@portcullis/kernel'
 import type { Gate, Gated, GatedCommand } from './gate.ts'
 import { createPool } from './meter.ts'
-import { refusalByVerdict } from './refusals.ts'
+import { refusal, refusalByVerdict } from './refusals.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 export interface SessionDeps {
@@ -55,6 +56,13 @@ export interface LiveSession extends Session {
 const startedAfterUs = 500_000
 const progressEveryUs = 10_000_000
 const progressEveryBytes = 16 * 1024 * 1024
+
+/** By the names that the operators know. */
+const timeoutKeys: Record<TimeoutReason, string> = {
+  statement_timeout: 'statementTimeoutMs',
+  idle_session_timeout: 'idleSessionTimeoutMs',
+  idle_in_transaction_timeout: 'idleInTransactionTimeoutMs',
+}
 
 export function openSession(
   parts: SessionParts,
@@ -112,7 +120,7 @@ export function openSession(
   const session: LiveSession = {
     id,
     identity,
-    target: access,
+    target: deps.mode === 'observe' ? { ...access, timeouts: {} } : access,
     unasked,
     pass: (road) => gate.pass(gated, road),
     finish(command, result, by) {
@@ -142,7 +150,9 @@ export function openSession(
       // Leased long ago and spent later would count in the wrong window.
       else pool.drain()
     },
-    close(detail) {
+    timedOut: (reason) =>
+      refusal(reason, { id: deps.ids(), policyVersion: deps.policyVersion, rule: timeoutKeys[reason] }),
+    close(detail, by) {
       if (closed) return
       closed = true
       const ending = gated.ended
@@ -152,7 +162,7 @@ export function openSession(
       leave()
       pool.drain()
       budget.close()
-      const decided = ending?.decision ?? parts.allow
+      const decided = (ending ?? by)?.decision ?? parts.allow
       recorder.sessionClosed(id, clock.nowUs(), decided, detail, { commands: gated.commands, ...totals })
       onClosed(session)
     },

@@ -57,6 +57,11 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
             },
             connectTimeoutMs: target.connectTimeoutMs,
             keepalive: target.keepalive,
+            timeouts: {
+              statementMs: target.statementTimeoutMs,
+              idleSessionMs: target.idleSessionTimeoutMs,
+              idleInTransactionMs: target.idleInTransactionTimeoutMs,
+            },
           },
         }
       } catch (error) {

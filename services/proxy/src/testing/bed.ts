@@ -17,6 +17,7 @@ import type {
   Started,
   TargetHost,
   UpstreamTls,
+  Timeouts,
   Verdict,
 } from '@portcullis/kernel'
 import { systemClock } from '@portcullis/kernel'
@@ -50,6 +51,8 @@ export interface Bed {
   readonly commands: Recorded[]
   /** Sessions as they were recorded, refused ones too. */
   readonly opened: SessionRecord[]
+  /** How sessions ended, as it was recorded. */
+  readonly closed: { readonly decision: Decision; readonly detail: string }[]
   readonly sessions: Sessions
   readonly verdicts: VerdictTable
   /** What the gate logged. */
@@ -84,6 +87,7 @@ export interface BedOptions {
   readonly loadBalance?: 'disable' | 'random'
   readonly connectTimeoutMs?: number
   readonly keepalive?: Keepalive
+  readonly timeouts?: Timeouts
   /** What a peer's address counts as; loopback as it is where absent. */
   readonly loopback?: boolean
   /** Peers that must send a PROXY protocol header; none where absent. */
@@ -102,6 +106,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const ids = createIds(clock)
   const commands: Recorded[] = []
   const opened: SessionRecord[] = []
+  const closed: Bed['closed'] = []
   const logged: object[] = []
   const log = { warn: (fields: object) => void logged.push(fields), debug: () => undefined }
   const given = options.recorder ?? 'copied'
@@ -116,7 +121,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           proxy: { name: 'bed', version: '0' },
           clock,
         })
-  const recorder = given === 'copied' ? watched(kept.value, commands, opened) : kept.value
+  const recorder = given === 'copied' ? watched(kept.value, commands, opened, closed) : kept.value
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
   const verdicts = createVerdictTable(clock)
@@ -163,6 +168,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
                 },
                 connectTimeoutMs: options.connectTimeoutMs ?? 5000,
                 keepalive: options.keepalive ?? { idleSec: 30, intervalSec: 1, count: 10 },
+                timeouts: options.timeouts ?? {},
               },
             }
           : { allowed: false, why: 'no such target' },
@@ -205,6 +211,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       port,
       commands,
       opened,
+      closed,
       sessions,
       verdicts,
       logged,
@@ -263,7 +270,12 @@ function noRecorder(): Started<Recorder> {
 }
 
 /** The real recorder, with a copy of what it was given. */
-function watched(recorder: Recorder, commands: Recorded[], opened: SessionRecord[]): Recorder {
+function watched(
+  recorder: Recorder,
+  commands: Recorded[],
+  opened: SessionRecord[],
+  closed: Bed['closed'],
+): Recorder {
   const open = new Map<string, Recorded>()
   return {
     id: recorder.id,
@@ -275,7 +287,11 @@ function watched(recorder: Recorder, commands: Recorded[], opened: SessionRecord
       return recorder.session(...args)
     },
     progress: (...args) => recorder.progress(...args),
-    sessionClosed: (...args) => recorder.sessionClosed(...args),
+    sessionClosed(...args) {
+      const [, , decision, detail] = args
+      closed.push({ decision, detail })
+      return recorder.sessionClosed(...args)
+    },
     commit: () => recorder.commit(),
     intent(intent) {
       recorder.intent(intent)

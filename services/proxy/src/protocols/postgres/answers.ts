@@ -44,7 +44,10 @@ export class ServerViolation extends Error {}
 
 interface Cut {
   readonly refusal: Refusal
-  readonly run: Running
+  /** None where it is a commit or a description that takes long. */
+  run: Running | undefined
+  /** Something of what it returned was withheld. */
+  swallowed: boolean
   /** The CancelRequest has arrived. */
   arrived: boolean
   /** How the server ended the command, once it has. */
@@ -79,6 +82,8 @@ const answers: Readonly<Record<number, readonly Expected['kind'][]>> = {
   [backend.readyForQuery]: ['sync', 'query', 'function', 'poison'],
 }
 const inspectedBytesMax = 16_777_216
+/** Of a row that a client has the beginning of and does not read. */
+const heldBytesMax = 1_048_576
 
 export class Answers {
   status: TransactionStatus
@@ -107,6 +112,11 @@ export class Answers {
     return !this.#frames.atBoundary && !this.#dropRest
   }
 
+  /** The client gets no more of what the server sends than the rest of a row, and not much: no need to wait for it. */
+  get swallows(): boolean {
+    return this.#cut !== undefined && (this.#dropRest || this.#frames.restBytes <= heldBytesMax)
+  }
+
   /** Reads a chunk; what the client gets of it stands in the output afterwards. */
   feed(chunk: Buffer): void {
     this.#frames.feed(chunk)
@@ -121,10 +131,20 @@ export class Answers {
     }
   }
 
-  /** Stops the running command between rows. Nothing happens where none runs. */
-  cut(refusal: Refusal): void {
-    const run = this.#deps.ledger.underWay
-    if (run && !run.done && !this.#cut) this.#startCut(run, refusal)
+  /** Stops what the server is at work on, between rows. False where that is nothing or is being stopped already. */
+  cut(refusal: Refusal): boolean {
+    const { ledger, requests } = this.#deps
+    const { head, underWay: run } = ledger
+    if (!head || head.kind === 'poison' || run?.done || run?.by || this.#cut) return false
+    if (run && requests.copyIn === run) requests.cutCopy(run, refusal)
+    else this.#startCut(run, refusal)
+    return true
+  }
+
+  /** The client has not been told of this cut yet. */
+  isCutting(refusal: Refusal): boolean {
+    const { underWay: run } = this.#deps.ledger
+    return this.#cut?.refusal === refusal || (run?.by === refusal && !run.done)
   }
 
   #row(frame: Frame): void {
@@ -146,7 +166,10 @@ export class Answers {
       const refusal = meter.refill(rows, bytes)
       if (refusal) this.#startCut(run, refusal)
     }
-    if (this.#cut) return false
+    if (this.#cut) {
+      this.#cut.swallowed = true
+      return false
+    }
     meter.rowsLeft -= rows
     meter.bytesLeft -= bytes
     return true
@@ -159,7 +182,7 @@ export class Answers {
   #aside(frame: Frame, bytes: Buffer | undefined): void {
     // A notification that comes while a command is cut is nobody's business but the listener's.
     const isOwn = !this.#cut || frame.type !== backend.notification
-    const run = isOwn ? this.#charged() : undefined
+    const run = isOwn ? this.#deps.ledger.charged : undefined
     const size = bytesOf(frame)
     if (run) {
       if (!this.#mayPass(run, 0, size)) {
@@ -177,12 +200,6 @@ export class Answers {
     else this.#deps.output.add(frame.buffer, frame.start, frame.end)
   }
 
-  /** The command that runs, or that is being planned. */
-  #charged(): Running | undefined {
-    const { running, head } = this.#deps.ledger
-    return running ?? (head && 'runs' in head ? head.runs[0] : undefined)
-  }
-
   #other(frame: Frame): void {
     const { ledger, requests, output } = this.#deps
     const { type, buffer, start, end } = frame
@@ -192,7 +209,8 @@ export class Answers {
     const pass = () => {
       const run = ledger.running
       // What the server had done before it came to the command that is cut is confirmed: the client counts on it.
-      if (this.#cut && (this.#cut.ended || this.#cut.run === run)) {
+      if (this.#cut && (this.#cut.ended || (run && this.#cut.run === run))) {
+        this.#cut.swallowed = true
         this.#dropRest = true
         return
       }
@@ -230,7 +248,11 @@ export class Answers {
         return this.#aside(frame, undefined)
       case backend.copyInResponse:
         pass()
-        if (requests.copyBegan(ledger.running)) return
+        if (requests.copyBegan(ledger.running)) {
+          // A server that waits for data hears of no cancel.
+          if (this.#cut?.run) requests.cutCopy(this.#cut.run, this.#cut.refusal)
+          return
+        }
         throw new ServerViolation('the server asked for data where nothing was to be copied in')
       case backend.copyBothResponse:
         throw new ServerViolation('the server began to replicate')
@@ -252,6 +274,7 @@ export class Answers {
       run.tag = tag
       requests.noteNames(run.command, true)
     }
+    if (head?.kind === 'query') this.#moveCut(head)
     pass()
     if (this.#cut?.run === run) this.#cutEnded('completed')
     if (head?.kind === 'execute') {
@@ -266,6 +289,20 @@ export class Answers {
     }
   }
 
+  /**
+   * Of several statements in one Query the server holds back what became of the first ones: where this one was done
+   * before the cut, it is the next that is cut.
+   */
+  #moveCut(head: Extract<Expected, { kind: 'query' }>): void {
+    const cut = this.#cut
+    const run = head.runs[head.at]
+    const next = head.runs[head.at + 1]
+    if (!cut || !run || cut.run !== run || !next || cut.swallowed) return
+    run.by = undefined
+    next.by = cut.refusal
+    cut.run = next
+  }
+
   #error(head: Expected | undefined, bytes: Buffer): void {
     const { ledger, requests, output, scrub } = this.#deps
     const { sqlstate, isFatal } = scrub.error(bytes)
@@ -276,7 +313,7 @@ export class Answers {
       ledger.shift()
       return this.#batchFailed()
     }
-    const run = this.#charged()
+    const run = ledger.charged
     const cutting = this.#cut
     if (run && !cutting) {
       // An error's text is the statement's to choose: over a cap the refusal takes its place.
@@ -288,6 +325,8 @@ export class Answers {
     // It failed before its Execute was reached.
     if (run && (head?.kind === 'parse' || head?.kind === 'bind')) run.executed = false
     if (run) this.#failed(run, sqlstate)
+    // Its commit has failed, whatever the command itself has said.
+    if (cutting && head?.kind === 'sync') cutting.ended = 'failed'
     if (cutting && cutting.run === run) this.#cutEnded('failed')
     else if (!cutting) {
       const by = run?.by
@@ -389,11 +428,19 @@ export class Answers {
     }
   }
 
-  #startCut(run: Running, refusal: Refusal): void {
+  #startCut(run: Running | undefined, refusal: Refusal): void {
     const { requests, cancelUpstream } = this.#deps
-    run.by = refusal
+    if (run) run.by = refusal
     requests.cutting = true
-    const cut: Cut = { refusal, run, arrived: false, ended: undefined, heldReady: undefined, told: false }
+    const cut: Cut = {
+      refusal,
+      run,
+      swallowed: false,
+      arrived: false,
+      ended: undefined,
+      heldReady: undefined,
+      told: false,
+    }
     this.#cut = cut
     this.#cancels++
     void cancelUpstream().then(() => this.#cancelArrived(cut))

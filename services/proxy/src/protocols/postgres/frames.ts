@@ -68,6 +68,11 @@ export class Frames {
     return this.#rest === 0
   }
 
+  /** Bytes of the message that is half handed on which are still to come. */
+  get restBytes(): number {
+    return this.#rest
+  }
+
   /** Bytes of the chunk are still to be read. */
   get unread(): boolean {
     return this.#at < this.#chunk.length

@@ -71,6 +71,7 @@ function access(hosts: readonly TargetHost[], sessionAttrs: SessionAttrs): Targe
     credentials: { user, password },
     connectTimeoutMs: 2000,
     keepalive: { idleSec: 30, intervalSec: 1, count: 10 },
+    timeouts: {},
   }
 }
 

@@ -19,7 +19,7 @@ import type { CancelKeys } from './cancel-keys.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
-import { startRelay } from './relay.ts'
+import { type Ending, startRelay } from './relay.ts'
 import { ordinaryReads, reuseReads, type ReusingSource } from './reused-reads.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
@@ -98,16 +98,15 @@ async function login(
   if (isRefusal(result)) return void client.end(refusalMessage(result, 'FATAL'))
   // The client has done its part; how long the target may take is the target's own limit.
   signedIn()
-  let detail = 'failed'
+  let ending: Ending = { detail: 'failed' }
   try {
-    detail = await serveSession(opening, result, deps)
+    ending = await serveSession(opening, result, deps)
   } finally {
-    result.close(detail)
+    result.close(ending.detail, ending.by)
   }
 }
 
-/** Resolves with why the session ended. */
-async function serveSession(opening: Login, session: Session, deps: Serving): Promise<string> {
+async function serveSession(opening: Login, session: Session, deps: Serving): Promise<Ending> {
   let upstream: Upstream
   try {
     upstream = await deps.open(session.target, opening.parameters)
@@ -115,7 +114,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     if (!(error instanceof UpstreamError)) throw error
     deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
     opening.socket.end(fatalMessage(error.sqlstate, error.message))
-    return `target not reached: ${error.code}`
+    return { detail: `target not reached: ${error.code}` }
   }
   upstream.source.socket.on('error', (error) =>
     deps.log.warn({ why: error.message, session: session.id }, 'target connection failed'),

@@ -90,14 +90,21 @@ export class Ledger {
     return head?.kind === 'execute' || head?.kind === 'function' ? head.runs[0] : undefined
   }
 
+  /** The command that runs, or that is being planned. */
+  get charged(): Running | undefined {
+    const { running, head } = this
+    return running ?? (head && 'runs' in head ? head.runs[0] : undefined)
+  }
+
   /**
-   * What the server is at, as far as can be told. In a batch of the extended protocol that is not the head: the server
-   * keeps its answers to Parse and Bind until Sync, so they are still owed while it executes.
+   * What the server is at, as far as can be told: what it plans, executes or comes to next in this batch. In the extended
+   * protocol that is not the head: the server keeps its answers to Parse and Bind until Sync, so they are still owed
+   * while it executes.
    */
   get underWay(): Running | undefined {
     for (const entry of this.pending()) {
-      if (entry.kind === 'execute' || entry.kind === 'function') return entry.runs[0]
-      if (entry.kind === 'query') return entry.runs[Math.min(entry.at, entry.runs.length - 1)]
+      if ('runs' in entry) return entry.runs[Math.min('at' in entry ? entry.at : 0, entry.runs.length - 1)]
+      if (entry.kind === 'sync') return undefined
     }
     return undefined
   }

@@ -25,6 +25,7 @@ function access(): TargetAccess {
     credentials: { user, password },
     connectTimeoutMs: 5000,
     keepalive: { idleSec: 30, intervalSec: 1, count: 10 },
+    timeouts: {},
   }
 }
 

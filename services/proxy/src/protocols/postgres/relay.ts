@@ -4,7 +4,7 @@
  *
  * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's.
  */
-import { type Clock, type Refusal, type Session, SessionEnded } from '@portcullis/kernel'
+import { type Clock, type Refusal, type Session, SessionEnded, type TimeoutReason } from '@portcullis/kernel'
 import { Answers, ServerViolation } from './answers.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { FrameError } from './frames.ts'
@@ -15,6 +15,7 @@ import { altersOwnRole, ProtocolViolation } from './request-rules.ts'
 import { Requests } from './requests.ts'
 import type { ReusingSource } from './reused-reads.ts'
 import { createScrub } from './scrub.ts'
+import { type Doing, startTimeouts } from './timeouts.ts'
 import type { Upstream } from './upstream.ts'
 import { backend, fieldsMessage } from './wire.ts'
 
@@ -33,8 +34,14 @@ export interface RelayParts {
 export interface Relay {
   /** The client's CancelRequest has come. */
   cancel(): void
-  /** Resolves with why, once both sides are closed. */
-  readonly over: Promise<string>
+  /** Resolves once both sides are closed. */
+  readonly over: Promise<Ending>
+}
+
+/** Why a session ended: in words, and the refusal where it was one. */
+export interface Ending {
+  readonly detail: string
+  readonly by?: Refusal | undefined
 }
 
 const saidGoodbye = 'the client said goodbye'
@@ -47,11 +54,12 @@ export function startRelay(parts: RelayParts): Relay {
   const server = upstream.source.socket
   const ledger = new Ledger(session)
   const toClient = new Output()
-  const over = Promise.withResolvers<string>()
+  const over = Promise.withResolvers<Ending>()
   let passing = false
   let cancelAsked = false
   let draining: Refusal | undefined
   let leaving = false
+  let lateCut: NodeJS.Timeout | undefined
   let ended = false
 
   const requests: Requests = new Requests({
@@ -70,6 +78,7 @@ export function startRelay(parts: RelayParts): Relay {
     forward: (output) => {
       if (!output.flush(server)) client.pause()
     },
+    isTimed: session.target.timeouts.statementMs !== undefined,
     leaving: () => {
       leaving = true
     },
@@ -98,6 +107,10 @@ export function startRelay(parts: RelayParts): Relay {
     upstream.status,
   )
 
+  const timeouts = startTimeouts(session.target.timeouts, clock, doing, (reason) =>
+    guarded(() => timedOut(reason)),
+  )
+
   parts.client.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
     server.resume()
@@ -111,7 +124,7 @@ export function startRelay(parts: RelayParts): Relay {
   server.on('close', () => lostServer())
   session.onOrder({
     kill: (refusal) => end(refusal, 'killed'),
-    cancelRunning: (refusal) => guarded(() => answers.cut(refusal)),
+    cancelRunning: (refusal) => guarded(() => cut(refusal)),
     drain: (refusal) => {
       draining = refusal
       drainIfIdle()
@@ -121,6 +134,7 @@ export function startRelay(parts: RelayParts): Relay {
       return run && !run.done ? { command: run.command, progress: run } : undefined
     },
   })
+  timeouts?.note()
   client.resume()
   server.resume()
   if (parts.early.length > 0) guarded(() => fromClient(parts.early))
@@ -171,7 +185,7 @@ export function startRelay(parts: RelayParts): Relay {
   }
 
   function flushToClient(): void {
-    if (!toClient.flush(client)) server.pause()
+    if (!toClient.flush(client) && !answers.swallows) server.pause()
   }
 
   function notice(reason: string, waitMs: number): void {
@@ -193,6 +207,30 @@ export function startRelay(parts: RelayParts): Relay {
     })
   }
 
+  /** What the session's time is spent on: all that leads to an execution is one statement. */
+  function doing(): Doing {
+    const { head } = ledger
+    if (head) return ledger.underWay ?? head
+    if (passing) return undefined
+    return requests.quiet && answers.status === 'I' ? 'idle' : 'idle in transaction'
+  }
+
+  function timedOut(reason: TimeoutReason): void {
+    const refusal = session.timedOut(reason)
+    if (reason === 'statement_timeout') cut(refusal)
+    else end(refusal, refusal.message)
+  }
+
+  /** A client that does not read does not hold it up, and a server that does not listen ends the session. */
+  function cut(refusal: Refusal): void {
+    if (!answers.cut(refusal)) return
+    if (answers.swallows) server.resume()
+    clearTimeout(lateCut)
+    lateCut = setTimeout(() => {
+      if (answers.isCutting(refusal)) end(refusal, `${refusal.message}; the target did not stop it`)
+    }, session.target.connectTimeoutMs)
+  }
+
   function drainIfIdle(): void {
     if (draining && requests.quiet && !passing && answers.status === 'I' && answers.atBoundary)
       end(draining, 'the proxy is stopping')
@@ -210,8 +248,9 @@ export function startRelay(parts: RelayParts): Relay {
     try {
       work()
     } catch (error) {
-      fail(error)
+      return fail(error)
     }
+    if (!ended) timeouts?.note()
   }
 
   function fail(error: unknown): void {
@@ -246,6 +285,8 @@ export function startRelay(parts: RelayParts): Relay {
   ): void {
     if (ended) return
     ended = true
+    timeouts?.stop()
+    clearTimeout(lateCut)
     const busy = !ledger.idle && !server.destroyed
     ledger.abandon(runningOutcome, by)
     client.end()
@@ -255,7 +296,7 @@ export function startRelay(parts: RelayParts): Relay {
     const close = () => {
       // An idle backend leaves at once when its connection ends; Terminate keeps its log clean.
       if (!server.destroyed) server.end(goodbye, () => server.destroy())
-      over.resolve(detail)
+      over.resolve({ detail, by })
     }
     if (busy) void upstream.cancel().then(close)
     else close()

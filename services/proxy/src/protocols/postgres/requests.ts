@@ -45,6 +45,8 @@ export interface RequestsDeps {
   readonly answer: (messages: readonly Buffer[]) => void
   /** Queued output stands recorded: write it to the server. */
   readonly forward: (output: Output) => void
+  /** Each execution has a time of its own: the server must not hold its answer back. */
+  readonly isTimed: boolean
   /** The client says goodbye; the server is told so in its turn. */
   readonly leaving: () => void
   readonly notice: (reason: string, waitMs: number) => void
@@ -139,6 +141,25 @@ export class Requests implements Road {
     const output = new Output()
     output.add(bytes)
     this.#deps.forward(output)
+  }
+
+  /** Data is copied in, and the server listens to nothing else: it is told that the copy has failed. */
+  cutCopy(run: Running, refusal: Refusal): void {
+    const failed = this.#failCopy(run, refusal)
+    if (!this.#frames.atBoundary) {
+      this.#late = failed
+      return
+    }
+    const output = new Output()
+    output.add(failed)
+    this.#deps.forward(output)
+  }
+
+  #failCopy(run: Running, refusal: Refusal): Buffer {
+    run.by = refusal
+    this.#copyDropping = true
+    this.copyIn = undefined
+    return message(frontend.copyFail, cstring(`PORTCULLIS REFUSED ${refusal.decision.id}`))
   }
 
   /** CopyInResponse. False where nothing that was forwarded takes data: the gate has then misread what runs. */
@@ -412,6 +433,7 @@ export class Requests implements Road {
       this.#deps.readText.unsure()
       if (mayCopyIn(run)) this.#holdForCopy(run)
       if (mayBeCut(run) || mayCopyIn(run)) this.#holdAndFlush(run)
+      else if (this.#deps.isTimed) this.#output.add(message(frontend.flush))
     }
     if (opened) {
       const { command } = opened
@@ -508,11 +530,8 @@ export class Requests implements Road {
   }
 
   #cutCopy(frame: Frame, run: Running, refusal: Refusal): undefined {
-    run.by = refusal
-    this.#copyDropping = true
     this.#dropRest = frame.rest > 0
-    this.copyIn = undefined
-    this.#output.add(message(frontend.copyFail, cstring(`PORTCULLIS REFUSED ${refusal.decision.id}`)))
+    this.#output.add(this.#failCopy(run, refusal))
     return undefined
   }
 
