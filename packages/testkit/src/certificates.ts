@@ -11,9 +11,20 @@ export type TestCertificates = { caPem: string; server: CertificateAndKey; clien
 
 /** A CA, a server certificate for the given names, and a client certificate for the given common name. P-256, ECDSA. */
 export function makeCertificates(
-  options: { serverNames?: string[]; clientName?: string; validMs?: number; now?: number } = {},
+  options: {
+    caName?: string
+    serverNames?: string[]
+    clientName?: string
+    validMs?: number
+    now?: number
+  } = {},
 ): TestCertificates {
-  const { serverNames = ['localhost', '127.0.0.1'], clientName = 'app', validMs = 30 * 86_400_000 } = options
+  const {
+    caName = 'Portcullis test CA',
+    serverNames = ['localhost', '127.0.0.1'],
+    clientName = 'app',
+    validMs = 30 * 86_400_000,
+  } = options
   const now = options.now ?? Date.now()
   const validity = { from: now - 3_600_000, until: now + validMs }
   const ca = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -22,7 +33,7 @@ export function makeCertificates(
       'CERTIFICATE',
       certificate({
         subject: name,
-        issuer: 'Portcullis test CA',
+        issuer: caName,
         subjectKey,
         signer: ca.privateKey,
         validity,
@@ -35,7 +46,7 @@ export function makeCertificates(
     return { certPem: issue(name, keys.publicKey, extensions), keyPem }
   }
   return {
-    caPem: issue('Portcullis test CA', ca.publicKey, [basicConstraintsCa(), keyUsageCa()]),
+    caPem: issue(caName, ca.publicKey, [basicConstraintsCa(), keyUsageCa()]),
     server: leaf(serverNames[0] ?? 'localhost', [
       extendedKeyUsage('serverAuth'),
       alternativeNames(serverNames),

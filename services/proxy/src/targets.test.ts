@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseConfig } from '@portcullis/config'
 import { createTargetBook } from './targets.ts'
@@ -21,6 +24,46 @@ proxy: { recorder: { onUnavailable: deny } }
 function identityIn(groups: string[]) {
   return { issuer: 'https://idp.example', subject: 'ann', groups, delegation: [], instance: 'ann-1' }
 }
+
+test('several hosts, and a certificate that is rotated while the gate runs', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-targets-'))
+  const cert = join(dir, 'gate.crt')
+  writeFileSync(cert, 'first')
+  const [target] = config.targets
+  assert.ok(target)
+  const book = createTargetBook({
+    targets: [
+      {
+        ...target,
+        address: ['db-1:5432', '[::1]:5433'],
+        credentials: { user: 'app' },
+        tls: { mode: 'verify-full', cert },
+      },
+    ],
+  })
+  const access = () => {
+    const authorised = book.authorise(identityIn(['agents']), {
+      target: 'shop',
+      role: '',
+      database: '',
+      protocol: 'postgres',
+    })
+    assert.ok(authorised.allowed)
+    return authorised.access
+  }
+  assert.deepEqual(access().hosts, [
+    { host: 'db-1', port: 5432 },
+    { host: '::1', port: 5433 },
+  ])
+  assert.equal(access().tls.cert, 'first')
+  writeFileSync(cert, 'second')
+  assert.equal(access().tls.cert, 'second')
+  rmSync(dir, { recursive: true })
+  assert.throws(
+    () => createTargetBook({ targets: [{ ...target, tls: { mode: 'require', cert } }] }),
+    /ENOENT/,
+  )
+})
 
 test("where the gate's own password is missing, who may connect hears that it is not them; nobody else does", () => {
   const book = createTargetBook(config)

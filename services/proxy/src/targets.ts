@@ -1,4 +1,7 @@
-/** The targets of the configuration: who may reach which, as whom, with which caps. Secrets are read anew for each session. */
+/**
+ * The targets of the configuration: who may reach which, as whom, with which caps. Secrets and
+ * certificates are read anew for each session, so that a rotated one needs no restart.
+ */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Config, TargetConfig } from '@portcullis/config'
@@ -16,9 +19,9 @@ export interface TargetBook {
 }
 
 export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
-  const targets = new Map(
-    config.targets.map((target) => [target.name, { target, tls: readTls(target), caps: capsOf(target) }]),
-  )
+  const targets = new Map(config.targets.map((target) => [target.name, { target, caps: capsOf(target) }]))
+  // A file that is not there is the start's failure, not the first session's.
+  for (const target of config.targets) readTls(target)
   return {
     version: hash('sha256', JSON.stringify(config.targets)).slice(0, 12),
     authorise(identity, request) {
@@ -50,7 +53,7 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
             sessionAttrs: target.targetSessionAttrs,
             loadBalance: target.loadBalanceHosts,
             database,
-            tls: known.tls,
+            tls: readTls(target),
             credentials: {
               user: resolveValue(credentials.user),
               password: credentials.password === undefined ? '' : resolveSecret(credentials.password),
