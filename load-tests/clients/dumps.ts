@@ -1,0 +1,148 @@
+/** pg_dump and pg_restore of one database, directly and through the gate: the same bytes, and how long each takes. */
+import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
+import { type Bed, type Side, startBed } from './bed.ts'
+
+const run = promisify(execFile)
+/** Of work.document with what belongs to it. */
+const rowsPerMegabyte = 340
+
+export interface DumpResult {
+  readonly what: string
+  readonly megabytes: number
+  readonly directSec: number
+  readonly gateSec: number
+  readonly equal: boolean
+  readonly note?: string
+}
+
+export async function dumpAndRestore(bin: string, megabytes: number): Promise<readonly DumpResult[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-dumps-'))
+  const bed = await startBed({
+    settings: { max_wal_size: '4GB', shared_buffers: '128MB', maintenance_work_mem: '128MB' },
+  })
+  try {
+    return await compareDumps(bed.value, { bin, dir, megabytes })
+  } finally {
+    await bed.stop()
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+interface Place {
+  readonly bin: string
+  readonly dir: string
+  readonly megabytes: number
+}
+
+async function compareDumps(bed: Bed, place: Place): Promise<DumpResult[]> {
+  const { query } = bed.postgres
+  await query('create database source')
+  const sql = readFileSync(join(import.meta.dirname, 'dumps.sql'), 'utf8')
+  await query(sql.replaceAll(':rows', String(Math.round(place.megabytes * rowsPerMegabyte))), [], 'source')
+  const { rows } = await query<{ mb: number }>(`select (pg_database_size('source') / 1048576)::int as mb`)
+  const size = rows[0]?.mb ?? 0
+  const results: DumpResult[] = []
+  const formats: readonly (readonly [string, readonly string[]])[] = [
+    ['pg_dump, plain', []],
+    ['pg_dump -Fc', ['-Fc', '-Z1']],
+    ['pg_dump -Fd -j2', ['-Fd', '-Z1', '-j2']],
+  ]
+  for (const [what, args] of formats)
+    results.push({ what, megabytes: size, ...(await dumps(bed, place, args)) })
+  results.push({
+    what: 'pg_restore -j2 of -Fd, then dumped again',
+    megabytes: size,
+    ...(await restores(bed, place)),
+  })
+  return results
+}
+
+type Compared = Pick<DumpResult, 'directSec' | 'gateSec' | 'equal' | 'note'>
+
+/** pg_dump 18 puts a random key into plain dumps (\restrict), and the time into the others' headers. */
+async function dumps({ direct, gate }: Bed, { bin, dir }: Place, args: readonly string[]): Promise<Compared> {
+  const kind = args[0] ?? 'plain'
+  const file = (side: Side) => join(dir, `${side.name}${kind}`)
+  const dump = (side: Side) => {
+    const key = kind === 'plain' ? ['--restrict-key=portcullis'] : []
+    return timed(run(join(bin, 'pg_dump'), [...args, ...key, '-f', file(side)], { env: env(side, 'source') }))
+  }
+  const directSec = await dump(direct)
+  const gateSec = await dump(gate)
+  const [one, other] = [await digestOf(bin, file(direct)), await digestOf(bin, file(gate))]
+  const note = kind === 'plain' ? undefined : "but for the archive's own time in its header"
+  return { directSec, gateSec, equal: one === other, ...(note && { note }) }
+}
+
+async function restores({ direct, gate, postgres }: Bed, { bin, dir }: Place): Promise<Compared> {
+  const restore = async (side: Side) => {
+    await postgres.query(`create database restored_${side.name}`)
+    const args = ['-j2', '-d', `restored_${side.name}`, join(dir, 'direct-Fd')]
+    return timed(run(join(bin, 'pg_restore'), args, { env: env(side, `restored_${side.name}`) }))
+  }
+  const directSec = await restore(direct)
+  const gateSec = await restore(gate)
+  const again = (database: string) => digestOfPlain(bin, env(direct, database))
+  const [original, one, other] = [
+    await again('source'),
+    await again('restored_direct'),
+    await again('restored_gate'),
+  ]
+  return { directSec, gateSec, equal: one === other && other === original }
+}
+
+async function timed(work: Promise<unknown>): Promise<number> {
+  const since = performance.now()
+  await work
+  return (performance.now() - since) / 1000
+}
+
+/** Of a plain file; of an archive's table of contents without its time, and of all it holds. */
+async function digestOf(bin: string, path: string): Promise<string> {
+  const hash = createHash('sha256')
+  if (path.endsWith('plain')) {
+    await pipeline(createReadStream(path), hash)
+    return hash.digest('hex')
+  }
+  const { stdout } = await run(join(bin, 'pg_restore'), ['-l', path], { maxBuffer: 1 << 26 })
+  hash.update(stdout.replace(/^;\s+Archive created at .*$/m, ''))
+  if (path.endsWith('-Fd')) {
+    for (const name of readdirSync(path).sort()) {
+      hash.update(name)
+      if (name !== 'toc.dat') hash.update(readFileSync(join(path, name)))
+    }
+  }
+  const script = spawn(join(bin, 'pg_restore'), ['--restrict-key=portcullis', '-f', '-', path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await pipeline(script.stdout, hash)
+  return hash.digest('hex')
+}
+
+async function digestOfPlain(bin: string, of: NodeJS.ProcessEnv): Promise<string> {
+  const hash = createHash('sha256')
+  const dump = spawn(join(bin, 'pg_dump'), ['--restrict-key=portcullis'], {
+    env: of,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await pipeline(dump.stdout, hash)
+  return hash.digest('hex')
+}
+
+function env(side: Side, database: string): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PGHOST: side.host,
+    PGPORT: String(side.port),
+    PGUSER: side.user,
+    PGPASSWORD: side.password,
+    PGDATABASE: database,
+    PGSSLMODE: 'disable',
+  }
+}
