@@ -1,7 +1,7 @@
 /**
  * The Postgres gate against a direct connection and pgbouncer 1.18 in session mode, recording on, all sides in one run,
  * in turn; medians of the rounds; CPU as the scheduler counts it. Each group prints a table and writes
- * load-tests/results/postgres-GROUP.json. Takes both cores for about half an hour, most of it for tiny queries, large
+ * load-tests/results/postgres-GROUP.json. Takes both cores for some twenty minutes, most of it for tiny queries, large
  * results and idle sessions.
  *
  *   node load-tests/postgres.ts [--only GROUP,GROUP] [--seconds 3] [--rounds 3] [--gigabytes 1] [--memory-gigabytes 10]
