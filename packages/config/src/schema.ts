@@ -108,6 +108,22 @@ const target = z.strictObject({
   idleInTransactionTimeoutMs: durationMs
     .optional()
     .describe('The same inside of a transaction, which is rolled back.'),
+  catalogue: z
+    .strictObject({
+      read: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Whether the gate reads the target's own definitions (functions, views, rules, triggers), over a connection of its own as the session's role, to tell what a command does. Without it the text alone decides.",
+        ),
+      refreshSec: positive
+        .default(300)
+        .describe(
+          'How old they may get; what passes through the gate and defines something has them read anew.',
+        ),
+    })
+    .prefault({})
+    .describe("The target's own definitions."),
 })
 
 const tlsListener = z.strictObject({

@@ -153,6 +153,8 @@ export interface TargetAccess {
   readonly connectTimeoutMs: number
   readonly keepalive: Keepalive
   readonly timeouts: Timeouts
+  /** How often what is defined there may be read anew, to judge commands by it; absent: never read. */
+  readonly catalogueRefreshMs?: number
 }
 
 /** What the gate gives a session, milliseconds, whatever the server is set to; for ever where absent. */

@@ -149,3 +149,7 @@ select * from far_away
 -- expect: read
 -- catalogue: read execute
 prepare through_view as select * from wiping_view
+
+-- expect: read define execute privileged
+-- catalogue: read define execute privileged
+select cron.schedule('* * * * *', 'delete from t')

@@ -71,3 +71,5 @@ create procedure app.look() language sql as 'select 1 from t';
 create schema first;
 create function first.touched() returns int language plpgsql volatile as 'begin delete from s; return 1; end';
 create function public.touched() returns int immutable language sql as 'select 1';
+create schema cron;
+create function cron.schedule(text, text) returns bigint immutable language sql as 'select 1::bigint';

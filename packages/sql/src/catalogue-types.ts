@@ -84,8 +84,11 @@ export interface CatalogueCast {
 export type SearchPath = readonly string[] | undefined
 
 export interface Catalogue {
-  /** For sessions with this search path. Kept for a bounded number of them. */
-  under(path: SearchPath): Refiner
+  /**
+   * For sessions with this search path. Kept for a bounded number of them. `outdated`: what stands here may have changed
+   * since, so it adds to what the text says and takes nothing away.
+   */
+  under(path: SearchPath, outdated?: boolean): Refiner
   /** Parses the definitions that no session has met yet, in slices, so that no session waits for them. */
   warm(): Promise<void>
   readonly stored: Stored

@@ -133,6 +133,16 @@ test('a name stands for what the search path finds first; where that is not know
   }
 })
 
+test('an outdated catalogue adds to what the text says and takes nothing away', () => {
+  for (const { catalogue } of beds) {
+    const outdated = (sql: string) =>
+      words(analyze(sql).map((one) => catalogue.under(publicPath, true).refine(one)))
+    assert.equal(outdated('select app.half(1)'), 'read execute')
+    assert.equal(outdated('select id from wiping_view'), 'read execute')
+    assert.equal(outdated('call app.purge()'), 'delete execute unknown')
+  }
+})
+
 test('the same analysis gives the same refined one, and itself where there is nothing to say', () => {
   const [{ catalogue }] = beds as [Bed]
   const refiner = catalogue.under(publicPath)

@@ -18,7 +18,7 @@ import type { Stored } from './stored.ts'
 /** Sessions with other search paths than these many share no refinements. */
 const pathsMax = 64
 /** How long parsing may keep others waiting at a time. */
-const sliceMsMax = 5
+const sliceMsMax = 1
 
 /** The part of a catalogue that a refinement asks. */
 export interface Index {
@@ -41,14 +41,14 @@ export interface Index {
     readonly changes: readonly CatalogueFunction[]
   }
   functionById(id: number): CatalogueFunction | undefined
-  under(path: SearchPath): Refiner
+  under(path: SearchPath, outdated: boolean): Refiner
 }
 
 export function createCatalogue(data: CatalogueData, stored: Stored, functions: Functions): Catalogue {
   const index = createIndex(data, stored, functions)
   return {
     stored,
-    under: (path) => index.under(path),
+    under: (path, outdated = false) => index.under(path, outdated),
     async warm() {
       let sinceMs = performance.now()
       for (const [kind, text] of definitions(data)) {
@@ -100,12 +100,12 @@ function createIndex(data: CatalogueData, stored: Stored, known: Functions): Ind
       changes: ofIds(data.casts.filter(({ context }) => context === 'assignment')),
     },
     functionById: (id) => byId.get(id),
-    under(path) {
-      const key = JSON.stringify(path ?? null)
+    under(path, outdated) {
+      const key = JSON.stringify([path ?? null, outdated])
       let refiner = refiners.get(key)
       if (refiner === undefined) {
         if (refiners.size >= pathsMax) refiners.clear()
-        refiner = createRefiner(index, path)
+        refiner = createRefiner(index, path, outdated)
         refiners.set(key, refiner)
       }
       return refiner

@@ -17,10 +17,7 @@ export function createFunctions(): Functions {
   const readOnly = new Set(readOnlyFunctionNames.trim().split(/\s+/))
   return {
     use(schema, name) {
-      // pg_cron runs the text it is given, later and as somebody.
-      if (schema === 'cron') return { effects: ['define', 'execute'], privileged: true }
-      // An extension's function keeps its name in whatever schema it was installed.
-      const known = knownUse(name)
+      const known = knownUse(schema, name)
       if (known !== undefined) return known
       if ((schema === '' || schema === 'pg_catalog') && readOnly.has(name)) return harmless
       // Helpers of the information schema, which drivers call for keys and types.
@@ -86,8 +83,13 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
   [/^pg_notify$/, ['write', 'execute'], false],
 ]
 
-/** What a function of that name does wherever it was installed; undefined where nobody knows. */
-export function knownUse(name: string): FunctionUse | undefined {
+/**
+ * What a function of that name does, whatever the catalogue says; undefined where nobody knows. An extension's function
+ * keeps its name in whatever schema it was installed.
+ */
+export function knownUse(schema: string, name: string): FunctionUse | undefined {
+  // pg_cron runs the text it is given, later and as somebody.
+  if (schema === 'cron') return { effects: ['define', 'execute'], privileged: true }
   // Its first argument decides; see expressions.ts.
   if (name === 'set_config') return harmless
   for (const [pattern, effects, privileged] of known) {
@@ -98,7 +100,7 @@ export function knownUse(name: string): FunctionUse | undefined {
 
 /** Whether a word of a function's body names power beyond data, so that wrapping it in a function does not hide it. */
 export function bodyWordIsPrivileged(word: string): boolean {
-  return knownUse(word)?.privileged === true || privilegedWords.has(word)
+  return knownUse('', word)?.privileged === true || privilegedWords.has(word)
 }
 
 const privilegedWords = new Set([

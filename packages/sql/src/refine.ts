@@ -45,7 +45,7 @@ class Found {
   }
 }
 
-export function createRefiner(index: Index, path: SearchPath): Refiner {
+export function createRefiner(index: Index, path: SearchPath, outdated: boolean): Refiner {
   const refined = new WeakMap<StatementAnalysis, StatementAnalysis>()
   // Texts that differ in literals only share their facts.
   const byFacts = new WeakMap<Facts, Pick<Judgement, 'effects' | 'privileged' | 'objects'> | 'same'>()
@@ -54,17 +54,20 @@ export function createRefiner(index: Index, path: SearchPath): Refiner {
     refine(analysis) {
       const { facts } = analysis
       if (facts === undefined) return analysis
-      const known = refined.get(analysis)
-      if (known !== undefined) return known
       let change = byFacts.get(facts)
       if (change === undefined) {
         const found = new Found()
         walker.statement(analysis, found, 0)
+        if (outdated) found.add(analysis.effects, analysis.privileged, false)
         change = changeOf(analysis, found)
         byFacts.set(facts, change)
       }
-      const result = change === 'same' ? analysis : Object.freeze({ ...analysis, ...change })
-      refined.set(analysis, result)
+      if (change === 'same') return analysis
+      let result = refined.get(analysis)
+      if (result === undefined) {
+        result = Object.freeze({ ...analysis, ...change })
+        refined.set(analysis, result)
+      }
       return result
     },
   }
@@ -143,9 +146,14 @@ class Walker {
   /** Whether it does more than read. */
   #call({ schema, name, arguments: count }: Call, into: Found, planned: boolean, depth: number): boolean {
     const meant = this.#index.calls(schema, name, count, this.#path)
-    const byText = meant.length === 0 ? this.#index.functions.use(schema, name) : knownUse(name)
-    if (byText !== undefined) into.add(byText.effects, byText.privileged, planned)
-    let does = byText !== undefined && byText.effects.length > 0
+    const schemas = meant.length === 0 ? [schema] : [schema, ...meant.map((one) => one.schema)]
+    const known = schemas.map((one) => knownUse(one, name)).filter((use) => use !== undefined)
+    if (meant.length === 0 && known.length === 0) known.push(this.#index.functions.use(schema, name))
+    let does = false
+    for (const { effects, privileged } of known) {
+      into.add(effects, privileged, planned)
+      if (effects.length > 0) does = true
+    }
     for (const one of meant) if (this.#use(one, into, planned, depth)) does = true
     return does
   }

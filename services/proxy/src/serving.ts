@@ -22,8 +22,10 @@ import type { ToSupervisor, ToWorker } from './ipc.ts'
 import { startListener } from './listener.ts'
 import { proxyPaths } from './paths.ts'
 import { createCancelKeys } from './protocols/postgres/cancel-keys.ts'
+import { createCatalogues } from './protocols/postgres/catalogues.ts'
 import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
+import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
 import { tlsContext } from './protocols/postgres/startup.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createTargetBook } from './targets.ts'
@@ -125,6 +127,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   )
   const analyzer = await createSqlAnalyzer(analysisCache)
   stops.push(() => analyzer.close())
+  const catalogues = started(createCatalogues({ analyzer, clock, log }))
   // The grammar is compiled as it is used: better now than in somebody's first command.
   for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
 
@@ -185,7 +188,11 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     statementBytesMax: proxy.statementBytesMax,
     loginMsMax: proxy.loginSecMax * 1000,
     cancelKeys,
-    readText: () => createReadText(analyzer),
+    readText: (access, parameters) =>
+      createReadText(
+        analyzer,
+        createSessionCatalogue(catalogues.join(access), parameters, access.credentials.user),
+      ),
     clock,
     log,
   })

@@ -65,6 +65,7 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
               idleSessionMs: target.idleSessionTimeoutMs,
               idleInTransactionMs: target.idleInTransactionTimeoutMs,
             },
+            ...(target.catalogue.read && { catalogueRefreshMs: target.catalogue.refreshSec * 1000 }),
           },
         }
       } catch (error) {

@@ -32,8 +32,10 @@ import { createGate } from '../gate.ts'
 import { createIds } from '../ids.ts'
 import { startListener } from '../listener.ts'
 import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
+import { createCatalogues } from '../protocols/postgres/catalogues.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
 import { createReadText } from '../protocols/postgres/read-text.ts'
+import { createSessionCatalogue } from '../protocols/postgres/session-catalogue.ts'
 import { tlsContext } from '../protocols/postgres/startup.ts'
 import { createVerdictTable, type VerdictTable } from '../verdicts.ts'
 
@@ -97,6 +99,8 @@ export interface BedOptions {
    * recorded at all, which no configuration of the product can ask for: only to measure what recording costs.
    */
   readonly recorder?: 'copied' | 'real' | 'none'
+  /** How old the target's catalogue may get; not read where absent. */
+  readonly catalogueRefreshMs?: number
 }
 
 export async function startBed(options: BedOptions): Promise<Started<Bed>> {
@@ -124,6 +128,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const recorder = given === 'copied' ? watched(kept.value, commands, opened, closed) : kept.value
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
+  const catalogues = createCatalogues({ analyzer, clock, log })
   const verdicts = createVerdictTable(clock)
   const controlFresh = options.controlFresh ?? (() => true)
   const mode = options.mode ?? 'enforce'
@@ -169,6 +174,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
                 connectTimeoutMs: options.connectTimeoutMs ?? 5000,
                 keepalive: options.keepalive ?? { idleSec: 30, intervalSec: 1, count: 10 },
                 timeouts: options.timeouts ?? {},
+                ...(options.catalogueRefreshMs && { catalogueRefreshMs: options.catalogueRefreshMs }),
               },
             }
           : { allowed: false, why: 'no such target' },
@@ -191,7 +197,11 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: options.loginMsMax ?? 5000,
     cancelKeys: createCancelKeys({ clock, handOn: async () => false, onGuess: () => undefined }),
-    readText: () => createReadText(analyzer),
+    readText: (access, parameters) =>
+      createReadText(
+        analyzer,
+        createSessionCatalogue(catalogues.value.join(access), parameters, access.credentials.user),
+      ),
     clock,
     log,
   })
@@ -230,6 +240,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       await listener.stop()
       for (const session of [...sessions.live]) session.kill(gate.refuse('draining'))
       while (sessions.live.size > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      await catalogues.stop()
       await analyzer.close()
       await budgets.stop()
       await kept.stop()

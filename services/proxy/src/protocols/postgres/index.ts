@@ -14,7 +14,15 @@
  * Refuses replication, tokens in clear from beyond loopback, and every message that would blind the gate.
  */
 import type { SecureContext } from 'node:tls'
-import type { ClientConnection, Clock, Door, Protocol, Refusal, Session } from '@portcullis/kernel'
+import type {
+  ClientConnection,
+  Clock,
+  Door,
+  Protocol,
+  Refusal,
+  Session,
+  TargetAccess,
+} from '@portcullis/kernel'
 import type { CancelKeys } from './cancel-keys.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
@@ -33,8 +41,8 @@ export interface PostgresDeps {
   readonly statementBytesMax: number
   readonly loginMsMax: number
   readonly cancelKeys: CancelKeys
-  /** One for each session: it follows the session's settings. */
-  readonly readText: () => ReadText
+  /** One for each session: it follows the session's settings, from those that it was opened with. */
+  readonly readText: (access: TargetAccess, parameters: Readonly<Record<string, string>>) => ReadText
   readonly clock: Clock
   readonly log: { warn(fields: object, message: string): void }
 }
@@ -125,7 +133,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     client.on('error', (error) =>
       deps.log.warn({ why: error.message, session: session.id }, 'client connection failed'),
     )
-  const readText = deps.readText()
+  const readText = deps.readText(session.target, opening.parameters)
   let cancel = () => {}
   const key = deps.cancelKeys.issue(opening.minor, upstream.processId, () => cancel())
   try {
@@ -156,6 +164,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     cancel = relay.cancel
     return await relay.over
   } finally {
+    readText.leave()
     deps.cancelKeys.revoke(key)
     upstream.source.socket.destroy()
   }

@@ -1,33 +1,29 @@
-/** SQL text to what it does, as this session's server reads it at that moment. */
+/** SQL text to what it does, as this session's server reads it at that moment and knows its names. */
 import { encodingIsAsciiSafe, type Reading, type SqlAnalyzer, type StatementAnalysis } from '@portcullis/sql'
+import { noCatalogue, type SessionCatalogue } from './session-catalogue.ts'
 
-export interface ReadText {
+export interface ReadText extends SessionCatalogue {
   /** One analysis for each statement in `bytes[start, end)`; at least one. A promise for long texts; it never rejects. */
   analyze(
     bytes: Buffer,
     start: number,
     end: number,
   ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]>
-  /** What it comes to with what is known of the target; the same object where that adds nothing. */
-  refine(analysis: StatementAnalysis): StatementAnalysis
-  /** The server reported a setting. */
-  setting(name: string, value: string): void
   /**
    * A statement was forwarded: it may change how text is read, through a function that nobody sees, and the server says so
    * only with its next ReadyForQuery. Until then only what reads the same either way is read.
    */
   unsure(): void
-  /** The server has answered everything. */
-  sure(): void
 }
 
-export function createReadText(analyzer: SqlAnalyzer): ReadText {
+export function createReadText(analyzer: SqlAnalyzer, catalogue: SessionCatalogue = noCatalogue): ReadText {
   let known: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
   let unsure = false
   return {
-    refine: (analysis) => analysis,
+    ...catalogue,
     analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? unsureReading : known),
     setting(name, value) {
+      catalogue.setting(name, value)
       if (name === 'client_encoding') known = { ...known, encodingAsciiSafe: encodingIsAsciiSafe(value) }
       else if (name === 'standard_conforming_strings')
         known = { ...known, standardConformingStrings: value === 'on' }
@@ -36,6 +32,7 @@ export function createReadText(analyzer: SqlAnalyzer): ReadText {
       unsure = true
     },
     sure() {
+      catalogue.sure()
       unsure = false
     },
   }

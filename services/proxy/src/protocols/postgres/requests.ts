@@ -551,11 +551,13 @@ export class Requests implements Road {
   /** When it is forwarded, and when the server has done it. */
   noteNames(command: Command, isDone: boolean): void {
     this.#names.note(command, isDone)
+    if (!isDone) this.#deps.readText.runs(command.analysis)
   }
 
   /** ReadyForQuery says that no transaction is open. */
   endTransaction(): void {
     this.statements.endTransaction(this.#deps.ledger)
     this.#names.endTransaction()
+    this.#deps.readText.settled()
   }
 }

@@ -36,13 +36,8 @@ export class SqlNames {
 
   /** The same objects for the same ones as long as nothing changes what they come to. */
   meaning(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[] {
-    const [first] = analyses
-    if (first && analyses.length === 1 && first.named?.action !== 'use') {
-      const refined = this.#refine(first)
-      return refined === first ? analyses : [refined]
-    }
     return resolveNames(
-      analyses.map((one) => this.#refine(one)),
+      this.#refine(analyses),
       (kind, name) => this.#standsFor(kind, name),
       (analysis, origin, join) => this.#join(analysis, origin, join),
     )
@@ -88,7 +83,7 @@ export class SqlNames {
       kind === 'prepared' ? this.#statements.prepared(name) : this.#statements.portal(name)?.prepared
     const analysis =
       (kind === 'cursor' ? this.#cursors.get(name)?.analysis : undefined) ?? prepared?.analyses[0]
-    return analysis && this.#refine(analysis)
+    return analysis && this.#refine([analysis])[0]
   }
 
   #join(

@@ -1,0 +1,104 @@
+/**
+ * What the target's catalogue makes of a session's statements: which catalogue, and where the session looks for names.
+ * Servers from 18 on report the search path; of others it is known until something may have changed it. While it is not
+ * known a name stands for whatever has it in any schema.
+ */
+import {
+  mayDefine,
+  mayMoveSearchPath,
+  type Refiner,
+  type SearchPath,
+  schemasOf,
+  type StatementAnalysis,
+} from '@portcullis/sql'
+import type { CatalogueSeat, Known } from './catalogues.ts'
+
+export interface SessionCatalogue {
+  /** The same objects where it adds nothing. `analyses` are the statements of one text. */
+  refine(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[]
+  /** The server reported a setting. */
+  setting(name: string, value: string): void
+  /** A statement is forwarded to be run. */
+  runs(analysis: Parameters<typeof mayMoveSearchPath>[0]): void
+  /** The server has answered everything. */
+  sure(): void
+  /** No transaction is open. */
+  settled(): void
+  leave(): void
+}
+
+/** `parameters` are those that the session was opened with; `user` is its role. */
+export function createSessionCatalogue(
+  seat: CatalogueSeat | undefined,
+  parameters: Readonly<Record<string, string>>,
+  user: string,
+): SessionCatalogue {
+  if (seat === undefined) return noCatalogue
+  /** undefined: not known; 'default': as a session has it that sets nothing. */
+  let path: SearchPath | 'default' = 'default'
+  let isReported = false
+  let isMoving = false
+  let isRoleKept = true
+  if (parameters.search_path !== undefined) path = pathOf(parameters.search_path)
+  else if (/search_path/i.test(parameters.options ?? '')) path = undefined
+  let current: { refiner: Refiner; known: Known; path: SearchPath; outdated: boolean } | undefined
+
+  function pathOf(value: string): SearchPath {
+    const schemas = schemasOf(value)
+    // Whose schema "$user" is the server does not report.
+    if (!isRoleKept && schemas.includes('$user')) return undefined
+    return schemas.map((schema) => (schema === '$user' ? user : schema))
+  }
+
+  function refinerFor(isSure: boolean): Refiner | undefined {
+    const { known, outdated } = seat as CatalogueSeat
+    if (known === undefined) return undefined
+    const here = !isSure || isMoving ? undefined : path === 'default' ? known.path : path
+    if (current?.known !== known || current.path !== here || current.outdated !== outdated)
+      current = { refiner: known.catalogue.under(here, outdated), known, path: here, outdated }
+    return current.refiner
+  }
+
+  return {
+    refine(analyses) {
+      // A statement of the same text may be what moves the path.
+      const refiner = refinerFor(analyses.length < 2 || !analyses.some(mayMoveSearchPath))
+      if (refiner === undefined) return analyses
+      const [first] = analyses
+      if (first && analyses.length === 1) {
+        const refined = refiner.refine(first)
+        return refined === first ? analyses : [refined]
+      }
+      return analyses.map((one) => refiner.refine(one))
+    },
+    setting(name, value) {
+      if (name !== 'search_path') return
+      isReported = true
+      path = pathOf(value)
+    },
+    runs(analysis) {
+      if (mayDefine(analysis)) seat.defines()
+      if (!mayMoveSearchPath(analysis)) return
+      isMoving = true
+      if (analysis.objects.some(({ kind, name }) => kind === 'role' || roleSettings.has(name)))
+        isRoleKept = false
+    },
+    sure() {
+      if (isMoving && !(isReported && isRoleKept)) path = undefined
+      isMoving = false
+    },
+    settled: () => seat.settled(),
+    leave: () => seat.leave(),
+  }
+}
+
+const roleSettings = new Set(['role', 'session_authorization'])
+
+export const noCatalogue: SessionCatalogue = {
+  refine: (analyses) => analyses,
+  setting: () => undefined,
+  runs: () => undefined,
+  sure: () => undefined,
+  settled: () => undefined,
+  leave: () => undefined,
+}
