@@ -150,6 +150,7 @@ function summary(name: string, judged: readonly Judged[]): readonly Row[] {
   })
   return [
     count('statements', judged.length),
+    count('that the server gave no answer to', judged.length - writing.length - reading.length),
     count('that the server says write', writing.length),
     count(
       'of these called a read, by the text alone',
