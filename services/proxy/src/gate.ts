@@ -265,7 +265,8 @@ export function createGate(deps: GateDeps): Gate {
       startedAt: unit.receivedAt,
       attributes: unit.attributes ?? {},
     })
-    const meter = createMeter(capsOf(session), session.pool, refusalOver(session))
+    const charged = unit.charges?.[index] as GatedCommand | undefined
+    const meter = charged?.meter ?? createMeter(capsOf(session), session.pool, refusalOver(session))
     return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter }
   }
 

@@ -46,7 +46,7 @@ export function createPool(budget: SessionBudget): Pool {
 export type CapReason = 'cap_rows_statement' | 'cap_bytes_statement' | 'cap_rows_window' | 'cap_bytes_window'
 
 export interface CommandMeter extends Meter {
-  /** Gives back what was granted and not used. */
+  /** Gives back what was granted and not used. It may go on later: what was used stays counted. */
   settle(): void
 }
 
@@ -115,10 +115,12 @@ export function createMeter(caps: Caps, pool: Pool, refuse: (reason: CapReason) 
       return meter.bytesLeft < bytes ? grow('bytes', bytes - meter.bytesLeft) : undefined
     },
     settle() {
-      if (limits.rows.windowed) pool.giveBack('rows', Math.max(0, meter.rowsLeft))
-      if (limits.bytes.windowed) pool.giveBack('bytes', Math.max(0, meter.bytesLeft))
-      meter.rowsLeft = 0
-      meter.bytesLeft = 0
+      for (const kind of ['rows', 'bytes'] as const) {
+        const unused = Math.max(0, meter[left[kind]])
+        if (limits[kind].windowed) pool.giveBack(kind, unused)
+        limits[kind].granted -= unused
+        meter[left[kind]] = 0
+      }
     },
   }
   limits.rows.granted = limits.rows.windowed ? 0 : meter.rowsLeft

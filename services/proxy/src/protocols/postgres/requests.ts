@@ -322,11 +322,13 @@ export class Requests implements Road {
     this.#pending = { frame, simple, allowed, adopted }
     const objection = parts.objection ?? this.#deps.objection(parts.analyses)
     const origin = originsOf(parts.analyses)
+    const charges = origin && this.#names.charges(parts.analyses)
     return {
       receivedAt: this.#receivedAt,
       ...parts,
       ...(objection && { objection }),
       ...(origin && { attributes: { origin } }),
+      ...(charges && { charges }),
     }
   }
 
@@ -442,7 +444,9 @@ export class Requests implements Road {
       return this.#unit(frame, false, parts, () => execute(opened), opened)
     }
     const analyses = (meant ?? [unknownStatementAnalysis(name)]).slice(0, 1)
-    const parts = { analyses, undoes: this.#undoes(analyses, ...names) }
+    // A portal that is read in pieces is one result.
+    const charges = [portal?.run?.command]
+    const parts = { analyses, undoes: this.#undoes(analyses, ...names), ...(isSame && { charges }) }
     return this.#unit(frame, false, parts, ([run]) => run && execute(run))
   }
 

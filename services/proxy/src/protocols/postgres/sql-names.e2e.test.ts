@@ -203,3 +203,46 @@ test('in a pipeline a name counts when the server has done what makes it, and ne
   )
   raw.end()
 })
+
+test('what is fetched in pieces counts against the caps of its cursor or portal', async () => {
+  const own = await startBed({ postgres: postgres.value, caps: { rowsPerStatement: 10 } })
+  const capped = await own.value.connect()
+  try {
+    await capped.query('begin')
+    await capped.query('declare c cursor for select generate_series(1, 100)')
+    await capped.query('declare d cursor for select generate_series(1, 100)')
+    for (let piece = 0; piece < 2; piece++) await capped.query('fetch 4 from c')
+    assert.equal((await capped.query('fetch 4 from d')).rows.length, 4)
+    await assert.rejects(capped.query('fetch 4 from c'), { code: '54000' })
+    assert.deepEqual(
+      own.value.of(/from c/).map(({ result }) => result?.rowsOut),
+      [4, 4, 2],
+    )
+    await capped.query('rollback')
+    const raw = await RawClient.open(own.value.port, 'shop', 'ann', 'postgres')
+    raw.write(send.query('begin'))
+    await raw.ready(2)
+    const piece = Buffer.concat([send.execute('p', 4), send.sync()])
+    raw.write(
+      Buffer.concat([send.parse('s', 'select generate_series(1, 100) as n'), send.bind('p', 's'), piece]),
+    )
+    await raw.ready(3)
+    raw.write(piece)
+    await raw.ready(4)
+    raw.write(piece)
+    await raw.ready(5)
+    assert.ok(raw.summary().includes('E:54000'))
+    assert.equal(raw.replies.filter(({ type }) => type === 'D').length, 10)
+    // Bound anew it is another result.
+    raw.take()
+    raw.write(send.query('rollback; begin'))
+    await raw.ready(1)
+    raw.write(Buffer.concat([send.bind('p', 's'), piece]))
+    await raw.ready(2)
+    assert.equal(raw.replies.filter(({ type }) => type === 'D').length, 4)
+    raw.end()
+  } finally {
+    await capped.end()
+    await own.stop()
+  }
+})

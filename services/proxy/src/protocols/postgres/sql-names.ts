@@ -5,7 +5,7 @@
  * and rollbacks need no care beyond that: a cursor that they took away can be fetched from no more, so nothing runs
  * under a name that is believed too long.
  */
-import type { Analysis, Command } from '@portcullis/kernel'
+import type { Analysis, Command, Unit } from '@portcullis/kernel'
 import { type NamedStatement, resolveNames, type StatementAnalysis } from '@portcullis/sql'
 import type { ReadText } from './read-text.ts'
 import { isAscii, type Statements } from './statements.ts'
@@ -13,6 +13,7 @@ import { isAscii, type Statements } from './statements.ts'
 const cursorsMax = 1000
 
 interface Cursor {
+  readonly command: Command
   readonly analysis: StatementAnalysis
   readonly holds: boolean
 }
@@ -43,13 +44,26 @@ export class SqlNames {
     )
   }
 
+  /** The commands that declared the cursors which these fetch from; undefined where none does. */
+  charges(analyses: readonly Analysis[]): Unit['charges'] {
+    const charges = analyses.map((analysis) => {
+      const { named, origin } = analysis as Partial<StatementAnalysis>
+      if (named?.kind !== 'cursor' || named.name === undefined || origin === undefined) return undefined
+      const cursor = this.#cursors.get(named.name)
+      // The text itself may have declared another of that name.
+      return cursor?.analysis.fingerprint === origin ? cursor.command : undefined
+    })
+    return charges.some((one) => one !== undefined) ? charges : undefined
+  }
+
   /** A portal of the protocol: it shares its names with cursors, and fails where the name is taken. */
   bound(portal: string): void {
     this.#cursors.delete(portal)
   }
 
   /** When a command is forwarded, and when the server has done it. */
-  note({ analysis }: Command, isDone: boolean): void {
+  note(command: Command, isDone: boolean): void {
+    const { analysis } = command
     const { verb, named } = analysis as Analysis & Pick<Partial<StatementAnalysis>, 'named'>
     if (verb === 'DISCARD') {
       this.#cursors.clear()
@@ -58,7 +72,7 @@ export class SqlNames {
       this.#statements.forgetPortals()
       if (named.name === undefined) this.#cursors.clear()
       else this.#cursors.delete(named.name)
-      if (isDone && named.action === 'make') this.#declare(named, analysis as StatementAnalysis)
+      if (isDone && named.action === 'make') this.#declare(named, command)
     } else if (named?.kind === 'prepared' && named.action === 'drop')
       this.#statements.deallocate(named.name, isDone)
     else if (named?.kind === 'prepared' && named.action === 'make' && isDone && named.name !== undefined)
@@ -73,9 +87,9 @@ export class SqlNames {
     for (const [name, { holds }] of this.#cursors) if (!holds) this.#cursors.delete(name)
   }
 
-  #declare({ name, holds }: NamedStatement, analysis: StatementAnalysis): void {
+  #declare({ name, holds }: NamedStatement, command: Command): void {
     if (name !== undefined && isAscii(name) && this.#cursors.size < cursorsMax)
-      this.#cursors.set(name, { analysis, holds })
+      this.#cursors.set(name, { command, analysis: command.analysis as StatementAnalysis, holds })
   }
 
   #standsFor(kind: NamedStatement['kind'], name: string): StatementAnalysis | undefined {
