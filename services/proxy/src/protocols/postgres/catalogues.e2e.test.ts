@@ -142,7 +142,7 @@ test('where it cannot be read the text decides, and it is tried again more and m
       database: 'd',
     },
     ...{ tls: { mode: 'disable' }, connectTimeoutMs: 1, keepalive: { idleSec: 1, intervalSec: 1, count: 1 } },
-    ...{ credentials: { user: 'u', password: 'secret' }, catalogueRefreshMs: 60_000 },
+    ...{ credentials: { user: 'u', password: 'secret' }, timeouts: {}, catalogueRefreshMs: 60_000 },
   }
   const seat = catalogues.value.join(access)
   seat?.defines()
