@@ -162,6 +162,14 @@ test('a worker that is killed: the others notice nothing, whoever connects after
     async () => (await metric(value, 'portcullis_workers{phase="ready"}')) === 2,
   )
   const backMs = performance.now() - killedMs
+  const accepted = value
+    .log()
+    .slice(from)
+    .split('\n')
+    .filter((line) => line.includes('"worker accepts"'))
+    .map((line) => JSON.parse(line) as { slot: number; queue: number; predecessor?: number })
+  const [standIn, heir] = accepted
+  assert.deepEqual([heir?.queue, heir?.predecessor], [standIn?.queue, standIn?.slot], 'another stood in')
   await storm.stop()
   t.diagnostic(`covered after ${Math.round(coveredMs)} ms, replaced after ${Math.round(backMs)} ms`)
   t.diagnostic(`${storm.failures.length} of ${storm.connects() + storm.logins()} were the dead one's`)
