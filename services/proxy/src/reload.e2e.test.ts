@@ -1,6 +1,7 @@
 /** A new configuration at SIGHUP: what is refused, what changes, and what becomes of it when processes die meanwhile. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +9,7 @@ import type { Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
 import pg from 'pg'
+import { cancelRequest } from './protocols/postgres/wire.ts'
 import { edit, metric, reload, workersOf } from '@portcullis/testkit/reloading'
 import { until } from '@portcullis/testkit/chaos/settle'
 import { type Storm, startStorm } from '@portcullis/testkit/chaos/storm'
@@ -96,11 +98,10 @@ test('new targets, more workers and fewer, under a storm: no connect fails', asy
   await until('the old ones to end', 20_000, () => workersOf(value).length === 1)
   // The queues of those that are no longer wanted have a keeper all the same.
   for (let i = 0; i < 20; i++) await answers('second')
-  edit(value, /workers: 1/, 'workers: 2')
-  await reload(value)
   await storm.stop()
   assert.deepEqual(storm.failures, [])
   assert.ok(storm.logins() > 20)
+  edit(value, /workers: 1/, 'workers: 2')
 })
 
 test('SIGHUP twice at once: both are done, one after the other', async (t) => {
@@ -128,18 +129,39 @@ test('SIGHUP twice at once: both are done, one after the other', async (t) => {
   )
 })
 
+/** All workers are asked whose it is; one that starts has no session and does not hear yet, for as long as it takes. */
+test('a guessed cancel key counts at once, also while a worker starts', async (t) => {
+  const { value } = system
+  const old = workersOf(value)
+  const reloading = reload(value)
+  await until('a new worker', 20_000, () => workersOf(value).length > old.length)
+  const young = workersOf(value).find((pid) => !old.includes(pid)) ?? 0
+  process.kill(young, 'SIGSTOP')
+  t.after(() => process.kill(young, 'SIGCONT'))
+  const guesses = () => metric(value, 'portcullis_cancel_guesses_total')
+  const before = await guesses()
+  for (let i = 0; i < 3; i++) {
+    const socket = connect(value.port(), '127.0.0.1')
+    socket.end(cancelRequest(i + 1, Buffer.alloc(4)))
+    await new Promise((resolve) => socket.once('close', resolve).resume())
+  }
+  await until('the guesses to count', 5000, async () => (await guesses()) === before + 3)
+  process.kill(young, 'SIGCONT')
+  await reloading
+})
+
 test('workers, old and new, that die while they are being replaced: the replacement is finished all the same', async (t) => {
   const { value } = system
   const storm = await storming(t)
   const killsMs: number[] = []
-  for (let round = 0; round < 3; round++) {
+  for (const isOldOneKilled of [false, true]) {
     const old = workersOf(value)
     const reloading = reload(value)
     await until('a new worker', 20_000, () => workersOf(value).length > old.length)
     const young = workersOf(value).filter((pid) => !old.includes(pid))
-    // The one that is starting; an old one; both at once.
-    const victims = [round !== 1 ? young[0] : undefined, round !== 0 ? old[round % 2] : undefined]
-    for (const pid of victims) if (pid !== undefined) process.kill(pid, 'SIGKILL')
+    // The one that is starting, alone and together with one that is to be replaced.
+    for (const pid of [young[0], isOldOneKilled ? old[1] : undefined])
+      if (pid !== undefined) process.kill(pid, 'SIGKILL')
     killsMs.push(performance.now())
     await reloading
     await until(

@@ -49,7 +49,8 @@ export async function startParts(context: ServiceContext<Config>): Promise<Super
     })
 
   const cancels = createCancelExchange(
-    () => crew.workers().map(({ slot }) => slot),
+    // One that starts has no session and does not hear yet.
+    () => crew.workers().flatMap(({ slot, phase }) => (phase === 'starting' ? [] : [slot])),
     (slot, message) => crew.worker(slot)?.child.send(message),
   )
   const crew: Crew = createCrew(config, {
@@ -95,7 +96,6 @@ export async function startParts(context: ServiceContext<Config>): Promise<Super
       const workers = crew.workers()
       for (const phase of ['starting', 'ready', 'leaving', 'retired'] as const)
         phases.set({ phase }, workers.filter((worker) => worker.phase === phase).length)
-      // One that starts does not answer yet.
       const able = workers.filter(({ phase }) => phase !== 'starting')
       return gathering.registry(
         new Map([
