@@ -125,7 +125,7 @@ function restoreSymlinks(packageDir: string): void {
  * A clone under /root cannot be entered by the user that the server runs as, so root keeps a copy where it can.
  * The folder must be root's own: a name in a shared folder could have been taken by someone else.
  */
-function reachableCopy(native: string, label: string): string {
+export function reachableCopy(native: string, label: string): string {
   if (process.getuid?.() !== 0 || isReachableByAll(native)) return native
   const copy = join(tmpdir(), `portcullis-${label}`)
   if (!existsSync(copy)) {

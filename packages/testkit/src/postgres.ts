@@ -35,7 +35,8 @@ import {
 export { findPgbench, findPsql, hasPsql } from './postgres-binaries.ts'
 
 export type PostgresOptions = {
-  version?: PostgresVersion
+  /** One that this machine has, or programs that lie elsewhere. */
+  version?: PostgresVersion | PostgresBinaries
   auth?: PostgresAuth
   /** Any of postgresql.conf, for example `{ log_statement: 'all' }`. */
   settings?: Record<string, string | number | boolean>
@@ -88,7 +89,8 @@ const host = loopback
 
 /** Starts a server and waits until it accepts connections (0.1 to 0.3 s after the first time). */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Started<Postgres>> {
-  const binaries = findPostgres(options.version ?? 'embedded')
+  const { version = 'embedded' } = options
+  const binaries = typeof version === 'string' ? findPostgres(version) : version
   const runAs = findRunAs()
   const auth = options.auth ?? 'scram-sha-256'
   const keep = options.dataDir !== undefined

@@ -43,6 +43,8 @@ export interface SystemOptions {
     readonly password: string
     readonly database: string
   }
+  /** Further targets by these names, all of them this same server with these credentials. */
+  readonly targets?: readonly string[]
   readonly parts: readonly Part[]
   /** kafka://HOST:PORT; the embedded bus where absent. */
   readonly kafka?: string
@@ -275,9 +277,17 @@ function configuration({
   issuer,
   options,
 }: ConfigurationParts): string {
-  const { postgres, extra = {}, kafka, workers = 2 } = options
+  const { postgres, targets = [], extra = {}, kafka, workers = 2 } = options
   const lines = (text: string | undefined, indent: number) =>
     text === undefined ? '' : `\n${text.replace(/^/gm, ' '.repeat(indent))}`
+  const target = (name: string) => `
+  - name: ${name}
+    protocol: postgres
+    address: ${postgres.host}:${postgres.port}
+    database: ${postgres.database}
+    tls: { mode: disable }
+    credentials: { user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }
+    groups: [agents]`
   return `
 dataDir: ./data
 bus:
@@ -286,14 +296,7 @@ audit: embedded:./audit
 identity:
   issuers:
     - { issuer: '${issuer}', audience: [portcullis], jwksCacheSec: 3600 }
-targets:
-  - name: shop
-    protocol: postgres
-    address: ${postgres.host}:${postgres.port}
-    database: ${postgres.database}
-    tls: { mode: disable }
-    credentials: { user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }
-    groups: [agents]${lines(extra.shop, 4)}
+targets:${target('shop')}${lines(extra.shop, 4)}${targets.map(target).join('')}
 proxy:
   name: ${name}
   workers: ${workers}
