@@ -119,8 +119,9 @@ async function timed(work: Promise<unknown>): Promise<number> {
  */
 async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256')
-  const add = (file: string, range: { start: number; end?: number }) =>
-    pipeline(createReadStream(file, range), hash, { end: false })
+  const add = async (file: string, range: { start: number; end?: number }) => {
+    for await (const chunk of createReadStream(file, range)) hash.update(chunk)
+  }
   for (const name of statSync(path).isDirectory() ? readdirSync(path).sort() : ['']) {
     const file = join(path, name)
     hash.update(name)
