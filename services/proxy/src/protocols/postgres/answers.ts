@@ -30,10 +30,8 @@ export interface AnswersDeps {
   readonly unasked: Meter
   /** The client asked to cancel what runs. */
   readonly cancelAsked: () => boolean
-  /** Sends a CancelRequest; resolves once it has arrived. */
-  readonly cancelUpstream: () => Promise<void>
-  /** A cut has waited for its cancel: whatever was put off can go on. */
-  readonly settled: () => void
+  /** Sends a CancelRequest; calls back once it has arrived, where the session still goes on. */
+  readonly cancelUpstream: (arrived: () => void) => void
   readonly setting: (name: string, value: string) => void
   /** A batch is over. */
   readonly ready: () => void
@@ -81,6 +79,7 @@ const answers: Readonly<Record<number, readonly Expected['kind'][]>> = {
   [backend.copyDone]: ['query', 'execute'],
   [backend.readyForQuery]: ['sync', 'query', 'function', 'poison'],
 }
+const statuses: ReadonlySet<number | undefined> = new Set(Buffer.from('ITE'))
 const inspectedBytesMax = 16_777_216
 /** Of a row that a client has the beginning of and does not read. */
 const heldBytesMax = 1_048_576
@@ -256,8 +255,13 @@ export class Answers {
         throw new ServerViolation('the server asked for data where nothing was to be copied in')
       case backend.copyBothResponse:
         throw new ServerViolation('the server began to replicate')
-      default:
+      case backend.parameterDescription:
+      case backend.copyOutResponse:
+      case backend.copyDone:
         return pass()
+      default:
+        // The start-up's messages too: a client that is asked for its password once more might give it.
+        throw outOfTurn(frame)
     }
   }
 
@@ -310,6 +314,7 @@ export class Answers {
     if (head?.kind === 'poison') {
       if (head.refusal) output.add(refusalMessage(head.refusal, 'ERROR'))
       if (head.simple) return
+      if (this.#cut?.told) this.#cut = undefined
       ledger.shift()
       return this.#batchFailed()
     }
@@ -361,6 +366,11 @@ export class Answers {
   }
 
   #ready(frame: Frame): void {
+    const { buffer, start, end } = frame
+    const { head } = this.#deps.ledger
+    if (head?.kind === 'poison' && !head.simple) throw outOfTurn(frame)
+    if (end - start !== headerBytes + 1 || !statuses.has(buffer[start + headerBytes]))
+      throw new ServerViolation('ReadyForQuery without a transaction status')
     const cut = this.#cut
     // What was pipelined behind it is answered next: then nothing can be held back.
     if (cut && !cut.arrived && !this.#owesMore()) {
@@ -372,16 +382,17 @@ export class Answers {
   }
 
   #finishBatch({ buffer, start, end }: Frame): void {
-    const { requests, output } = this.#deps
-    const status = String.fromCharCode(buffer[start + headerBytes] ?? 0x49) as TransactionStatus
+    const { ledger, requests, output } = this.#deps
+    const status = String.fromCharCode(buffer[start + headerBytes] as number) as TransactionStatus
     this.status = status
     this.#closeEntries()
     // A client that fetches in pieces comes back to its portal in later batches of the transaction.
     if (status === 'I') requests.endTransaction()
     const cut = this.#cut
     this.#cut = undefined
-    if (cut && !cut.told && status === 'T' && cut.arrived) {
+    if (cut && !cut.told && status === 'T' && cut.arrived && ledger.idle) {
       // The server had finished before the cancel came: make the transaction fail as the cut statement's error would.
+      // Behind what was pipelined that would come too late, or be skipped.
       requests.poison(true, cut.refusal, true)
       return
     }
@@ -443,7 +454,7 @@ export class Answers {
     }
     this.#cut = cut
     this.#cancels++
-    void cancelUpstream().then(() => this.#cancelArrived(cut))
+    cancelUpstream(() => this.#cancelArrived(cut))
   }
 
   #cancelArrived(cut: Cut): void {
@@ -453,7 +464,6 @@ export class Answers {
     if (this.#cut !== cut) requests.cutting = this.#cut !== undefined || this.#cancels > 0
     else if (cut.heldReady) this.#finishBatch(cut.heldReady)
     else if (cut.ended) this.#settleExtended(cut)
-    this.#deps.settled()
   }
 
   #cutEnded(how: 'failed' | 'completed'): void {
@@ -468,11 +478,13 @@ export class Answers {
     const { ledger, requests, output } = this.#deps
     if (ledger.running === cut.run && ledger.head?.kind === 'query') return
     if (ledger.hasSync) return
-    this.#cut = undefined
     output.add(
       refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
     )
-    if (cut.ended === 'completed') requests.poison(false, cut.refusal, false)
+    // What was forwarded behind it is answered to nobody: after an error the client waits for its Sync.
+    cut.told = cut.ended === 'completed'
+    if (cut.told) requests.poison(false, cut.refusal, false)
+    else this.#cut = undefined
     requests.cutting = this.#cancels > 0
   }
 }

@@ -106,6 +106,27 @@ test('nor is what it skips while it is refused', () =>
     assert.equal(many.filter((type) => type === 'D').length, 5)
   }))
 
+test('a verdict cuts a copy that waits for its data, and the session goes on', () =>
+  withBed({}, async (bed) => {
+    const client = await open(bed)
+    client.write(send.query('copy t from stdin'))
+    await client.until(() => client.replies.some(({ type }) => type === 'G'))
+    client.write(send.copyData('1\n'))
+    bed.judge([{ cancelRunning: true }])
+    await client.ready(1)
+    bed.judge([])
+    assert.deepEqual(client.summary(client.take()), ['G', 'E:42501', 'Z:I'])
+    const { result } = bed.of(/^copy/)[0] ?? {}
+    assert.deepEqual([result?.outcome, result?.errorCode], ['cut', '42501'])
+    assert.deepEqual(await play(client, [send.copyData('2\n'), send.copyDone(), send.query('select 1')]), [
+      'T',
+      'D',
+      'C:SELECT 1',
+      'Z:I',
+    ])
+    assert.equal(await rows(), 0)
+  }))
+
 test('a text that is slow to match does not keep a worker', () =>
   withBed({}, async (bed) => {
     const client = await open(bed)

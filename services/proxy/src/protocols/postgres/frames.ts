@@ -20,7 +20,7 @@ export interface FrameRules {
   prefixReady(bytes: Buffer, start: number, end: number): boolean
 }
 
-/** A message, or the beginning of one: `buffer[start, end)` with its header; `rest` more bytes follow as a stream. */
+/** A message (its type is never 0), or the beginning of one: `buffer[start, end)` with its header; `rest` more bytes follow as a stream. */
 export interface Frame {
   readonly type: number
   readonly buffer: Buffer
@@ -93,8 +93,7 @@ export class Frames {
     const start = this.#at
     if (available < headerBytes) return this.#hold(start)
     const type = this.#chunk[start] as number
-    const length = this.#chunk.readUInt32BE(start + 1)
-    if (length < 4 || length > 0x7fffffff) throw new FrameError(`message type ${type} has length ${length}`)
+    const length = lengthOf(type, this.#chunk.readUInt32BE(start + 1))
     const total = length + 1
     if (total <= available) {
       this.#at = start + total
@@ -134,8 +133,7 @@ export class Frames {
     if (this.#heldLength < headerBytes && !this.#take(headerBytes)) return undefined
     const held = this.#held as Buffer
     const type = held[0] as number
-    const length = held.readUInt32BE(1)
-    if (length < 4 || length > 0x7fffffff) throw new FrameError(`message type ${type} has length ${length}`)
+    const length = lengthOf(type, held.readUInt32BE(1))
     const total = length + 1
     const handling = this.#rules.handling(type, length)
     const wanted =
@@ -174,4 +172,11 @@ export class Frames {
     this.#heldLength = needed
     this.#at = end
   }
+}
+
+/** A type of 0 is none: here it stands for what belongs to the message before. */
+function lengthOf(type: number, length: number): number {
+  if (type === 0 || length < 4 || length > 0x7fffffff)
+    throw new FrameError(`message type ${type} has length ${length}`)
+  return length
 }

@@ -26,7 +26,7 @@ export class Output {
     return room
   }
 
-  clear(): void {
-    this.#pieces = []
+  get isEmpty(): boolean {
+    return this.#pieces.length === 0
   }
 }

@@ -92,11 +92,14 @@ export function startRelay(parts: RelayParts): Relay {
       scrub: createScrub(session.target),
       unasked: session.unasked,
       cancelAsked: () => cancelAsked,
-      cancelUpstream: () => upstream.cancel(),
-      settled: () => {
-        flushToClient()
-        goOn()
-      },
+      cancelUpstream: (arrived) =>
+        void upstream.cancel().then(() =>
+          guarded(() => {
+            arrived()
+            flushToClient()
+            goOn()
+          }),
+        ),
       setting: (name, value) => readText.setting(name, value),
       ready: () => {
         if (!ledger.idle) return
@@ -145,7 +148,7 @@ export function startRelay(parts: RelayParts): Relay {
     requests.feed(chunk)
     pump()
     // What waits for the gate or for the server's socket still lies in that chunk.
-    if (passing || requests.holdsInput || server.writableLength > 0) parts.client.keep()
+    if (passing || requests.inputLeft || server.writableLength > 0) parts.client.keep()
   }
 
   /** Lets the gate take what it can of the input; while it waits nothing more is read from the client. */
@@ -239,7 +242,7 @@ export function startRelay(parts: RelayParts): Relay {
   function lostServer(): void {
     if (ended) return
     if (!ledger.idle && !answers.saidGoodbye)
-      client.write(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
+      tell(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
     finish(leaving ? saidGoodbye : 'the target ended the connection', 'unknown', undefined)
   }
 
@@ -263,18 +266,20 @@ export function startRelay(parts: RelayParts): Relay {
         ? (error as Error).message
         : 'internal error; the operators have been told'
     parts.log.warn({ err: error, session: session.id }, 'session failed')
-    toClient.clear()
-    client.write(fatalMessage(sqlstate, text))
+    tell(fatalMessage(sqlstate, text))
     finish(`failed: ${text}`, 'unknown', undefined)
   }
 
   function end(refusal: Refusal, detail: string): void {
     if (ended) return
-    if (answers.midMessage) finish(detail, 'cut', refusal)
-    else {
-      client.write(refusalMessage(refusal, 'FATAL'))
-      finish(detail, 'cut', refusal)
-    }
+    tell(refusalMessage(refusal, 'FATAL'))
+    finish(detail, 'cut', refusal)
+  }
+
+  /** The last words, behind what had its place: in the middle of a message they would be taken for its bytes. */
+  function tell(fatal: Buffer): void {
+    toClient.flush(client)
+    if (!answers.midMessage) client.write(fatal)
   }
 
   /** Cancel what runs, then close both sides. */
@@ -285,17 +290,24 @@ export function startRelay(parts: RelayParts): Relay {
   ): void {
     if (ended) return
     ended = true
+    requests.over = true
     timeouts?.stop()
     clearTimeout(lateCut)
+    // What is still on its way to a side that reads slowly must not be overwritten by what the other sends meanwhile.
+    if (client.writableLength > 0) upstream.source.keep()
+    if (server.writableLength > 0) parts.client.keep()
     const busy = !ledger.idle && !server.destroyed
     ledger.abandon(runningOutcome, by)
+    for (const run of requests.statements.closeBatch()) ledger.finish(run, 'unknown')
     client.end()
     const late = setTimeout(() => client.destroy(), goodbyeMsMax)
     client.once('close', () => clearTimeout(late))
     if (client.destroyed) clearTimeout(late)
     const close = () => {
-      // An idle backend leaves at once when its connection ends; Terminate keeps its log clean.
-      if (!server.destroyed) server.end(goodbye, () => server.destroy())
+      // An idle backend leaves at once when its connection ends; Terminate keeps its log clean. In the middle of a
+      // message it would be taken for the bytes that are missing.
+      if (requests.midMessage) server.destroy()
+      else if (!server.destroyed) server.end(goodbye, () => server.destroy())
       over.resolve({ detail, by })
     }
     if (busy) void upstream.cancel().then(close)

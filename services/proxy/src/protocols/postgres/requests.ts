@@ -52,6 +52,8 @@ export interface RequestsDeps {
   readonly notice: (reason: string, waitMs: number) => void
 }
 
+/** The password's is for the start-up alone. */
+const known = new Set<number>(Object.values(frontend).filter((type) => type !== frontend.password))
 const pipelineMessagesMax = 100_000
 const tooMany = { objection: 'too_many_statements' } as const
 
@@ -92,6 +94,10 @@ export class Requests implements Road {
   cutting = false
   /** The client's CancelRequest is on its way to the server: it must not hit what would start now. */
   cancelling = false
+  /** The client has said goodbye: the server reads nothing after that. */
+  #left = false
+  /** The session has ended: what still waited for its reading, its turn or its record goes nowhere. */
+  over = false
 
   constructor(deps: RequestsDeps) {
     this.#deps = deps
@@ -109,14 +115,14 @@ export class Requests implements Road {
     return this.#frames.peek() !== undefined && ((this.#frozen && this.#frames.atBoundary) || this.#held())
   }
 
-  /** Input has come that was not taken. */
+  /** Bytes of the chunk were not taken: it is still needed. The beginning of a message that was, is not left. */
   get inputLeft(): boolean {
-    return this.#frames.peek() !== undefined
+    return this.#frames.unread
   }
 
-  /** The chunk is still needed. */
-  get holdsInput(): boolean {
-    return this.#frames.unread
+  /** The server may have got only part of a message: its rest is still to come, or will not be sent any more. */
+  get midMessage(): boolean {
+    return (!this.#frames.atBoundary && !this.#dropRest) || !this.#output.isEmpty
   }
 
   /** Nothing is under way. */
@@ -134,6 +140,10 @@ export class Requests implements Road {
     const bytes = simple ? poisonQuery(refusal.decision.id) : poisonParse(refusal.decision.id)
     this.#deps.ledger.push({ kind: 'poison', simple, refusal: shown ? refusal : undefined })
     if (!simple) this.#skipping = 'server'
+    this.#sendOwn(bytes)
+  }
+
+  #sendOwn(bytes: Buffer): void {
     if (!this.#frames.atBoundary) {
       this.#late = bytes
       return
@@ -145,14 +155,7 @@ export class Requests implements Road {
 
   /** Data is copied in, and the server listens to nothing else: it is told that the copy has failed. */
   cutCopy(run: Running, refusal: Refusal): void {
-    const failed = this.#failCopy(run, refusal)
-    if (!this.#frames.atBoundary) {
-      this.#late = failed
-      return
-    }
-    const output = new Output()
-    output.add(failed)
-    this.#deps.forward(output)
+    this.#sendOwn(this.#failCopy(run, refusal))
   }
 
   #failCopy(run: Running, refusal: Refusal): Buffer {
@@ -172,6 +175,7 @@ export class Requests implements Road {
 
   next(): Unit | Promise<Unit> | undefined {
     for (;;) {
+      if (this.over || this.#left) return undefined
       if (this.#late && this.#frames.atBoundary) {
         this.#output.add(this.#late)
         this.#late = undefined
@@ -194,7 +198,7 @@ export class Requests implements Road {
     this.#pending = undefined
     const { frame, simple } = pending
     const runs = unit.adopts ? [] : commands.map((command) => createRunning(command, simple))
-    if (this.#skipping !== 'no') {
+    if (this.#skipping !== 'no' || this.over) {
       // The server fell into error while this waited: it would ignore it, so it is owed no answer.
       this.#dropRest = frame.rest > 0
       for (const run of runs) this.#deps.ledger.finish(run, 'skipped')
@@ -218,7 +222,7 @@ export class Requests implements Road {
     // The gate has said what came of it.
     if (adopted) adopted.done = true
     this.#dropRest = frame.rest > 0
-    if (this.#skipping !== 'no') return sqlstate
+    if (this.#skipping !== 'no' || this.over) return sqlstate
     const status = this.#deps.status()
     const alone = this.#deps.ledger.idle && !this.#batchOpen && this.#deps.clientAtBoundary()
     if (alone && (simple ? status !== 'T' : status === 'I')) {
@@ -234,6 +238,7 @@ export class Requests implements Road {
   }
 
   send(): void {
+    if (this.over) return
     const answers = this.#answers
     this.#answers = []
     if (answers.length > 0) this.#deps.answer(answers)
@@ -271,6 +276,7 @@ export class Requests implements Road {
   #take(frame: Frame): Unit | Promise<Unit> | undefined {
     const { type } = frame
     this.#dropRest = false
+    if (!known.has(type)) throw new ProtocolViolation(`message type ${type} is out of place`)
     if (this.#skipping !== 'no' && type !== frontend.sync && type !== frontend.terminate) {
       this.#dropRest = frame.rest > 0
       return undefined
@@ -294,6 +300,8 @@ export class Requests implements Road {
       case frontend.close:
         return this.#passOn(frame, () => this.#close(frame))
       case frontend.flush:
+        // The server would fail at it, which no entry of the ledger would account for.
+        if (frame.end - frame.start > headerBytes) throw new ProtocolViolation('a Flush with a payload')
         return this.copyIn ? undefined : this.#passOn(frame)
       case frontend.sync:
         return this.#sync(frame)
@@ -305,10 +313,9 @@ export class Requests implements Road {
       case frontend.copyFail:
         return this.#copyEnd(frame)
       case frontend.terminate:
+        this.#left = true
         this.#deps.leaving()
         return this.#passOn(frame)
-      default:
-        throw new ProtocolViolation(`message type ${type} is out of place`)
     }
   }
 
@@ -426,7 +433,7 @@ export class Requests implements Road {
     const meant = portal?.prepared && this.#names.meaning(portal.prepared.analyses)
     // What a name stands for counts when it is executed, not when it was bound.
     const isSame = !meant || portal.run?.command.analysis === meant[0]
-    const opened = portal?.run && isSame && !portal.run.executed && !portal.run.done ? portal.run : undefined
+    const opened = isSame ? this.statements.openedFor(portal) : undefined
     const execute = (run: Running) => {
       this.#batchOpen = true
       run.executed = true

@@ -24,7 +24,7 @@ export class Statements {
   /** Commands opened in this batch by Parse and not yet bound. */
   readonly #opened = new Map<Prepared, Running>()
   /** All commands opened in this batch by Parse or Bind. */
-  #ofBatch: Running[] = []
+  readonly #ofBatch = new Set<Running>()
   /** Parsed in this batch: should that fail, the server skips what names it. */
   readonly #parsedInBatch = new Set<Prepared>()
   /** Forwarded and not answered. */
@@ -68,17 +68,23 @@ export class Statements {
   }
 
   opened(run: Running, prepared?: Prepared): void {
-    this.#ofBatch.push(run)
+    this.#ofBatch.add(run)
     if (prepared) this.#opened.set(prepared, run)
+  }
+
+  /** The command that its Bind opened, for the first Execute in the same batch: at Sync it ends as only prepared. */
+  openedFor(portal: Portal | undefined): Running | undefined {
+    const run = portal?.run
+    return run && this.#ofBatch.has(run) && !run.executed && !run.done ? run : undefined
   }
 
   /** At Sync: the commands that were only prepared. */
   closeBatch(): readonly Running[] {
     this.#parsedInBatch.clear()
     this.#opened.clear()
-    if (this.#ofBatch.length === 0) return []
-    const left = this.#ofBatch.filter((run) => !run.executed && !run.done)
-    this.#ofBatch = []
+    if (this.#ofBatch.size === 0) return []
+    const left = [...this.#ofBatch].filter((run) => !run.executed && !run.done)
+    this.#ofBatch.clear()
     return left
   }
 

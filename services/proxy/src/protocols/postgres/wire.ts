@@ -103,7 +103,10 @@ export function errorResponse(fields: ErrorFields): Buffer {
 }
 
 export function fieldsMessage(type: number, fields: ErrorFields): Buffer {
-  const parts = Object.entries(fields).flatMap(([code, value]) => [Buffer.from(code), cstring(value)])
+  const parts = Object.entries(fields).flatMap(([code, value]) => [
+    Buffer.from(code, 'latin1'),
+    cstring(value),
+  ])
   return message(type, ...parts, Buffer.of(0))
 }
 
