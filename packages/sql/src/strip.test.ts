@@ -53,6 +53,7 @@ test('only plain strings and short whole numbers are left out', () => {
     '"open',
     "'a\0'",
     "0x1F$$1,'a'",
+    '12E-1',
     '\x01',
     'U&"a"',
   ])

@@ -46,9 +46,9 @@ export class Stripper {
         const from = at
         while (at < end && isDigit(sql[at] as number)) at += 1
         const next = at < end ? (sql[at] as number) : space
-        // 1e3, 0x1F: one token that ends before a $ (which may open a dollar quote) or a quote.
+        // 1e3, 0x1F: one token that ends before a $ (which may open a dollar quote) or a quote, and goes on in 1e-3.
         while (at < end && isWordPart(sql[at] as number) && sql[at] !== dollar) at += 1
-        if (at < end && isWordPart(next) && (sql[at] === dollar || sql[at] === quote)) return false
+        if (at < end && isWordPart(next) && behindNumber.has(sql[at] as number)) return false
         const prior = from > start ? (sql[from - 1] as number) : space
         if (prior !== dot && prior !== dollar && next !== dot && !isWordPart(next) && at - from <= 9)
           key[length++] = numberMark
@@ -110,6 +110,9 @@ const dot = 0x2e
 const colon = 0x3a
 const equals = 0x3d
 const capitalJ = 0x4a
+
+/** Behind a number with letters in it these take more than a look to tell. */
+const behindNumber: ReadonlySet<number> = new Set([dollar, quote, dash, 0x2b])
 
 function isSpace(byte: number): boolean {
   return byte === space || (byte >= 0x09 && byte <= 0x0d)

@@ -121,12 +121,17 @@ const failsPartWay = 'SELECT number, throwIf(number = 70000) FROM numbers(100000
 
 test('trap 1: after a query that fails part-way, none of its rows is in the next answers', async (t) => {
   await t.test('the trap is there in the engine: the guard is not idle', () => {
+    // Whether rows had come before it failed is the engine's affair, so it is tried some times.
     const script = `
       const { Session } = require('chdb')
       const session = new Session()
-      session.queryAsync(process.argv[1], { format: 'JSONEachRow' })
-        .catch(() => session.queryAsync('SELECT 1 AS x', { format: 'JSONEachRow' }))
-        .then((result) => { console.log(result.bytes().length); session.close() })`
+      const bytes = async (left) => {
+        const result = await session.queryAsync(process.argv[1], { format: 'JSONEachRow' })
+          .catch(() => session.queryAsync('SELECT 1 AS x', { format: 'JSONEachRow' }))
+        const { length } = result.bytes()
+        return length > 1000 || left === 0 ? length : bytes(left - 1)
+      }
+      bytes(50).then((length) => { console.log(length); session.close() })`
     const root = createRequire(import.meta.url).resolve('chdb')
     const ran = spawnSync(process.execPath, [
       '-e',
