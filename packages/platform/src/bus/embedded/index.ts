@@ -106,7 +106,11 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
       groups,
       logger,
       nowMs,
-      logs: () => Promise.all(readdirSync(join(dir, 'topics')).map((topic) => open(topic as Topic))),
+      async logs() {
+        const topics = readdirSync(join(dir, 'topics')) as Topic[]
+        const logs = await Promise.all(topics.map((topic) => open(topic).catch(unlessBeingMade)))
+        return logs.filter((log) => log !== undefined)
+      },
     },
     options.cleaning ?? {},
   )
@@ -169,4 +173,9 @@ export async function openEmbeddedBus(path: string, options: BusOptions): Promis
       return stopped
     },
   }
+}
+
+/** Another process may be about to make the topic: its folder is there, and nothing in it yet. */
+function unlessBeingMade(error: unknown): undefined {
+  if (!(error instanceof BusError) || error.code !== 'unknown_topic') throw error
 }
