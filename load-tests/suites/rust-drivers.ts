@@ -5,13 +5,32 @@ import type { Postgres } from '@portcullis/testkit/postgres'
 import { command, type DriverSuite, must, readCargoTest } from './driver-suite.ts'
 import type { SuiteRun, Way } from './side-by-side.ts'
 
+const roleLogins = [
+  'plain_password_ok',
+  'md5_password_ok',
+  'scram_password_ok',
+  'runtime::host_only_ok',
+  'runtime::hostaddr_only_ok',
+  'runtime::hostaddr_and_host_ok',
+]
+const wrongPasswords = ['plain_password_wrong', 'md5_password_wrong', 'scram_password_wrong']
+
 export const tokioPostgres: DriverSuite = {
   name: 'tokio-postgres',
   version: '0.7.18',
   install: (dir) => install(dir, 'tokio-postgres', '0.7.18'),
   prepare,
   run: (dir, way) => cargoTest(dir, ['tests/test/main.rs', 'tests/test/runtime.rs'], ['--test', 'test'], way),
-  explanations: [],
+  explanations: [
+    ...roleLogins.map((test) => ({
+      test,
+      why: 'signs in as a role of the server with its password; at the gate the user name is a target and the password a token',
+    })),
+    ...wrongPasswords.map((test) => ({
+      test,
+      why: 'expects SQLSTATE 28P01; the gate refuses every login with 28000, so that nobody learns what was wrong',
+    })),
+  ],
 }
 
 export const rustPostgres: DriverSuite = {
