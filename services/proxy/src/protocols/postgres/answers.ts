@@ -204,7 +204,9 @@ export class Answers {
     const { type, buffer, start, end } = frame
     const head = ledger.head
     const belongsTo = answers[type]
-    if (belongsTo && !(head && belongsTo.includes(head.kind))) throw outOfTurn(frame)
+    // What is answered by a ReadyForQuery that is held back is over all the same.
+    const owed = this.#cut?.heldReady ? undefined : head
+    if (belongsTo && !(owed && belongsTo.includes(owed.kind))) throw outOfTurn(frame)
     const pass = () => {
       const run = ledger.running
       // What the server had done before it came to the command that is cut is confirmed: the client counts on it.
@@ -476,13 +478,15 @@ export class Answers {
   /** Without a Sync on its way the client must hear of the cut now, and the server must be in error until Sync comes. */
   #settleExtended(cut: Cut): void {
     const { ledger, requests, output } = this.#deps
-    if (ledger.running === cut.run && ledger.head?.kind === 'query') return
+    const { head } = ledger
+    if (ledger.running === cut.run && (head?.kind === 'query' || head?.kind === 'function')) return
     if (ledger.hasSync) return
     output.add(
       refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
     )
-    // What was forwarded behind it is answered to nobody: after an error the client waits for its Sync.
-    cut.told = cut.ended === 'completed'
+    // What was forwarded behind it is answered to nobody: after an error the client waits for its Sync. Where that has
+    // failed meanwhile, the server skips already.
+    cut.told = cut.ended === 'completed' && !requests.skips
     if (cut.told) requests.poison(false, cut.refusal, false)
     else this.#cut = undefined
     requests.cutting = this.#cancels > 0

@@ -130,6 +130,11 @@ export class Requests implements Road {
     return !this.#batchOpen && this.#skipping === 'no' && this.#deps.ledger.idle
   }
 
+  /** The server skips to a Sync that has not come yet. */
+  get skips(): boolean {
+    return this.#skipping === 'server'
+  }
+
   /** The server is in error and skips to Sync; so do we. */
   skipToSync(): void {
     if (this.#skipping === 'no') this.#skipping = 'server'
@@ -382,7 +387,8 @@ export class Requests implements Road {
         this.#batchOpen = true
         this.#deps.readText.unsure()
         this.statements.prepare(prepared)
-        if (runs[0]) this.statements.opened(runs[0], prepared)
+        // No server takes more than one; they must have an outcome all the same.
+        for (const run of runs) this.statements.opened(run, run === runs[0] ? prepared : undefined)
         this.#deps.ledger.push({ kind: 'parse', prepared, runs })
       })
     })

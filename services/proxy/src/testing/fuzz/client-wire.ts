@@ -136,7 +136,8 @@ function sameBut(said: Buffer, got: Buffer): boolean {
     return said.toString('latin1', headerBytes).startsWith('session_authorization\0')
   const before = readFields(said.subarray(headerBytes))
   const after = readFields(got.subarray(headerBytes))
-  return Object.entries(before).every(([code, value]) => 'MDHWq'.includes(code) || after[code] === value)
+  const fields = Object.entries(before)
+  return fields.length > 0 && fields.every(([code, value]) => 'MDHWq'.includes(code) || after[code] === value)
 }
 
 function startsWith(bytes: Buffer, start: Buffer): boolean {

@@ -29,6 +29,7 @@ export function clientScript(seed: number): Script {
   const frames = clientFrames(random, count, damage, share)
   const steps: Step[] = []
   const hostile = random.next() < 0.5
+  const cuts = random.next() < 0.3
   while (frames.length > 0) {
     const burst = frames.splice(0, random.whole(1, 12))
     for (const piece of split(random, Buffer.concat(burst), random.next() < 0.5 ? 1 : 6)) {
@@ -36,6 +37,9 @@ export function clientScript(seed: number): Script {
       if (random.next() < 0.6) steps.push(answerStep(random))
       if (random.next() < 0.3) steps.push({ turns: random.whole(1, 3) })
       if (hostile && random.next() < 0.15) steps.push(eventStep(random))
+      // A cut that ends before the next command comes: the verdict stands for a moment only.
+      if (cuts && random.next() < 0.1)
+        steps.push({ verdict: 'block', cancelRunning: true }, { verdict: 'none' })
     }
   }
   return { options, steps, frames: count }

@@ -91,13 +91,13 @@ export class ServerWire {
     switch (type) {
       case frontend.query: {
         const text = bytes.toString('latin1', 5, bytes.length - 1)
-        return this.#isOwn(text) ? [] : this.#granted(type, bytes, ({ source }) => source === text)
+        return this.#isOwn(text) ? [] : this.#granted(type, bytes, ({ sources }) => sources.includes(text))
       }
       case frontend.parse: {
         const [name = '', text = ''] = stringsOf(bytes, 2)
         if (this.#isOwn(text)) return []
         addTo(this.#textsOf, nameKey(name), text)
-        return this.#granted(type, bytes, ({ source }) => source === text)
+        return this.#granted(type, bytes, ({ sources }) => sources.includes(text))
       }
       case frontend.bind: {
         const [portal = '', name = ''] = stringsOf(bytes, 2).map(nameKey)
@@ -108,8 +108,10 @@ export class ServerWire {
       case frontend.execute: {
         const [portal = ''] = stringsOf(bytes, 1).map(nameKey)
         // A portal can be of a statement whose text nobody knows, or that SQL has prepared.
-        const unknown = ({ source, analysis }: Entry) =>
-          source === undefined ? analysis.verb === 'UNKNOWN' : source.includes('prepare ')
+        const unknown = ({ sources, analysis }: Entry) =>
+          sources.length === 0
+            ? analysis.verb === 'UNKNOWN'
+            : sources.some((source) => source.includes('prepare '))
         const matches = isOf(portal, this.#portalTexts.get(portal))
         return this.#granted(type, bytes, (entry) => matches(entry) || unknown(entry))
       }
@@ -118,7 +120,7 @@ export class ServerWire {
         return this.#granted(
           type,
           bytes,
-          ({ source, analysis }) => source === undefined && analysis.text === text,
+          ({ sources, analysis }) => sources.length === 0 && analysis.text === text,
         )
       }
       default:
@@ -141,7 +143,9 @@ export class ServerWire {
       if (entry.number > this.#committedAtStart)
         this.#fault(`command ${entry.number} was forwarded before its record was committed: ${shown(bytes)}`)
     }
-    return entries.map(({ source }) => source)
+    return entries.flatMap<string | undefined>(({ sources }) =>
+      sources.length === 0 ? [undefined] : sources,
+    )
   }
 
   #unrecorded(bytes: Buffer): readonly (string | undefined)[] {
@@ -158,10 +162,10 @@ function addTo(map: Map<string, Set<string>>, name: string, text: string): void 
 /** A command of one of these texts, of the text that gave the name by SQL, or of a name whose text did not pass the gate. */
 function isOf(name: string, texts: ReadonlySet<string> | undefined): (entry: Entry) => boolean {
   const unknown = unknownStatementAnalysis(name).text
-  return ({ source, analysis }) =>
-    source === undefined
+  return ({ sources, analysis }) =>
+    sources.length === 0
       ? analysis.text === unknown
-      : texts?.has(source) === true || source.includes(`prepare ${name} as `)
+      : sources.some((source) => texts?.has(source) || source.includes(`prepare ${name} as `))
 }
 
 function shown(bytes: Buffer): string {

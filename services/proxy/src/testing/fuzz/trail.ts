@@ -6,18 +6,18 @@
 import type { Analysis, CommandResult, Intent, Recorder, Road, Session } from '@portcullis/kernel'
 import type { ReadText } from '../../protocols/postgres/read-text.ts'
 
-interface Source {
-  readonly text: string
-  /** Statements of the message; 0 where that cannot be told. */
-  readonly among: number
-}
+/** Texts, and the statements of the message: 0 where that cannot be told. */
+type Source = Pick<Entry, 'sources' | 'among'>
 
 export interface Entry {
   readonly number: number
   readonly analysis: Analysis
   readonly allowed: boolean
-  /** The bytes that this analysis was made of, a character a byte; undefined for what the gate made itself. */
-  readonly source: string | undefined
+  /**
+   * The bytes that this analysis was made of, a character a byte: one text, or each that has had such a statement where a
+   * name or the catalogue has added to it; none for what the gate made itself.
+   */
+  readonly sources: readonly string[]
   /** How many statements its message had; 0 where that cannot be told. */
   readonly among: number
   /** The commit that covers it has returned. */
@@ -64,10 +64,11 @@ export class Trail implements Recorder {
         const text = bytes.toString('latin1', start, end)
         const found = readText.analyze(bytes, start, end)
         const note = <T extends readonly Analysis[]>(analyses: T): T => {
-          const source = { text, among: analyses.length }
+          const source: Source = { sources: [text], among: analyses.length }
           for (const analysis of analyses) {
             this.#sources.set(analysis, source)
-            this.#byText.set(analysis.text, { text, among: 0 })
+            const others = this.#byText.get(analysis.text)?.sources ?? []
+            this.#byText.set(analysis.text, { sources: [...new Set([...others, text])], among: 0 })
           }
           return analyses
         }
@@ -88,8 +89,7 @@ export class Trail implements Recorder {
       number,
       analysis,
       allowed,
-      source: source?.text,
-      among: source?.among ?? 0,
+      ...(source ?? { sources: [], among: 0 }),
       committed: false,
       forwarded: new Set(),
       result: undefined,
