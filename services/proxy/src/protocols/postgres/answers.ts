@@ -125,6 +125,7 @@ export class Answers {
         continue
       }
       this.#dropRest = false
+      if (this.#cut?.heldReady) this.#release(this.#cut.heldReady)
       if (frame.type === backend.dataRow || frame.type === backend.copyData) this.#row(frame)
       else this.#other(frame)
     }
@@ -381,6 +382,11 @@ export class Answers {
       return
     }
     this.#finishBatch(frame)
+  }
+
+  /** Where something was forwarded since, which the gate was reading when the cut came, its answers come now. */
+  #release(held: Frame): void {
+    if (this.#owesMore()) this.#finishBatch(held)
   }
 
   #finishBatch({ buffer, start, end }: Frame): void {

@@ -74,24 +74,24 @@ export class ClientWire {
     if (type === backend.error) this.#failed = true
     if (type === backend.readyForQuery) this.#failed = false
     if (rewritten.has(type)) this.#keepsSecrets(type, bytes)
+    if (this.#isOwn(type, bytes)) return
     const at = this.#find(message)
-    if (at !== undefined) {
-      this.#from = at + 1
-      return
-    }
-    if (type === backend.readyForQuery && bytes.length === 6) {
-      this.own++
-      return
-    }
-    const fields =
-      type === backend.error || type === backend.notice ? readFields(bytes.subarray(headerBytes)) : {}
-    if (!fields.M?.startsWith('portcullis: '))
-      return this.#fault(`the server did not say this here: ${shown(bytes)}`)
+    if (at !== undefined) this.#from = at + 1
+    else if (type === backend.readyForQuery && bytes.length === 6) this.own++
+    else this.#fault(`the server did not say this here: ${shown(bytes)}`)
+  }
+
+  /** Errors and notices of the gate's own say so in their text. */
+  #isOwn(type: number, bytes: Buffer): boolean {
+    if (type !== backend.error && type !== backend.notice) return false
+    const { S, C, M } = readFields(bytes.subarray(headerBytes))
+    if (!M?.startsWith('portcullis: ')) return false
     if (type === backend.error) this.own++
-    if (type === backend.notice) this.messages.pop()
-    if (fields.S !== 'FATAL') return
+    else this.messages.pop()
+    if (S !== 'FATAL') return true
     this.#ended = true
-    this.fatal = `${fields.C} ${fields.M}`
+    this.fatal = `${C} ${M}`
+    return true
   }
 
   #find({ type, bytes }: Message): number | undefined {
