@@ -359,7 +359,7 @@ export class Answers {
     const { ledger, requests } = this.#deps
     ledger.skipToSync()
     if (!ledger.hasSync) requests.skipToSync()
-    requests.statements.rebuild(ledger)
+    requests.rebuildNames()
   }
 
   #parameterStatus({ buffer, start, end }: Frame): void {

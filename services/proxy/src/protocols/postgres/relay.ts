@@ -241,7 +241,7 @@ export function startRelay(parts: RelayParts): Relay {
 
   function lostServer(): void {
     if (ended) return
-    if (!ledger.idle && !answers.saidGoodbye)
+    if (!ledger.idle && !leaving && !answers.saidGoodbye)
       tell(fatalMessage('08006', `target "${session.target.name}" ended the connection`))
     finish(leaving ? saidGoodbye : 'the target ended the connection', 'unknown', undefined)
   }

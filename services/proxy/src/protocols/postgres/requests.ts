@@ -571,6 +571,11 @@ export class Requests implements Road {
     if (!isDone) this.#deps.readText.runs(command.analysis)
   }
 
+  /** After an error in the extended protocol. */
+  rebuildNames(): void {
+    this.statements.rebuild(this.#deps.ledger, (command) => this.#names.note(command, false))
+  }
+
   /** ReadyForQuery says that no transaction is open. */
   endTransaction(): void {
     this.statements.endTransaction(this.#deps.ledger)

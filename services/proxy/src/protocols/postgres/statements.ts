@@ -4,7 +4,7 @@
  * an error the view is made anew from what is confirmed and what is still on its way. What a later batch binds must be
  * confirmed first (`settled`). It refuses to know names beyond ASCII: they are other bytes in another client encoding.
  */
-import type { Analysis } from '@portcullis/kernel'
+import type { Analysis, Command } from '@portcullis/kernel'
 import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
 
@@ -132,13 +132,17 @@ export class Statements {
    * when it is forwarded, and again when the server has done it: a Parse before it may be confirmed in between.
    */
   deallocate(name: string | undefined, isDone: boolean): void {
+    const names = name === undefined ? [...this.#prepared.keys()] : [name]
+    for (const one of names) {
+      // Once it is done, what was parsed under the name since stays.
+      if (!isDone || this.#prepared.get(one) === this.#confirmed.get(one)) this.forget(one)
+    }
     if (isDone && name === undefined) this.#confirmed.clear()
     else if (isDone && name !== undefined) this.#confirmed.delete(name)
-    else for (const one of name === undefined ? [...this.#prepared.keys()] : [name]) this.forget(one)
   }
 
-  /** After an error. */
-  rebuild(ledger: Ledger): void {
+  /** After an error. `noteAgain`: what is still on its way may change names by SQL. */
+  rebuild(ledger: Ledger, noteAgain: (command: Command) => void): void {
     this.#prepared = new Map()
     this.#preparedBytes = 0
     for (const prepared of this.#confirmed.values()) this.#put(prepared)
@@ -149,6 +153,8 @@ export class Statements {
         this.#put(entry.prepared)
         this.#unconfirmed.add(entry.prepared)
       } else if (entry.kind === 'close' && entry.statement !== undefined) this.forget(entry.statement)
+      else if (entry.kind === 'query' || entry.kind === 'execute')
+        for (const run of entry.runs) if (!run.done) noteAgain(run.command)
     }
     this.#wake()
   }
