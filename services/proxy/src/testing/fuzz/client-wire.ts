@@ -137,7 +137,9 @@ function sameBut(said: Buffer, got: Buffer): boolean {
   const before = readFields(said.subarray(headerBytes))
   const after = readFields(got.subarray(headerBytes))
   const fields = Object.entries(before)
-  return fields.length > 0 && fields.every(([code, value]) => 'MDHWq'.includes(code) || after[code] === value)
+  // Of what has no fields that can be read nothing is left where a name had to be taken out.
+  if (fields.length === 0) return got.length === headerBytes + 1
+  return fields.every(([code, value]) => 'MDHWq'.includes(code) || after[code] === value)
 }
 
 function startsWith(bytes: Buffer, start: Buffer): boolean {

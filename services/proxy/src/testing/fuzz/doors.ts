@@ -30,6 +30,8 @@ export interface DoorResult {
   readonly input: string
 }
 
+const loginMsMax = 1000
+
 /** What a client says before its first command. */
 export async function fuzzStartup(seed: number, tls: SecureContext): Promise<DoorResult> {
   const random = randomFrom(seed)
@@ -46,13 +48,15 @@ export async function fuzzStartup(seed: number, tls: SecureContext): Promise<Doo
     if (random.next() < 0.3) await new Promise<void>((resolve) => setImmediate(resolve))
   }
   setImmediate(() => socket.push(null))
-  const late = Symbol('late')
-  const result = await Promise.race([
-    opened,
-    new Promise<typeof late>((resolve) => setTimeout(resolve, 5000, late)),
-  ])
+  // As the door does with who takes too long (loginMsMax).
+  const late = setTimeout(() => socket.destroy(), loginMsMax)
+  const given = Promise.withResolvers<undefined>()
+  const giveUp = setTimeout(() => given.resolve(undefined), 10 * loginMsMax)
+  const result = await Promise.race([opened, given.promise])
+  clearTimeout(late)
+  clearTimeout(giveUp)
   const faults: string[] = []
-  if (result === late) faults.push('the start-up does not end')
+  if (result === undefined) faults.push('the start-up does not end')
   else if (result.kind === 'failed') faults.push(`the start-up throws: ${String(result.error)}`)
   else if (result.kind === 'login') {
     const { target, token, parameters } = result
