@@ -42,12 +42,14 @@ export interface ShippingOptions {
   onFailedPublish(error: unknown): void
 }
 
-const eventsMax = 256
+const eventsMax = 512
 const checkLifeEveryMs = 1000
-/** While events come, they are gathered: a doorbell for each would cost more than the events, and so would a write to the bus. */
+/**
+ * While events come they are gathered, each time for twice as long: a doorbell for each would cost more than the events,
+ * and so would a write to the bus, which costs as much as some forty of them. The first goes at once.
+ */
 const gatherMsMin = 3
-const gatherMsMax = 10
-const eventsPerGatherMs = 8
+const gatherMsMax = 24
 /** After so many looks in vain the doorbell is hung up again. */
 const looksInVainMax = 20
 const retryMsMin = 100
@@ -91,9 +93,12 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
       const batch = tail.next(eventsMax)
       if (batch.drafts.length > 0) {
         looksInVain = 0
-        gatherMs = Math.min(gatherMsMax, Math.max(gatherMsMin, batch.drafts.length / eventsPerGatherMs))
         takeDown()
         await ship(batch)
+        if (batch.drafts.length < eventsMax) {
+          await pause(gatherMs)
+          gatherMs = Math.min(gatherMsMax, gatherMs * 2)
+        }
       } else advance({ ...batch.at, prevHash: at.prevHash })
       if (stopped || batch.state === 'more') continue
       if (batch.state === 'ended') return leave()
@@ -105,7 +110,10 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
       }
       looksInVain++
       // Once more after it hangs, for what came just before.
-      if (looksInVain === looksInVainMax) bell = options.listen(() => rung.resolve())
+      if (looksInVain === looksInVainMax) {
+        gatherMs = gatherMsMin
+        bell = options.listen(() => rung.resolve())
+      }
       if (looksInVain <= looksInVainMax) {
         await pause(gatherMs)
         continue
