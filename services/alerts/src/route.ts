@@ -88,10 +88,10 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     // What stood in the log at the start is looked at once, as a whole, below.
     if (!accepted || !live) return
     const change = checkChange(event.type, event.payload)
-    if (!('type' in change)) return
-    const nowUs = clock.nowUs()
-    if (change.type === 'verdict.lifted') tell(onLifted(state.incidents, change.verdictId, nowUs))
-    else takeHandVerdict(control.value, change.verdict.verdictId)
+    if ('code' in change) return
+    if (change.type === 'verdict.lifted') tell(onLifted(state.incidents, change.verdictId, clock.nowUs()))
+    else if (change.type === 'verdict.issued') takeHandVerdict(control.value, change.verdict.verdictId)
+    else return
     void saveOrLog()
   }
 

@@ -147,6 +147,8 @@ function decide(fold: ControlFold, offset: number, event: ControlEvent): Decided
       const lifting = fold.lifted.get(change.verdictId)
       return lifting ? { ...decided, lifted: { verdictId: change.verdictId, lifting } } : decided
     }
+    default:
+      return decided
   }
 }
 

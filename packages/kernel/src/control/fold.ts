@@ -6,17 +6,12 @@
  * thing twice. It never refuses by the time: expiry is the reader's own clock, so that a writer's wrong clock can
  * neither end a verdict nor make two readers differ.
  */
-import type { ControlEvent } from './events.gen.ts'
-import { checkChange } from './control-change.ts'
-import type { Verdict } from './verdict.ts'
-
-/** Payloads by event type; the JSON in ControlEvent.payload. Fields that a reader does not know are ignored. */
-export type ControlChange =
-  | { readonly type: 'verdict.issued'; readonly verdict: Verdict }
-  | { readonly type: 'verdict.lifted'; readonly verdictId: string; readonly reason: string }
+import type { ControlEvent } from '../events.gen.ts'
+import type { Rejection } from './aggregate.ts'
+import { aggregateOf, applyChange, checkChange, type ControlParts, initialParts } from './change.ts'
 
 /** A view: whoever folds (`ControlFold`) changes it in place, so read it again rather than keep it. */
-export interface ControlState {
+export type ControlState = Viewed<ControlParts> & {
   /** Offset after the last event folded in. */
   readonly nextOffset: number
   /**
@@ -24,10 +19,6 @@ export interface ControlState {
    * and took their payload, so that an older service beside a newer one counts alike.
    */
   readonly versions: ReadonlyMap<string, number>
-  /** Verdicts by hand that are not lifted; expiry is the reader's own clock. */
-  readonly verdicts: ReadonlyMap<string, HandVerdict>
-  /** Verdicts of any source lifted by hand: id -> when lifted, microseconds. Every reader ignores the verdict from then on. */
-  readonly lifted: ReadonlyMap<string, Lifting>
   /** Ids of at least the latest `seenMax` events, accepted or not, oldest first, so that a repeated one changes nothing. */
   readonly seen: ReadonlySet<string>
   /** Events of a kind this reader does not know. */
@@ -37,39 +28,18 @@ export interface ControlState {
 }
 
 /** What `evolveControl` changes in place: events are folded without copying what came before. */
-export interface ControlFold extends ControlState {
+export type ControlFold = ControlParts & {
   nextOffset: number
   readonly versions: Map<string, number>
-  readonly verdicts: Map<string, HandVerdict>
-  readonly lifted: Map<string, Lifting>
   readonly seen: Set<string>
   skipped: number
   rejected: number
 }
 
-export type HandVerdict = Verdict & { readonly issuedBy: string }
-export interface Lifting {
-  readonly at: number
-  readonly by: string
-  readonly reason: string
+type Viewed<Parts> = {
+  readonly [K in keyof Parts]: Parts[K] extends Map<infer Id, infer One> ? ReadonlyMap<Id, One> : never
 }
 
-/**
- * conflict: the aggregate has moved on from `expectedVersion`. invalid: the payload is not what its type says.
- * exists: a verdict of this id was there before. already_lifted: it was lifted before. duplicate: this event id, or
- * this offset, was folded before. unknown_type: a newer service's kind of event; skipped and counted.
- */
-export type RejectionCode =
-  | 'conflict'
-  | 'invalid'
-  | 'exists'
-  | 'already_lifted'
-  | 'duplicate'
-  | 'unknown_type'
-export interface Rejection {
-  readonly code: RejectionCode
-  readonly why: string
-}
 export interface Evolved {
   /** The state that was handed in, changed. */
   readonly state: ControlFold
@@ -83,10 +53,9 @@ const forgottenAtOnce = 10_000
 
 export function initialControl(): ControlFold {
   return {
+    ...initialParts(),
     nextOffset: 0,
     versions: new Map(),
-    verdicts: new Map(),
-    lifted: new Map(),
     seen: new Set(),
     skipped: 0,
     rejected: 0,
@@ -119,21 +88,6 @@ export function evolveControl(
   return { state, accepted: false, rejection }
 }
 
-/** The aggregate that changes to a verdict are written under. */
-export function verdictAggregate(verdictId: string): string {
-  return `verdict/${verdictId}`
-}
-
-/** The aggregate that a change belongs to; the fold refuses it under any other. */
-export function aggregateOf(change: ControlChange): string {
-  switch (change.type) {
-    case 'verdict.issued':
-      return verdictAggregate(change.verdict.verdictId)
-    case 'verdict.lifted':
-      return verdictAggregate(change.verdictId)
-  }
-}
-
 /** Lets go of verdicts that ended before `beforeUs`; returns how many. What the fold accepts never depends on them. */
 export function pruneControl(state: ControlFold, beforeUs: number): number {
   let pruned = 0
@@ -158,32 +112,7 @@ function take(state: ControlFold, event: ControlEvent): Rejection | undefined {
   const aggregate = aggregateOf(checked)
   if (aggregate !== event.aggregateId)
     return { code: 'invalid', why: `aggregateId is ${event.aggregateId}, the payload is about ${aggregate}` }
-  return apply(state, checked, event, version)
-}
-
-function apply(
-  state: ControlFold,
-  change: ControlChange,
-  event: ControlEvent,
-  version: number,
-): Rejection | undefined {
-  const by = actorKey(event.actor)
-  switch (change.type) {
-    case 'verdict.issued':
-      if (version > 0)
-        return {
-          code: 'exists',
-          why: `verdict ${change.verdict.verdictId} was issued or lifted before: use a new id`,
-        }
-      state.verdicts.set(change.verdict.verdictId, { ...change.verdict, issuedBy: by })
-      return undefined
-    case 'verdict.lifted':
-      if (state.lifted.has(change.verdictId))
-        return { code: 'already_lifted', why: `verdict ${change.verdictId} was lifted before` }
-      state.verdicts.delete(change.verdictId)
-      state.lifted.set(change.verdictId, { at: event.at, by, reason: change.reason })
-      return undefined
-  }
+  return applyChange(state, checked, { at: event.at, by: actorKey(event.actor), version })
 }
 
 /** Who made a change, as one string, in the form of an identity key. */
