@@ -6,6 +6,12 @@ export type { Rejection, RejectionCode } from './control/aggregate.ts'
 export type { ApiKey, ApiKeyGrant } from './control/api-keys.ts'
 export { aggregateOf, checkChange, type ControlChange } from './control/change.ts'
 export * from './control/fold.ts'
+export {
+  type Holdings,
+  holdingsOf,
+  noHoldings,
+  type PublicSigningKey,
+} from './control/holdings.ts'
 export type { SealedSecret } from './control/sealed-secrets.ts'
 export type { SigningKey } from './control/signing-keys.ts'
 export { type HandVerdict, type Lifting, verdictAggregate } from './control/verdicts.ts'

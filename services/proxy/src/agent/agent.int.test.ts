@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Bus,
   type ControlEvent,
+  noHoldings,
   type Started,
   systemClock,
   topics,
@@ -15,7 +16,7 @@ import {
 } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
-import { followAgent, type VerdictState } from './client.ts'
+import { type ControlView, followAgent } from './client.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { socketAddress } from './protocol.ts'
 import { type AgentServer, startServer } from './server.ts'
@@ -85,6 +86,36 @@ test('a successor serves what its predecessor knew, with its age, until the logs
   await until(() => worker.freshAtUs() > stoppedUs)
 })
 
+test('signing keys and API keys reach every worker, without private halves, and a successor without a bus', async (t) => {
+  const bed = await startBed(t)
+  const first = await startAgent(t, bed)
+  await first.follower.value.attach(bed.bus)
+  const worker = await startWorker(t, bed)
+  const key = { keyId: 'k1', algorithm: 'EdDSA', publicJwk: '{}', sealedPrivateKey: 'ciphertext' }
+  await bed.publishControl('e1', 'k1', 'signing-key.added', key)
+  await bed.publishControl('e2', 'a1', 'api-key.created', {
+    keyId: 'a1',
+    hash: 'ab'.repeat(32),
+    description: '',
+    subject: 'importer',
+    groups: ['agents'],
+    targets: [],
+    networks: [],
+    expiresAt: systemClock.nowUs() + hourUs,
+  })
+  await until(() => worker.holdings().apiKeys.length === 1 && worker.holdings().signingKeys.length === 1)
+  assert.equal(JSON.stringify(worker.holdings()).includes('ciphertext'), false)
+  await bed.publishControl('e3', 'a1', 'api-key.disabled', { keyId: 'a1', reason: 'leaked' })
+  await until(() => worker.holdings().apiKeys[0]?.enabled === false)
+  await first.stop()
+
+  await startAgent(t, bed)
+  const late = await startWorker(t, bed)
+  await until(() => late.states() > 0)
+  assert.equal(late.holdings().apiKeys[0]?.enabled, false)
+  assert.equal(late.holdings().signingKeys[0]?.keyId, 'k1')
+})
+
 /** Only a change used to be stored: with no verdict so far, every restart of the agent had all commands refused as stale. */
 test('a successor knows that nothing stood', async (t) => {
   const bed = await startBed(t)
@@ -152,7 +183,7 @@ interface Bed {
   readonly bus: Bus
   readonly socketPath: string
   publishVerdict(event: VerdictEvent): Promise<void>
-  publishControl(eventId: string, verdictId: string, type: string, payload: object): Promise<void>
+  publishControl(eventId: string, id: string, type: string, payload: object): Promise<void>
 }
 
 async function startBed(t: TestContext): Promise<Bed> {
@@ -171,10 +202,10 @@ async function startBed(t: TestContext): Promise<Bed> {
       bus.value.publish([
         { topic: topics.verdicts, key: event.verdictId, value: codecs.verdict.encode(event) },
       ]),
-    publishControl(eventId, verdictId, type, payload) {
+    publishControl(eventId, id, type, payload) {
       const event: ControlEvent = {
         eventId,
-        aggregateId: `verdict/${verdictId}`,
+        aggregateId: `${type.split('.')[0]}/${id}`,
         type,
         at: systemClock.nowUs(),
         actor: { issuer: 'test', subject: 'analyst', roles: ['responder'] },
@@ -199,10 +230,12 @@ async function startAgent(
     clock: systemClock,
     log: quiet,
     onChange: (set, removed) => server?.value.changed(set, removed),
+    onHoldings: (holdings) => server?.value.holdingsChanged(holdings),
   })
   server = await startServer({
     socketPath: bed.socketPath,
     verdicts: follower.value.standing,
+    holdings: follower.value.holdings,
     freshAtUs: follower.value.freshAtUs,
     onWorkers() {},
   })
@@ -218,7 +251,7 @@ async function startAgent(
 }
 
 async function startWorker(t: TestContext, { socketPath }: Bed) {
-  let state: VerdictState = { verdicts: [] }
+  let state: ControlView = { verdicts: [], holdings: noHoldings }
   let states = 0
   let freshAtUs = 0
   const bell = new EventTarget()
@@ -237,6 +270,7 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
   const ids = () => state.verdicts.map(({ verdictId }) => verdictId).sort()
   return {
     ids,
+    holdings: () => state.holdings,
     states: () => states,
     freshAtUs: () => freshAtUs,
     async has(id: string) {

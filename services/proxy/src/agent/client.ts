@@ -4,18 +4,19 @@
  * refuses to wait on a connection that says nothing.
  */
 import { connect, type Socket } from 'node:net'
-import type { Started, Verdict } from '@portcullis/kernel'
+import { type Holdings, noHoldings, type Started, type Verdict } from '@portcullis/kernel'
 import { createLineReader, type FromAgent, socketAddress } from './protocol.ts'
 
 /** What is in force, as far as the agent knows. */
-export interface VerdictState {
+export interface ControlView {
   readonly verdicts: readonly Verdict[]
+  readonly holdings: Holdings
 }
 
 export interface FollowOptions {
   readonly socketPath: string
   /** All that stands, at each change. */
-  onState(state: VerdictState): void
+  onState(state: ControlView): void
   /** When the bus was last known to be read to its end, microseconds since 1970 UTC. */
   onFresh(atUs: number): void
 }
@@ -27,6 +28,7 @@ const silenceMsMax = 3000
 /** Returns at once; the first state comes when the agent is there. */
 export function followAgent(options: FollowOptions): Started<void> {
   const verdicts = new Map<string, Verdict>()
+  let holdings = noHoldings
   let stopped = false
   let socket: Socket | undefined
   let timer: NodeJS.Timeout | undefined
@@ -66,10 +68,14 @@ export function followAgent(options: FollowOptions): Started<void> {
       case 'snapshot':
         verdicts.clear()
         for (const verdict of message.verdicts) verdicts.set(verdict.verdictId, verdict)
+        holdings = message.holdings
         return tell()
       case 'delta':
         for (const verdict of message.set) verdicts.set(verdict.verdictId, verdict)
         for (const id of message.removed) verdicts.delete(id)
+        return tell()
+      case 'holdings':
+        holdings = message.holdings
         return tell()
       case 'fresh':
         return options.onFresh(message.atUs)
@@ -77,6 +83,6 @@ export function followAgent(options: FollowOptions): Started<void> {
   }
 
   function tell(): void {
-    options.onState({ verdicts: Array.from(verdicts.values()) })
+    options.onState({ verdicts: Array.from(verdicts.values()), holdings })
   }
 }

@@ -1,11 +1,14 @@
 /**
- * What is in force: verdicts of the analyzer and verdicts by hand, less what was lifted and what is over. A fold over two
+ * What is in force: verdicts of the analyzer and verdicts by hand, less what was lifted and what is over; and the holdings. A fold over two
  * topics; pure but for the clock it is handed. It refuses what does not decode, and reports it.
  */
 import {
   type ControlEvent,
   evolveControl,
+  type Holdings,
+  holdingsOf,
   initialControl,
+  noHoldings,
   pruneControl,
   type Received,
   topics,
@@ -13,10 +16,12 @@ import {
   type VerdictEvent,
 } from '@portcullis/kernel'
 
-export interface VerdictFold {
+export interface StandingFold {
   apply(records: readonly Received[]): void
   /** In force at `nowUs`, by id. Lets go of what is over. */
   standing(nowUs: number): Map<string, Verdict>
+  /** The same object until one of them changes. */
+  holdings(): Holdings
   /** Whether it was lifted by hand, or by the analyzer. */
   isLifted(verdictId: string): boolean
 }
@@ -26,11 +31,12 @@ export interface Decoders {
   control(value: Uint8Array): ControlEvent
 }
 
-export function createVerdictFold(
+export function createStandingFold(
   decoders: Decoders,
   onRefused: (record: Received, why: unknown) => void,
-): VerdictFold {
+): StandingFold {
   const control = initialControl()
+  let holdings = noHoldings
   const analyzed = new Map<string, Verdict>()
   const liftedByAnalyzer = new Set<string>()
 
@@ -54,6 +60,7 @@ export function createVerdictFold(
       for (const [id, verdict] of control.verdicts) if (verdict.until > nowUs) standing.set(id, verdict)
       return standing
     },
+    holdings: () => holdings,
     isLifted: (verdictId) => control.lifted.has(verdictId) || liftedByAnalyzer.has(verdictId),
   }
 
@@ -73,7 +80,9 @@ export function createVerdictFold(
   }
 
   function takeControl(record: Received, value: Uint8Array): void {
-    const { rejection } = evolveControl(control, { event: decoders.control(value), offset: record.offset })
+    const event = decoders.control(value)
+    const { accepted, rejection } = evolveControl(control, { event, offset: record.offset })
+    if (accepted && !event.type.startsWith('verdict.')) holdings = holdingsOf(control)
     // Of two writers one loses, and everybody's fold says so; only what nobody should have written is news.
     if (rejection?.code === 'invalid' || rejection?.code === 'unknown_type') onRefused(record, rejection.why)
   }

@@ -3,8 +3,16 @@
  * that nothing but the logs decides; until it has read them to their end, what the predecessor knew last stands too. It
  * refuses to call itself fresh on anything but a bus that was read to its end and can be read now.
  */
-import { type Bus, type Clock, type Received, type Started, topics, type Verdict } from '@portcullis/kernel'
-import { createVerdictFold, type Decoders } from './fold.ts'
+import {
+  type Bus,
+  type Clock,
+  type Holdings,
+  type Received,
+  type Started,
+  topics,
+  type Verdict,
+} from '@portcullis/kernel'
+import { createStandingFold, type Decoders } from './fold.ts'
 import { openStateFile } from './state-file.ts'
 
 export interface FollowerLog {
@@ -20,12 +28,14 @@ export interface FollowerOptions {
   readonly clock: Clock
   readonly log: FollowerLog
   onChange(set: readonly Verdict[], removed: readonly string[]): void
+  onHoldings(holdings: Holdings): void
 }
 
 export interface Follower {
   /** Begins to follow; resolves when the bus has taken the request. Until then what was stored stands. */
   attach(bus: Bus): Promise<void>
   standing(): readonly Verdict[]
+  holdings(): Holdings
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. */
   freshAtUs(): number
   /** Records that did not decode or were refused. */
@@ -45,6 +55,7 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
   const stored = file.read()
   /** What the predecessor knew; undefined once the logs were read to their end. */
   let inherited: readonly Verdict[] | undefined = stored.verdicts
+  let holdings = stored.holdings
   let freshAtUs = stored.freshAtUs
   let standing = new Map<string, Verdict>()
   let healthy = false
@@ -52,9 +63,10 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
   let tail: Started<void> | undefined
   let storedFreshAtUs = freshAtUs
   let isDirty = false
+  let isHoldingsDirty = false
   let storing: NodeJS.Timeout | undefined
   let storedAtMs = Number.NEGATIVE_INFINITY
-  const fold = createVerdictFold(options.decoders, ({ topic, partition, offset }, why) => {
+  const fold = createStandingFold(options.decoders, ({ topic, partition, offset }, why) => {
     refused++
     log.error({ topic, partition, offset, why: String(why) }, 'a record was not taken into the state')
   })
@@ -65,6 +77,7 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     value: {
       attach,
       standing: () => Array.from(standing.values()),
+      holdings: () => holdings,
       freshAtUs: currentFreshAtUs,
       refused: () => refused,
     },
@@ -114,9 +127,18 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     const set = Array.from(now.values()).filter((verdict) => standing.get(verdict.verdictId) !== verdict)
     const removed = Array.from(standing.keys()).filter((id) => !now.has(id))
     standing = now
-    if (set.length === 0 && removed.length === 0) return
-    isDirty = true
-    options.onChange(set, removed)
+    const haveChanged = set.length > 0 || removed.length > 0
+    if (haveChanged) {
+      isDirty = true
+      options.onChange(set, removed)
+    }
+    // Half a log could bring back what a later event of it took away.
+    const held = inherited ? holdings : fold.holdings()
+    if (held !== holdings) {
+      holdings = held
+      isHoldingsDirty = true
+      options.onHoldings(held)
+    } else if (!haveChanged) return
     // After it was told, which is urgent; but soon, for a successor must not forget what is enforced already.
     storing ??= setTimeout(
       () => {
@@ -137,6 +159,8 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     try {
       if (isDirty) file.writeVerdicts(Array.from(standing.values()))
       isDirty = false
+      if (isHoldingsDirty) file.writeHoldings(holdings)
+      isHoldingsDirty = false
       storedAtMs = clock.monotonicMs()
       if (atUs === storedFreshAtUs || (!isLast && atUs - storedFreshAtUs < storeFreshEveryMs * 1000)) return
       file.writeFresh(atUs)

@@ -45,10 +45,12 @@ async function startAgent(
     clock,
     log,
     onChange: (set, removed) => server?.value.changed(set, removed),
+    onHoldings: (holdings) => server?.value.holdingsChanged(holdings),
   })
   server = await startServer({
     socketPath: paths.agentSocket,
     verdicts: follower.value.standing,
+    holdings: follower.value.holdings,
     freshAtUs: follower.value.freshAtUs,
     // Looking is cheap, and a worker that left may have died.
     onWorkers: () => shipper.value.ring(),

@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { Verdict } from '@portcullis/kernel'
+import type { Holdings, Verdict } from '@portcullis/kernel'
 
 export type FromAgent =
   /** First on every connection: all that stands. */
-  | { readonly kind: 'snapshot'; readonly verdicts: readonly Verdict[] }
+  | { readonly kind: 'snapshot'; readonly verdicts: readonly Verdict[]; readonly holdings: Holdings }
   | { readonly kind: 'delta'; readonly set: readonly Verdict[]; readonly removed: readonly string[] }
+  /** All of them, where one has changed. */
+  | { readonly kind: 'holdings'; readonly holdings: Holdings }
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. Every 250 ms. */
   | { readonly kind: 'fresh'; readonly atUs: number }
 

@@ -4,12 +4,13 @@
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import type { Started, Verdict } from '@portcullis/kernel'
+import type { Holdings, Started, Verdict } from '@portcullis/kernel'
 import { freshEveryMs, lineOf, socketAddress } from './protocol.ts'
 
 export interface ServerOptions {
   readonly socketPath: string
   readonly verdicts: () => readonly Verdict[]
+  readonly holdings: () => Holdings
   readonly freshAtUs: () => number
   /** A worker came or went; it may have died. */
   onWorkers(count: number): void
@@ -17,6 +18,7 @@ export interface ServerOptions {
 
 export interface AgentServer {
   changed(set: readonly Verdict[], removed: readonly string[]): void
+  holdingsChanged(holdings: Holdings): void
 }
 
 const unreadBytesMax = 64 << 20
@@ -34,7 +36,7 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
       workers.delete(socket)
       options.onWorkers(workers.size)
     })
-    send(socket, lineOf({ kind: 'snapshot', verdicts: options.verdicts() }))
+    send(socket, lineOf({ kind: 'snapshot', verdicts: options.verdicts(), holdings: options.holdings() }))
     send(socket, lineOf({ kind: 'fresh', atUs: options.freshAtUs() }))
   })
   rmSync(address, { force: true })
@@ -50,6 +52,7 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
       changed(set, removed) {
         if (set.length > 0 || removed.length > 0) tell(lineOf({ kind: 'delta', set, removed }))
       },
+      holdingsChanged: (holdings) => tell(lineOf({ kind: 'holdings', holdings })),
     },
     async stop() {
       clearInterval(beating)

@@ -1,15 +1,16 @@
 /**
- * What the follower knew last, for an agent that starts without a bus: the verdicts that stood, and in a file of its own
- * how fresh they were. Written whole under another name first. It refuses to claim more than was written: the time is
+ * What the follower knew last, for an agent that starts without a bus: the verdicts that stood, the holdings, and in a
+ * file of its own how fresh they were. Written whole under another name first. It refuses to claim more than was written: the time is
  * only ever newer on disk than the state if the state had not changed.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Verdict } from '@portcullis/kernel'
+import { type Holdings, noHoldings, type Verdict } from '@portcullis/kernel'
 
 export interface StateFile {
-  read(): { readonly verdicts: readonly Verdict[]; readonly freshAtUs: number }
+  read(): { readonly verdicts: readonly Verdict[]; readonly holdings: Holdings; readonly freshAtUs: number }
   writeVerdicts(verdicts: readonly Verdict[]): void
+  writeHoldings(holdings: Holdings): void
   writeFresh(atUs: number): void
 }
 
@@ -19,15 +20,19 @@ const version = 1
 export function openStateFile(dir: string, onUnreadable: (path: string, error: unknown) => void): StateFile {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const verdictsPath = join(dir, 'verdicts.json')
+  const holdingsPath = join(dir, 'holdings.json')
   const freshPath = join(dir, 'fresh.json')
   return {
     read() {
       const state = load<{ verdicts: Verdict[] }>(verdictsPath)
+      const held = load<{ holdings: Holdings }>(holdingsPath)
       const fresh = load<{ atUs: number }>(freshPath)
-      if (!state || !fresh) return { verdicts: [], freshAtUs: 0 }
-      return { verdicts: state.verdicts, freshAtUs: fresh.atUs }
+      const holdings = held?.holdings ?? noHoldings
+      if (!state || !fresh) return { verdicts: [], holdings, freshAtUs: 0 }
+      return { verdicts: state.verdicts, holdings, freshAtUs: fresh.atUs }
     },
     writeVerdicts: (verdicts) => store(verdictsPath, { version, verdicts }),
+    writeHoldings: (holdings) => store(holdingsPath, { version, holdings }),
     writeFresh: (atUs) => store(freshPath, { version, atUs }),
   }
 
