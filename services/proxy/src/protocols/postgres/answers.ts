@@ -10,87 +10,36 @@
  *   S N E                  the real user's name and the target's host are replaced
  *   Z                      the transaction's status; a batch is over
  *
- * A cut falls between rows: what came before is forwarded, the rest is swallowed up to ReadyForQuery.
+ * A cut falls between rows (cuts.ts): what comes after it is swallowed here.
  */
 import { type Meter, type Refusal, SessionEnded } from '@portcullis/kernel'
+import { answerRules, bytesOf, isDue, outOfTurn, ServerViolation, statusOf } from './answer-rules.ts'
+import { Cuts, type CutsDeps } from './cuts.ts'
 import { refusalMessage } from './deny.ts'
-import { type Frame, type FrameRules, Frames } from './frames.ts'
-import type { Expected, Ledger, Running } from './ledger.ts'
-import type { Output } from './output.ts'
-import type { Requests } from './requests.ts'
+import { type Frame, Frames } from './frames.ts'
+import type { Expected, Running } from './ledger.ts'
 import type { Scrub } from './scrub.ts'
 import { backend, headerBytes, type TransactionStatus } from './wire.ts'
 
-export interface AnswersDeps {
-  readonly ledger: Ledger
-  readonly requests: Requests
-  readonly output: Output
+export interface AnswersDeps extends CutsDeps {
   readonly scrub: Scrub
   /** For what the server sends of its own accord. */
   readonly unasked: Meter
   /** The client asked to cancel what runs. */
   readonly cancelAsked: () => boolean
-  /** Sends a CancelRequest; calls back once it has arrived, where the session still goes on. */
-  readonly cancelUpstream: (arrived: () => void) => void
   readonly setting: (name: string, value: string) => void
   /** A batch is over. */
   readonly ready: () => void
 }
 
-/** The server said what cannot be read; the session ends. */
-export class ServerViolation extends Error {}
-
-interface Cut {
-  readonly refusal: Refusal
-  /** None where it is a commit or a description that takes long. */
-  run: Running | undefined
-  /** Something of what it returned was withheld. */
-  swallowed: boolean
-  /** The CancelRequest has arrived. */
-  arrived: boolean
-  /** How the server ended the command, once it has. */
-  ended: 'failed' | 'completed' | undefined
-  /** ReadyForQuery of a cut that has not been settled yet. */
-  heldReady: Frame | undefined
-  told: boolean
-}
-
-const readWhole: ReadonlySet<number> = new Set([
-  backend.commandComplete,
-  backend.error,
-  backend.notice,
-  backend.parameterStatus,
-  backend.readyForQuery,
-])
-/** What each answer belongs to. Anywhere else the gate has lost count, and would judge and charge the wrong command. */
-const answers: Readonly<Record<number, readonly Expected['kind'][]>> = {
-  [backend.parseComplete]: ['parse'],
-  [backend.bindComplete]: ['bind'],
-  [backend.closeComplete]: ['close'],
-  [backend.parameterDescription]: ['describe'],
-  [backend.noData]: ['describe'],
-  [backend.rowDescription]: ['describe', 'query'],
-  [backend.commandComplete]: ['query', 'execute'],
-  [backend.emptyQuery]: ['query', 'execute'],
-  [backend.portalSuspended]: ['execute'],
-  [backend.functionResult]: ['function'],
-  [backend.copyInResponse]: ['query', 'execute'],
-  [backend.copyOutResponse]: ['query', 'execute'],
-  [backend.copyDone]: ['query', 'execute'],
-  [backend.readyForQuery]: ['sync', 'query', 'function', 'poison'],
-}
-const statuses: ReadonlySet<number | undefined> = new Set(Buffer.from('ITE'))
-const inspectedBytesMax = 16_777_216
 /** Of a row that a client has the beginning of and does not read. */
 const heldBytesMax = 1_048_576
 
 export class Answers {
   status: TransactionStatus
   readonly #deps: AnswersDeps
-  readonly #frames = new Frames(rules)
-  #cut: Cut | undefined
-  /** CancelRequests on their way. */
-  #cancels = 0
+  readonly #frames = new Frames(answerRules)
+  readonly #cuts: Cuts
   /** The rest of the streamed message is swallowed. */
   #dropRest = false
   /** The server has said why it ends the connection. */
@@ -98,12 +47,13 @@ export class Answers {
 
   constructor(deps: AnswersDeps, status: TransactionStatus) {
     this.#deps = deps
+    this.#cuts = new Cuts(deps, (ready) => this.#finishBatch(ready))
     this.status = status
   }
 
   /** Something of the gate's own may be put between. */
   get atBoundary(): boolean {
-    return this.#frames.atBoundary && !this.#cut
+    return this.#frames.atBoundary && !this.#cuts.current
   }
 
   /** The client has got only part of a message. */
@@ -113,7 +63,7 @@ export class Answers {
 
   /** The client gets no more of what the server sends than the rest of a row, and not much: no need to wait for it. */
   get swallows(): boolean {
-    return this.#cut !== undefined && (this.#dropRest || this.#frames.restBytes <= heldBytesMax)
+    return this.#cuts.current !== undefined && (this.#dropRest || this.#frames.restBytes <= heldBytesMax)
   }
 
   /** Reads a chunk; what the client gets of it stands in the output afterwards. */
@@ -125,7 +75,7 @@ export class Answers {
         continue
       }
       this.#dropRest = false
-      if (this.#cut?.heldReady) this.#release(this.#cut.heldReady)
+      this.#cuts.releaseHeld()
       if (frame.type === backend.dataRow || frame.type === backend.copyData) this.#row(frame)
       else this.#other(frame)
     }
@@ -135,16 +85,16 @@ export class Answers {
   cut(refusal: Refusal): boolean {
     const { ledger, requests } = this.#deps
     const { head, underWay: run } = ledger
-    if (!head || head.kind === 'poison' || run?.done || run?.by || this.#cut) return false
+    if (!head || head.kind === 'poison' || run?.done || run?.by || this.#cuts.current) return false
     if (run && requests.copyIn === run) requests.cutCopy(run, refusal)
-    else this.#startCut(run, refusal)
+    else this.#cuts.start(run, refusal)
     return true
   }
 
   /** The client has not been told of this cut yet. */
   isCutting(refusal: Refusal): boolean {
     const { underWay: run } = this.#deps.ledger
-    return this.#cut?.refusal === refusal || (run?.by === refusal && !run.done)
+    return this.#cuts.current?.refusal === refusal || (run?.by === refusal && !run.done)
   }
 
   #row(frame: Frame): void {
@@ -162,12 +112,12 @@ export class Answers {
   /** Counts against the command's caps; where these do not allow it the command is cut from here on. */
   #mayPass(run: Running, rows: number, bytes: number): boolean {
     const { meter } = run.command
-    if (!this.#cut && (meter.rowsLeft < rows || meter.bytesLeft < bytes)) {
+    if (!this.#cuts.current && (meter.rowsLeft < rows || meter.bytesLeft < bytes)) {
       const refusal = meter.refill(rows, bytes)
-      if (refusal) this.#startCut(run, refusal)
+      if (refusal) this.#cuts.start(run, refusal)
     }
-    if (this.#cut) {
-      this.#cut.swallowed = true
+    if (this.#cuts.current) {
+      this.#cuts.current.swallowed = true
       return false
     }
     meter.rowsLeft -= rows
@@ -181,7 +131,7 @@ export class Answers {
    */
   #aside(frame: Frame, bytes: Buffer | undefined): void {
     // A notification that comes while a command is cut is nobody's business but the listener's.
-    const isOwn = !this.#cut || frame.type !== backend.notification
+    const isOwn = !this.#cuts.current || frame.type !== backend.notification
     const run = isOwn ? this.#deps.ledger.charged : undefined
     const size = bytesOf(frame)
     if (run) {
@@ -201,33 +151,20 @@ export class Answers {
   }
 
   #other(frame: Frame): void {
-    const { ledger, requests, output } = this.#deps
+    const { ledger } = this.#deps
     const { type, buffer, start, end } = frame
-    const head = ledger.head
-    const belongsTo = answers[type]
+    const { head } = ledger
     // What is answered by a ReadyForQuery that is held back is over all the same.
-    const owed = this.#cut?.heldReady ? undefined : head
-    if (belongsTo && !(owed && belongsTo.includes(owed.kind))) throw outOfTurn(frame)
-    const pass = () => {
-      const run = ledger.running
-      // What the server had done before it came to the command that is cut is confirmed: the client counts on it.
-      if (this.#cut && (this.#cut.ended || (run && this.#cut.run === run))) {
-        this.#cut.swallowed = true
-        this.#dropRest = true
-        return
-      }
-      if (run) run.bytesOut += bytesOf(frame)
-      output.add(buffer, start, end)
-    }
+    if (!isDue(type, this.#cuts.current?.heldReady ? undefined : head)) throw outOfTurn(frame)
     switch (type) {
       case backend.commandComplete:
-        return this.#complete(head, buffer.toString('utf8', start + headerBytes, end - 1), pass)
+        return this.#complete(frame, head, buffer.toString('utf8', start + headerBytes, end - 1))
       case backend.emptyQuery:
-        return this.#complete(head, '', pass)
+        return this.#complete(frame, head, '')
       case backend.portalSuspended:
-        return this.#complete(head, 'SUSPENDED', pass)
+        return this.#complete(frame, head, 'SUSPENDED')
       case backend.functionResult:
-        return this.#complete(head, 'FUNCTION', () => this.#aside(frame, undefined))
+        return this.#complete(frame, head, 'FUNCTION')
       case backend.error:
         return this.#error(head, buffer.subarray(start, end))
       case backend.readyForQuery:
@@ -235,11 +172,11 @@ export class Answers {
       case backend.parseComplete:
       case backend.bindComplete:
       case backend.closeComplete:
-        pass()
+        this.#pass(frame)
         return this.#answered(head)
       case backend.rowDescription:
       case backend.noData:
-        pass()
+        this.#pass(frame)
         if (head?.kind === 'describe') ledger.shift()
         return
       case backend.parameterStatus:
@@ -249,19 +186,13 @@ export class Answers {
       case backend.notification:
         return this.#aside(frame, undefined)
       case backend.copyInResponse:
-        pass()
-        if (requests.copyBegan(ledger.running)) {
-          // A server that waits for data hears of no cancel.
-          if (this.#cut?.run) requests.cutCopy(this.#cut.run, this.#cut.refusal)
-          return
-        }
-        throw new ServerViolation('the server asked for data where nothing was to be copied in')
+        return this.#copyBegins(frame)
       case backend.copyBothResponse:
         throw new ServerViolation('the server began to replicate')
       case backend.parameterDescription:
       case backend.copyOutResponse:
       case backend.copyDone:
-        return pass()
+        return this.#pass(frame)
       default:
         // The start-up's messages too: a client that is asked for its password once more might give it.
         throw outOfTurn(frame)
@@ -274,16 +205,40 @@ export class Answers {
     this.#deps.ledger.shift()
   }
 
-  #complete(head: Expected | undefined, tag: string, pass: () => void): void {
+  #pass(frame: Frame): void {
+    const run = this.#deps.ledger.running
+    const cut = this.#cuts.current
+    // What the server had done before it came to the command that is cut is confirmed: the client counts on it.
+    if (cut && (cut.ended || (run && cut.run === run))) {
+      cut.swallowed = true
+      this.#dropRest = true
+      return
+    }
+    if (run) run.bytesOut += bytesOf(frame)
+    this.#deps.output.add(frame.buffer, frame.start, frame.end)
+  }
+
+  #copyBegins(frame: Frame): void {
+    const { ledger, requests } = this.#deps
+    this.#pass(frame)
+    if (!requests.copyBegan(ledger.running))
+      throw new ServerViolation('the server asked for data where nothing was to be copied in')
+    // A server that waits for data hears of no cancel.
+    const cut = this.#cuts.current
+    if (cut?.run) requests.cutCopy(cut.run, cut.refusal)
+  }
+
+  #complete(frame: Frame, head: Expected | undefined, tag: string): void {
     const { ledger, requests } = this.#deps
     const run = ledger.running
     if (run) {
       run.tag = tag
       requests.noteNames(run.command, true)
     }
-    if (head?.kind === 'query') this.#moveCut(head)
-    pass()
-    if (this.#cut?.run === run) this.#cutEnded('completed')
+    if (head?.kind === 'query') this.#cuts.moveOn(head)
+    if (frame.type === backend.functionResult) this.#aside(frame, undefined)
+    else this.#pass(frame)
+    if (this.#cuts.current?.run === run) this.#cuts.ended('completed')
     if (head?.kind === 'execute') {
       ledger.shift()
       if (run) ledger.finish(run, 'ok')
@@ -296,20 +251,6 @@ export class Answers {
     }
   }
 
-  /**
-   * Of several statements in one Query the server holds back what became of the first ones: where this one was done
-   * before the cut, it is the next that is cut.
-   */
-  #moveCut(head: Extract<Expected, { kind: 'query' }>): void {
-    const cut = this.#cut
-    const run = head.runs[head.at]
-    const next = head.runs[head.at + 1]
-    if (!cut || !run || cut.run !== run || !next || cut.swallowed) return
-    run.by = undefined
-    next.by = cut.refusal
-    cut.run = next
-  }
-
   #error(head: Expected | undefined, bytes: Buffer): void {
     const { ledger, requests, output, scrub } = this.#deps
     const { sqlstate, isFatal } = scrub.error(bytes)
@@ -317,12 +258,12 @@ export class Answers {
     if (head?.kind === 'poison') {
       if (head.refusal) output.add(refusalMessage(head.refusal, 'ERROR'))
       if (head.simple) return
-      if (this.#cut?.told) this.#cut = undefined
+      if (this.#cuts.current?.told) this.#cuts.current = undefined
       ledger.shift()
       return this.#batchFailed()
     }
     const run = ledger.charged
-    const cutting = this.#cut
+    const cutting = this.#cuts.current
     if (run && !cutting) {
       // An error's text is the statement's to choose: over a cap the refusal takes its place.
       const { meter } = run.command
@@ -335,12 +276,12 @@ export class Answers {
     if (run) this.#failed(run, sqlstate)
     // Its commit has failed, whatever the command itself has said.
     if (cutting && head?.kind === 'sync') cutting.ended = 'failed'
-    if (cutting && cutting.run === run) this.#cutEnded('failed')
+    if (cutting && cutting.run === run) this.#cuts.ended('failed')
     else if (!cutting) {
       const by = run?.by
       output.add(by ? refusalMessage(by, 'ERROR') : scrub.fields(bytes))
     }
-    requests.copyIn = undefined
+    requests.endCopy()
     if (head?.kind === 'query') {
       head.failed = true
       for (const later of head.runs.slice(head.at + 1)) ledger.finish(later, 'skipped')
@@ -369,149 +310,23 @@ export class Answers {
   }
 
   #ready(frame: Frame): void {
-    const { buffer, start, end } = frame
     const { head } = this.#deps.ledger
     if (head?.kind === 'poison' && !head.simple) throw outOfTurn(frame)
-    if (end - start !== headerBytes + 1 || !statuses.has(buffer[start + headerBytes]))
-      throw new ServerViolation('ReadyForQuery without a transaction status')
-    const cut = this.#cut
-    // What was pipelined behind it is answered next: then nothing can be held back.
-    if (cut && !cut.arrived && !this.#owesMore()) {
-      cut.heldReady = { ...frame, buffer: Buffer.from(frame.buffer) }
-      cut.ended ??= 'completed'
-      return
-    }
-    this.#finishBatch(frame)
+    // Before it is held back: what no server says is noticed at once.
+    statusOf(frame)
+    if (!this.#cuts.holds(frame)) this.#finishBatch(frame)
   }
 
-  /** Where something was forwarded since, which the gate was reading when the cut came, its answers come now. */
-  #release(held: Frame): void {
-    if (this.#owesMore()) this.#finishBatch(held)
-  }
-
-  #finishBatch({ buffer, start, end }: Frame): void {
+  #finishBatch(ready: Frame): void {
     const { ledger, requests, output } = this.#deps
-    const status = String.fromCharCode(buffer[start + headerBytes] as number) as TransactionStatus
+    const status = statusOf(ready)
     this.status = status
-    this.#closeEntries()
+    ledger.closeBatch()
     // A client that fetches in pieces comes back to its portal in later batches of the transaction.
     if (status === 'I') requests.endTransaction()
-    const cut = this.#cut
-    this.#cut = undefined
-    if (cut && !cut.told && status === 'T' && cut.arrived && ledger.idle) {
-      // The server had finished before the cancel came: make the transaction fail as the cut statement's error would.
-      // Behind what was pipelined that would come too late, or be skipped.
-      requests.poison(true, cut.refusal, true)
-      return
-    }
-    if (cut && !cut.told)
-      output.add(
-        refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
-      )
+    if (!this.#cuts.settle(status)) return
     // As it came, so that it leaves with what came before it in one piece.
-    output.add(buffer, start, end)
-    requests.cutting = this.#cancels > 0
+    output.add(ready.buffer, ready.start, ready.end)
     this.#deps.ready()
   }
-
-  /** Beyond the Sync or the query that the next ReadyForQuery answers. */
-  #owesMore(): boolean {
-    let isBeyond = false
-    for (const entry of this.#deps.ledger.pending()) {
-      if (isBeyond) return true
-      isBeyond =
-        ['sync', 'query', 'function'].includes(entry.kind) || (entry.kind === 'poison' && entry.simple)
-    }
-    return false
-  }
-
-  /** Up to and with the Sync or the query that this ReadyForQuery answers. */
-  #closeEntries(): void {
-    const { ledger } = this.#deps
-    for (let { head } = ledger; head; { head } = ledger) {
-      ledger.shift()
-      if (head.kind === 'sync') {
-        for (const run of head.opened) ledger.finish(run, 'ok')
-        return
-      }
-      if (head.kind === 'query' || head.kind === 'function') {
-        const failed = head.kind === 'query' && head.failed
-        head.runs.forEach((run, index) => {
-          const reached = head.kind === 'function' || index === head.at
-          ledger.finish(run, failed || !reached ? 'skipped' : 'ok')
-        })
-        return
-      }
-      if (head.kind === 'poison' && head.simple) return
-      if ('runs' in head) for (const run of head.runs) ledger.finish(run, 'skipped')
-    }
-  }
-
-  #startCut(run: Running | undefined, refusal: Refusal): void {
-    const { requests, cancelUpstream } = this.#deps
-    if (run) run.by = refusal
-    requests.cutting = true
-    const cut: Cut = {
-      refusal,
-      run,
-      swallowed: false,
-      arrived: false,
-      ended: undefined,
-      heldReady: undefined,
-      told: false,
-    }
-    this.#cut = cut
-    this.#cancels++
-    cancelUpstream(() => this.#cancelArrived(cut))
-  }
-
-  #cancelArrived(cut: Cut): void {
-    const { requests } = this.#deps
-    cut.arrived = true
-    this.#cancels--
-    if (this.#cut !== cut) requests.cutting = this.#cut !== undefined || this.#cancels > 0
-    else if (cut.heldReady) this.#finishBatch(cut.heldReady)
-    else if (cut.ended) this.#settleExtended(cut)
-  }
-
-  #cutEnded(how: 'failed' | 'completed'): void {
-    const cut = this.#cut
-    if (!cut || cut.ended) return
-    cut.ended = how
-    if (cut.arrived) this.#settleExtended(cut)
-  }
-
-  /** Without a Sync on its way the client must hear of the cut now, and the server must be in error until Sync comes. */
-  #settleExtended(cut: Cut): void {
-    const { ledger, requests, output } = this.#deps
-    const { head } = ledger
-    if (ledger.running === cut.run && (head?.kind === 'query' || head?.kind === 'function')) return
-    if (ledger.hasSync) return
-    output.add(
-      refusalMessage(cut.refusal, 'ERROR', cut.ended === 'completed' ? 'completed_at_server=true' : ''),
-    )
-    // What was forwarded behind it is answered to nobody: after an error the client waits for its Sync. Where that has
-    // failed meanwhile, the server skips already.
-    cut.told = cut.ended === 'completed' && !requests.skips
-    if (cut.told) requests.poison(false, cut.refusal, false)
-    else this.#cut = undefined
-    requests.cutting = this.#cancels > 0
-  }
-}
-
-function bytesOf({ start, end, rest }: Frame): number {
-  return end - start + rest
-}
-
-function outOfTurn({ type }: Frame): ServerViolation {
-  return new ServerViolation(`message type ${type} answers nothing that was asked`)
-}
-
-const rules: FrameRules = {
-  handling(type, length) {
-    if (!readWhole.has(type)) return 'stream'
-    if (length > inspectedBytesMax) throw new ServerViolation(`message type ${type} has length ${length}`)
-    return 'whole'
-  },
-  prefixReady: () => true,
 }

@@ -109,6 +109,12 @@ export class Ledger {
     return undefined
   }
 
+  /** Something was forwarded behind what the next ReadyForQuery answers. */
+  get owesBeyondReady(): boolean {
+    const end = this.#find(isAnsweredByReady)
+    return end >= 0 && end < this.#entries.length - 1
+  }
+
   get hasSync(): boolean {
     return this.#find((entry) => entry.kind === 'sync') >= 0
   }
@@ -139,6 +145,27 @@ export class Ledger {
     for (let { head } = this; head && head.kind !== 'sync'; { head } = this) {
       if ('runs' in head) for (const run of head.runs) this.finish(run, 'skipped')
       this.#head++
+    }
+  }
+
+  /** At ReadyForQuery: up to and with the Sync or the query that it answers. */
+  closeBatch(): void {
+    for (let { head } = this; head; { head } = this) {
+      this.shift()
+      if (head.kind === 'sync') {
+        for (const run of head.opened) this.finish(run, 'ok')
+        return
+      }
+      if (head.kind === 'query' || head.kind === 'function') {
+        const failed = head.kind === 'query' && head.failed
+        head.runs.forEach((run, index) => {
+          const reached = head.kind === 'function' || index === head.at
+          this.finish(run, failed || !reached ? 'skipped' : 'ok')
+        })
+        return
+      }
+      if (head.kind === 'poison' && head.simple) return
+      if ('runs' in head) for (const run of head.runs) this.finish(run, 'skipped')
     }
   }
 
@@ -184,6 +211,11 @@ export class Ledger {
       if (matches(this.#entries[at] as Expected)) return at
     return -1
   }
+}
+
+function isAnsweredByReady(entry: Expected): boolean {
+  const { kind } = entry
+  return kind === 'sync' || kind === 'query' || kind === 'function' || (kind === 'poison' && entry.simple)
 }
 
 /** `UPDATE 3` -> 3, `INSERT 0 5` -> 5; a SELECT's or FETCH's count is of rows returned, not changed. */

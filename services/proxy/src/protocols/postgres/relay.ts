@@ -5,7 +5,8 @@
  * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's.
  */
 import { type Clock, type Refusal, type Session, SessionEnded, type TimeoutReason } from '@portcullis/kernel'
-import { Answers, ServerViolation } from './answers.ts'
+import { ServerViolation } from './answer-rules.ts'
+import { Answers } from './answers.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { FrameError } from './frames.ts'
 import { Ledger } from './ledger.ts'

@@ -1,0 +1,142 @@
+/**
+ * What the gate gets to decide: a client's message with what it comes to, and what is to be done with it once it is
+ * allowed. One at a time waits. It refuses nothing itself, but names what the gate must refuse whatever the rules say.
+ */
+import type { Analysis, Clock, Command, Unit } from '@portcullis/kernel'
+import type { StatementAnalysis } from '@portcullis/sql'
+import type { Batch } from './batch.ts'
+import type { Frame } from './frames.ts'
+import type { Ledger, Running } from './ledger.ts'
+import type { ReadText } from './read-text.ts'
+import { ProtocolViolation, tooLarge } from './request-rules.ts'
+import { originsOf, SqlNames } from './sql-names.ts'
+import { Statements } from './statements.ts'
+import type { TransactionStatus } from './wire.ts'
+
+export interface UnitsDeps {
+  readonly ledger: Ledger
+  readonly readText: ReadText
+  readonly clock: Clock
+  readonly statementBytesMax: number
+  /** What the gate must refuse whatever the rules say. */
+  readonly objection: (analyses: readonly Analysis[]) => Unit['objection']
+  /** The transaction status of the last ReadyForQuery. */
+  readonly status: () => TransactionStatus
+}
+
+/** The message behind the unit that the gate is deciding. */
+export interface Pending {
+  readonly frame: Frame
+  readonly simple: boolean
+  readonly allowed: (runs: readonly Running[]) => void
+  /** The command that the unit goes on with. */
+  readonly adopted: Running | undefined
+}
+
+type Parts = Omit<Unit, 'receivedAt'>
+
+export class Units {
+  readonly statements = new Statements()
+  readonly #names: SqlNames
+  readonly #deps: UnitsDeps
+  readonly #batch: Batch
+  #pending: Pending | undefined
+  #receivedAt = 0
+  /** What only undoes is on its way: one at a time gets past a verdict. */
+  #undoing = false
+
+  constructor(deps: UnitsDeps, batch: Batch) {
+    this.#deps = deps
+    this.#batch = batch
+    this.#names = new SqlNames(this.statements, deps.readText.refine)
+  }
+
+  received(): void {
+    this.#receivedAt = this.#deps.clock.nowUs()
+  }
+
+  simple(frame: Frame, parts: Parts, allowed: Pending['allowed']): Unit {
+    this.#pending = { frame, simple: true, allowed, adopted: undefined }
+    return this.#unit(parts)
+  }
+
+  extended(frame: Frame, parts: Parts, allowed: Pending['allowed'], adopted?: Running): Unit {
+    this.#pending = { frame, simple: false, allowed, adopted }
+    return this.#unit(parts)
+  }
+
+  tooLarge(frame: Frame, simple: boolean): Unit {
+    this.#pending = { frame, simple, allowed: letThrough, adopted: undefined }
+    return this.#unit(tooLarge(frame))
+  }
+
+  isTooLarge(frame: Frame): boolean {
+    return frame.end - frame.start + frame.rest > this.#deps.statementBytesMax
+  }
+
+  takePending(): Pending | undefined {
+    const pending = this.#pending
+    this.#pending = undefined
+    return pending
+  }
+
+  /**
+   * Whether this only undoes, and may do so for the blocked. Not under a name: that can come to stand for another
+   * statement out of the gate's sight (by a function that runs DEALLOCATE and PREPARE).
+   */
+  undoes(analyses: readonly Analysis[], ...names: readonly string[]): boolean {
+    if (!analyses[0]?.undoes || !analyses.every((analysis) => analysis.undoes)) return false
+    if (names.some((name) => name !== '')) return false
+    const { ledger } = this.#deps
+    if (ledger.idle) this.#undoing = false
+    return !this.#undoing && (this.#deps.status() !== 'I' || this.#batch.isOpen || !ledger.idle)
+  }
+
+  undoing(): void {
+    this.#undoing = true
+  }
+
+  /** What these come to with the names that stand now. */
+  meaning(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[] {
+    return this.#names.meaning(analyses)
+  }
+
+  portalBound(name: string): void {
+    this.#names.bound(name)
+  }
+
+  /** When it is forwarded, and when the server has done it. */
+  noteNames(command: Command, isDone: boolean): void {
+    this.#names.note(command, isDone)
+    if (!isDone) this.#deps.readText.runs(command.analysis)
+  }
+
+  /** After an error in the extended protocol. */
+  rebuildNames(): void {
+    this.statements.rebuild(this.#deps.ledger, (command) => this.#names.note(command, false))
+  }
+
+  /** ReadyForQuery says that no transaction is open. */
+  endTransaction(): void {
+    this.statements.endTransaction(this.#deps.ledger)
+    this.#names.endTransaction()
+    this.#deps.readText.settled()
+  }
+
+  #unit(parts: Parts): Unit {
+    const objection = parts.objection ?? this.#deps.objection(parts.analyses)
+    const origin = originsOf(parts.analyses)
+    const charges = origin && this.#names.charges(parts.analyses)
+    return {
+      receivedAt: this.#receivedAt,
+      ...parts,
+      ...(objection && { objection }),
+      ...(origin && { attributes: { origin } }),
+      ...(charges && { charges }),
+    }
+  }
+}
+
+function letThrough(): never {
+  throw new ProtocolViolation('a statement that is too long was let through')
+}

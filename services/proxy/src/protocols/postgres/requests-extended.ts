@@ -1,0 +1,163 @@
+/**
+ * The extended protocol, client -> server. Parse and Bind each open a command, for planning can run functions; Execute
+ * goes on with the one that its portal opened: decided again, recorded once. What was opened and not executed by the
+ * Sync was only prepared. It refuses a name beyond the room for names, and takes one that it never saw for unknown.
+ */
+import type { Unit } from '@portcullis/kernel'
+import type { Batch } from './batch.ts'
+import type { CopyIn } from './copy-in.ts'
+import type { Frame } from './frames.ts'
+import type { Ledger, Prepared, Running } from './ledger.ts'
+import { unknownStatementAnalysis } from './own-messages.ts'
+import type { ReadText } from './read-text.ts'
+import { endOfString, mayBeCut, mayCopyIn, nameOf, whenRead } from './request-rules.ts'
+import type { Units } from './request-units.ts'
+import type { Portal } from './statements.ts'
+import { frontend, headerBytes, message } from './wire.ts'
+
+export interface ExtendedRequestsDeps {
+  readonly ledger: Ledger
+  readonly readText: ReadText
+  /** Each execution has a time of its own: the server must not hold its answer back. */
+  readonly isTimed: boolean
+}
+
+const tooMany = { objection: 'too_many_statements' } as const
+/** What Close and Describe say of a name that is a statement's, not a portal's. */
+const ofStatement = 0x53
+
+export class ExtendedRequests {
+  readonly #deps: ExtendedRequestsDeps
+  readonly #batch: Batch
+  readonly #copy: CopyIn
+  readonly #units: Units
+
+  constructor(deps: ExtendedRequestsDeps, batch: Batch, copy: CopyIn, units: Units) {
+    this.#deps = deps
+    this.#batch = batch
+    this.#copy = copy
+    this.#units = units
+  }
+
+  parse(frame: Frame): Unit | Promise<Unit> {
+    const units = this.#units
+    if (units.isTooLarge(frame)) return units.tooLarge(frame, false)
+    const { buffer, end } = frame
+    const nameEnd = endOfString(buffer, frame.start + headerBytes, end)
+    const textEnd = endOfString(buffer, nameEnd + 1, end)
+    const name = nameOf(buffer, frame.start + headerBytes, nameEnd)
+    const { ledger, readText } = this.#deps
+    const { statements } = units
+    return whenRead(readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
+      const prepared: Prepared = { name, analyses: read }
+      const analyses = units.meaning(read)
+      const undoes = units.undoes(analyses, name)
+      const parts = statements.hasRoomFor(prepared) ? { analyses, undoes } : { analyses, ...tooMany }
+      return units.extended(frame, parts, (runs) => {
+        this.#batch.isOpen = true
+        readText.unsure()
+        statements.prepare(prepared)
+        // No server takes more than one; they must have an outcome all the same.
+        for (const run of runs) statements.opened(run, run === runs[0] ? prepared : undefined)
+        ledger.push({ kind: 'parse', prepared, runs })
+      })
+    })
+  }
+
+  bind(frame: Frame): Unit | Promise<Unit> {
+    const { buffer, end } = frame
+    const portalEnd = endOfString(buffer, frame.start + headerBytes, end)
+    const nameEnd = endOfString(buffer, portalEnd + 1, end)
+    const name = nameOf(buffer, portalEnd + 1, nameEnd)
+    const { statements } = this.#units
+    const settled = statements.settled(name)
+    if (settled) return settled.then(() => this.bind(frame))
+    const portal = nameOf(buffer, frame.start + headerBytes, portalEnd)
+    const prepared = statements.prepared(name)
+    const meant = prepared && this.#units.meaning(prepared.analyses)
+    const opened = prepared && statements.takeOpened(prepared, meant?.[0])
+    if (opened) {
+      const { command } = opened
+      const undoes = command.analysis.undoes && name === '' && portal === ''
+      const parts = { analyses: [command.analysis], undoes, adopts: command }
+      const goOn = () => {
+        opened.bytesIn += end - frame.start + frame.rest
+        this.#bound(portal, prepared, [opened])
+      }
+      return this.#units.extended(frame, parts, goOn, opened)
+    }
+    const analyses = meant ?? [unknownStatementAnalysis(name)]
+    const undoes = this.#units.undoes(analyses, name, portal)
+    const parts = statements.hasRoomForPortal(portal) ? { analyses, undoes } : { analyses, ...tooMany }
+    return this.#units.extended(frame, parts, (runs) => {
+      for (const run of runs) statements.opened(run)
+      this.#bound(portal, prepared, runs)
+    })
+  }
+
+  execute(frame: Frame): Unit {
+    const start = frame.start + headerBytes
+    const name = nameOf(frame.buffer, start, endOfString(frame.buffer, start, frame.end))
+    const { statements } = this.#units
+    const portal = statements.portal(name)
+    const meant = portal?.prepared && this.#units.meaning(portal.prepared.analyses)
+    // What a name stands for counts when it is executed, not when it was bound.
+    const isSame = !meant || portal.run?.command.analysis === meant[0]
+    const opened = isSame ? statements.openedFor(portal) : undefined
+    if (opened) {
+      const { command } = opened
+      const undoes = command.analysis.undoes && name === '' && nameBehind(portal) === ''
+      const parts = { analyses: [command.analysis], undoes, adopts: command }
+      return this.#units.extended(frame, parts, () => this.#executed(opened), opened)
+    }
+    const analyses = (meant ?? [unknownStatementAnalysis(name)]).slice(0, 1)
+    const undoes = this.#units.undoes(analyses, name, nameBehind(portal))
+    // A portal that is read in pieces is one result.
+    const parts = { analyses, undoes, ...(isSame && { charges: [portal?.run?.command] }) }
+    return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run))
+  }
+
+  describe(frame: Frame): void {
+    this.#batch.open(frame)
+    this.#deps.ledger.push({ kind: 'describe' })
+  }
+
+  close(frame: Frame): void {
+    this.#batch.open(frame)
+    const start = frame.start + headerBytes
+    const name = nameOf(frame.buffer, start + 1, endOfString(frame.buffer, start + 1, frame.end))
+    const isStatement = frame.buffer[start] === ofStatement
+    if (isStatement) this.#units.statements.forget(name)
+    this.#deps.ledger.push({ kind: 'close', statement: isStatement ? name : undefined })
+  }
+
+  sync(frame: Frame): void {
+    this.#batch.forward(frame)
+    this.#batch.close()
+    this.#deps.ledger.push({ kind: 'sync', opened: this.#units.statements.closeBatch() })
+  }
+
+  #bound(portal: string, prepared: Prepared | undefined, runs: readonly Running[]): void {
+    this.#batch.isOpen = true
+    this.#deps.readText.unsure()
+    this.#units.statements.bind(portal, { prepared, run: runs[0] })
+    this.#units.portalBound(portal)
+    this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
+  }
+
+  #executed(run: Running): void {
+    this.#batch.isOpen = true
+    run.executed = true
+    this.#deps.ledger.push({ kind: 'execute', runs: [run] })
+    this.#units.noteNames(run.command, false)
+    this.#deps.readText.unsure()
+    if (mayCopyIn(run)) this.#copy.holdFor(run)
+    if (mayBeCut(run) || mayCopyIn(run)) this.#batch.holdAndFlush(run)
+    else if (this.#deps.isTimed) this.#batch.output.add(message(frontend.flush))
+  }
+}
+
+/** By SQL a cursor can take over the name of a portal. */
+function nameBehind(portal: Portal | undefined): string {
+  return portal?.prepared?.name ?? ''
+}
