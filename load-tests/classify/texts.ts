@@ -1,4 +1,5 @@
 /** Statements of the lengths that are measured, and how a call is timed: for classify.ts and postgres/classification.ts. */
+import { threadCpuUs } from '@portcullis/testkit/thread-cpu'
 
 export const texts = {
   56: 'select abalance from pgbench_accounts where aid = 10042;',
@@ -11,10 +12,9 @@ export function perCallUs(calls: number, call: () => void): number {
   const runs: number[] = []
   for (let run = 0; run < 9; run += 1) {
     const each = Math.ceil(calls / 9)
-    const before = process.threadCpuUsage()
+    const sinceUs = threadCpuUs()
     for (let at = 0; at < each; at += 1) call()
-    const spent = process.threadCpuUsage(before)
-    runs.push((spent.user + spent.system) / each)
+    runs.push((threadCpuUs() - sinceUs) / each)
   }
   return runs.sort((left, right) => left - right)[4] ?? 0
 }

@@ -6,6 +6,7 @@
  *   bed.fixture.ts real|none '{ "host", "port", "user", "password", "database" }'
  */
 import type { Postgres } from '@portcullis/testkit/postgres'
+import { threadCpuUs } from '@portcullis/testkit/thread-cpu'
 import { startBed } from './bed.ts'
 
 const [recorder, target = '{}'] = process.argv.slice(2)
@@ -25,11 +26,11 @@ process.send?.({ port: bed.value.port })
  */
 function watchTurns(): () => number {
   let longestUs = 0
-  let last = process.threadCpuUsage()
+  let last = threadCpuUs()
   let ended = false
   const turn = () => {
-    const now = process.threadCpuUsage()
-    longestUs = Math.max(longestUs, now.user + now.system - last.user - last.system)
+    const now = threadCpuUs()
+    longestUs = Math.max(longestUs, now - last)
     last = now
     if (!ended) setImmediate(turn)
   }
