@@ -45,6 +45,14 @@ export class ByteReader {
     })
   }
 
+  /** What has come already, without a turn of its own; undefined where that is less. */
+  takeHeld(length: number): Buffer | undefined {
+    if (this.#held.length < length) return undefined
+    const bytes = this.#held.subarray(0, length)
+    this.#held = this.#held.subarray(length)
+    return bytes
+  }
+
   /** Stops listening and leaves the socket paused; returns what was read too far. */
   release(): Buffer {
     const { socket } = this.#source
@@ -72,10 +80,9 @@ export class ByteReader {
   #serve(): void {
     const wanted = this.#wanted
     if (!wanted) return
-    if (this.#held.length >= wanted.length) {
+    const bytes = this.takeHeld(wanted.length)
+    if (bytes) {
       this.#wanted = undefined
-      const bytes = this.#held.subarray(0, wanted.length)
-      this.#held = this.#held.subarray(wanted.length)
       wanted.resolve(bytes)
     } else if (this.#ended) {
       this.#wanted = undefined

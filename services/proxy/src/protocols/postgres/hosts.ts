@@ -8,6 +8,7 @@
  */
 import { randomInt } from 'node:crypto'
 import type { SessionAttrs, TargetAccess, TargetHost } from '@portcullis/kernel'
+import { type DeriveKeys, deriveKeys } from './scram-keys.ts'
 import { namedSettings } from './startup-settings.ts'
 import { type Fresh, openHost, type Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -21,16 +22,17 @@ interface Failure {
 export async function openUpstream(
   access: TargetAccess,
   parameters: Readonly<Record<string, string>>,
+  derive: DeriveKeys = deriveKeys,
 ): Promise<Upstream> {
   refuseToBeMisled(access, parameters)
   const { sessionAttrs } = access
   const hosts = access.loadBalance === 'random' ? shuffled(access.hosts) : access.hosts
   const wanted = sessionAttrs === 'prefer-standby' ? 'standby' : sessionAttrs
-  const first = await firstFit(access, hosts, wanted, parameters)
+  const first = await firstFit(access, hosts, wanted, parameters, derive)
   if (!Array.isArray(first)) return first
   const others = first.filter(({ error }) => error.code === 'unfit').map(({ host }) => host)
   if (sessionAttrs !== 'prefer-standby' || others.length === 0) throw noneOf(access, first)
-  const second = await firstFit(access, others, 'any', parameters)
+  const second = await firstFit(access, others, 'any', parameters, derive)
   if (!Array.isArray(second)) return second
   throw noneOf(access, second)
 }
@@ -41,11 +43,12 @@ async function firstFit(
   hosts: readonly TargetHost[],
   wanted: Exclude<SessionAttrs, 'prefer-standby'>,
   parameters: Readonly<Record<string, string>>,
+  derive: DeriveKeys,
 ): Promise<Upstream | Failure[]> {
   const failures: Failure[] = []
   for (const host of hosts) {
     try {
-      return await openHost(access, host, parameters, (fresh) => fits(wanted, fresh))
+      return await openHost(access, host, parameters, (fresh) => fits(wanted, fresh), derive)
     } catch (error) {
       if (!(error instanceof UpstreamError) || !goesOn.has(error.code)) throw error
       failures.push({ host, error })

@@ -25,10 +25,12 @@ import type {
 } from '@portcullis/kernel'
 import type { CancelKeys } from './cancel-keys.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
+import { openUpstream } from './hosts.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
 import { type Ending, startRelay } from './relay.ts'
 import { ordinaryReads, reuseReads, type ReusingSource } from './reused-reads.ts'
+import { rememberKeys } from './scram-keys.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
 import type { Upstream } from './upstream.ts'
@@ -51,7 +53,9 @@ export interface PostgresDeps {
 type Serving = PostgresDeps & { readonly open: OpenUpstream }
 
 export function createPostgres(given: PostgresDeps): Protocol {
-  const deps: Serving = { ...given, open: createUpstreams() }
+  const derive = rememberKeys(given.clock)
+  const open = createUpstreams((access, parameters) => openUpstream(access, parameters, derive))
+  const deps: Serving = { ...given, open }
   return {
     name: 'postgres',
     async serve(connection, door) {
@@ -138,15 +142,16 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
   const key = deps.cancelKeys.issue(opening.minor, upstream.processId, () => cancel())
   try {
     const scrub = createScrub(session.target)
-    client.write(
-      Buffer.concat([authentication(0), ...upstream.notices.map((notice) => scrub.fields(notice))]),
-    )
-    for (const [name, value] of upstream.parameters) {
+    const settings = Array.from(upstream.parameters, ([name, value]) => {
       readText.setting(name, value)
-      client.write(scrub.setting(name, value) ?? parameterStatus(name, value))
-    }
+      return scrub.setting(name, value) ?? parameterStatus(name, value)
+    })
+    // In one piece: a write for each setting would be most of what a login costs, here and at the client.
     client.write(
       Buffer.concat([
+        authentication(0),
+        ...upstream.notices.map((notice) => scrub.fields(notice)),
+        ...settings,
         message(backend.backendKeyData, int32(key.processId), key.secret),
         readyForQuery(upstream.status),
       ]),
@@ -156,6 +161,7 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
       early,
       upstream,
       session,
+      scrub,
       readText,
       clock: deps.clock,
       statementBytesMax: deps.statementBytesMax,

@@ -30,7 +30,7 @@ function access(): TargetAccess {
 }
 
 test('a backend that computes is gone within a second of a connection that is simply cut', async () => {
-  const upstream = await createUpstreams()(access(), {})
+  const upstream = await createUpstreams(openUpstream)(access(), {})
   upstream.source.socket.write(message(frontend.query, cstring('select pg_sleep(20)')))
   const busy = async () => {
     const { rows } = await postgres.value.query(

@@ -4,7 +4,6 @@
  * server or pooler that does not know the setting is asked once and then left alone.
  */
 import type { TargetAccess } from '@portcullis/kernel'
-import { openUpstream } from './hosts.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -16,7 +15,7 @@ export type OpenUpstream = (
 const setting = 'client_connection_check_interval'
 const intervalMs = '500'
 
-export function createUpstreams(open: OpenUpstream = openUpstream): OpenUpstream {
+export function createUpstreams(open: OpenUpstream): OpenUpstream {
   const without = new Set<string>()
   return async (access, parameters) => {
     if (setting in parameters || without.has(access.name)) return open(access, parameters)

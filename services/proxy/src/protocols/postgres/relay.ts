@@ -15,7 +15,7 @@ import type { ReadText } from './read-text.ts'
 import { altersOwnRole, ProtocolViolation } from './request-rules.ts'
 import { Requests } from './requests.ts'
 import type { ReusingSource } from './reused-reads.ts'
-import { createScrub } from './scrub.ts'
+import type { Scrub } from './scrub.ts'
 import { type Doing, startTimeouts } from './timeouts.ts'
 import type { Upstream } from './upstream.ts'
 import { backend, fieldsMessage } from './wire.ts'
@@ -26,6 +26,7 @@ export interface RelayParts {
   readonly early: Buffer
   readonly upstream: Upstream
   readonly session: Session
+  readonly scrub: Scrub
   readonly readText: ReadText
   readonly clock: Clock
   readonly statementBytesMax: number
@@ -90,7 +91,7 @@ export function startRelay(parts: RelayParts): Relay {
       ledger,
       requests,
       output: toClient,
-      scrub: createScrub(session.target),
+      scrub: parts.scrub,
       unasked: session.unasked,
       cancelAsked: () => cancelAsked,
       cancelUpstream: (arrived) =>

@@ -1,9 +1,9 @@
 /**
  * The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding, and PostgreSQL's md5 scheme: how the
- * gate signs in at a target. Pure but for the nonce and the key derivation.
+ * gate signs in at a target. Pure but for the nonce and the key derivation (scram-keys.ts).
  */
-import { createHash, createHmac, hash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
-import { promisify } from 'node:util'
+import { createHash, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { type DerivedKeys, type DeriveKeys, hmac } from './scram-keys.ts'
 
 /** The server did not prove that it knows the password, or sent what SCRAM does not allow. */
 export class ScramError extends Error {}
@@ -16,14 +16,18 @@ export interface Scram {
   verify(serverFinal: string): void
 }
 
-const deriveKey = promisify(pbkdf2)
 /** More would let a hostile server keep a core busy; PostgreSQL's default is 4096. */
 const iterationsMax = 1_000_000
 
-export function createScram(password: string, nonce = randomBytes(18).toString('base64')): Scram {
+export function createScram(
+  password: string,
+  derive: DeriveKeys,
+  nonce = randomBytes(18).toString('base64'),
+): Scram {
   // PostgreSQL takes the user from the start-up packet and ignores the one here.
   const bare = `n=,r=${nonce}`
   let expected: Buffer | undefined
+  let derived: DerivedKeys | undefined
 
   return {
     clientFirst: `n,,${bare}`,
@@ -34,19 +38,13 @@ export function createScram(password: string, nonce = randomBytes(18).toString('
         throw new ScramError('server nonce does not extend ours')
       if (!(iterations >= 1 && iterations <= iterationsMax))
         throw new ScramError(`iteration count ${count} is out of range`)
-      const salted = await deriveKey(
-        password.normalize('NFKC'),
-        Buffer.from(salt, 'base64'),
-        iterations,
-        32,
-        'sha256',
-      )
-      const clientKey = hmac(salted, 'Client Key')
+      derived = await derive(password, salt, iterations)
+      const { client, server } = derived.keys
       const withoutProof = `c=biws,r=${serverNonce}`
       const message = `${bare},${serverFirst},${withoutProof}`
-      const signature = hmac(createHash('sha256').update(clientKey).digest(), message)
-      const proof = Buffer.from(clientKey.map((byte, at) => byte ^ (signature[at] ?? 0)))
-      expected = hmac(hmac(salted, 'Server Key'), message)
+      const signature = hmac(createHash('sha256').update(client).digest(), message)
+      const proof = Buffer.from(client.map((byte, at) => byte ^ (signature[at] ?? 0)))
+      expected = hmac(server, message)
       return `${withoutProof},p=${proof.toString('base64')}`
     },
     verify(serverFinal) {
@@ -54,6 +52,7 @@ export function createScram(password: string, nonce = randomBytes(18).toString('
       if (!expected || given.length !== expected.length || !timingSafeEqual(given, expected)) {
         throw new ScramError('server signature is wrong')
       }
+      derived?.proven()
     },
   }
 }
@@ -62,10 +61,6 @@ export function createScram(password: string, nonce = randomBytes(18).toString('
 export function md5Password(user: string, password: string, salt: Uint8Array): string {
   const inner = hash('md5', password + user)
   return `md5${createHash('md5').update(inner).update(salt).digest('hex')}`
-}
-
-function hmac(key: Uint8Array, data: string): Buffer {
-  return createHmac('sha256', key).update(data).digest()
 }
 
 function attributes(text: string): Record<string, string> {

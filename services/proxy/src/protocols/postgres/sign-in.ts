@@ -13,12 +13,14 @@ import type { TargetAccess } from '@portcullis/kernel'
 import { ByteReader } from './byte-reader.ts'
 import type { ReusingSource } from './reused-reads.ts'
 import { createScram, md5Password } from './scram.ts'
+import type { DeriveKeys } from './scram-keys.ts'
 import { UpstreamError } from './upstream-error.ts'
 import {
   backend,
   cancelRequest,
   cstring,
   frontend,
+  headerBytes,
   int32,
   message,
   readFields,
@@ -44,10 +46,11 @@ export async function signIn(
   source: ReusingSource,
   access: TargetAccess,
   sent: Readonly<Record<string, string>>,
+  derive: DeriveKeys,
 ): Promise<SignedIn> {
   const { socket } = source
   const reader = new ByteReader(source)
-  const { user, password } = access.credentials
+  const { user } = access.credentials
   socket.write(startupMessage(196_608, { ...sent, user, database: access.database }))
   const parameters = new Map<string, string>()
   const notices: Buffer[] = []
@@ -57,7 +60,7 @@ export async function signIn(
     const { type, payload } = await readMessage(reader, access)
     switch (type) {
       case backend.authentication:
-        await authenticate(reader, socket, access, user, password, payload)
+        await authenticate(reader, socket, access, payload, derive)
         break
       case backend.parameterStatus: {
         const [name = '', value = ''] = payload.toString('utf8').split('\0')
@@ -113,10 +116,10 @@ async function authenticate(
   reader: ByteReader,
   socket: Socket,
   access: TargetAccess,
-  user: string,
-  password: string,
   payload: Buffer,
+  derive: DeriveKeys,
 ): Promise<void> {
+  const { user, password } = access.credentials
   const code = payload.readInt32BE(0)
   if (code === 0) return
   if (code === 3) return void socket.write(message(frontend.password, cstring(password)))
@@ -130,7 +133,7 @@ async function authenticate(
       cause: new Error(`authentication request ${code} ${mechanisms.join(' ')} is not supported`),
     })
   }
-  const scram = createScram(password)
+  const scram = createScram(password, derive)
   socket.write(
     message(
       frontend.password,
@@ -156,10 +159,11 @@ async function readMessage(
   reader: ByteReader,
   access: TargetAccess,
 ): Promise<{ type: number; payload: Buffer }> {
-  const header = await reader.take(5)
+  // A server says its settings in a score of messages that mostly come in one piece.
+  const header = reader.takeHeld(headerBytes) ?? (await reader.take(headerBytes))
   const length = header.readUInt32BE(1) - 4
   if (length < 0 || length > handshakeMessageBytesMax) throw outOfPlace(access, header[0] ?? 0)
-  return { type: header[0] ?? 0, payload: await reader.take(length) }
+  return { type: header[0] ?? 0, payload: reader.takeHeld(length) ?? (await reader.take(length)) }
 }
 
 /** The server's message may name the real user or its rules (pg_hba.conf): only the class of what went wrong goes out. */

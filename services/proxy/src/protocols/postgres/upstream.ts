@@ -16,6 +16,7 @@ import { connect as connectTls } from 'node:tls'
 import type { TargetAccess, TargetHost } from '@portcullis/kernel'
 import { ByteReader, StreamEnded } from './byte-reader.ts'
 import { createReads, ordinaryReads, type ReusingSource } from './reused-reads.ts'
+import type { DeriveKeys } from './scram-keys.ts'
 import { ask, signIn } from './sign-in.ts'
 import { UpstreamError } from './upstream-error.ts'
 import { int32, startupCode, type TransactionStatus } from './wire.ts'
@@ -50,24 +51,26 @@ export async function openHost(
   host: TargetHost,
   parameters: Readonly<Record<string, string>>,
   fits: (fresh: Fresh) => boolean | Promise<boolean>,
+  derive: DeriveKeys,
 ): Promise<Upstream> {
-  const deadline = AbortSignal.timeout(access.connectTimeoutMs)
-  const { source, address } = await dial(access, host, deadline)
-  const giveUp = () => source.socket.destroy(new StreamEnded('timed out'))
-  deadline.addEventListener('abort', giveUp)
+  const plain = connectReusing(host)
+  let { socket } = plain
+  const late = setTimeout(() => socket.destroy(new StreamEnded('timed out')), access.connectTimeoutMs)
   try {
-    const { cancelRequest, ...signedIn } = await signIn(source, access, parameters)
+    const { source, address } = await dial(plain, access, host)
+    socket = source.socket
+    const { cancelRequest, ...signedIn } = await signIn(source, access, parameters, derive)
     const fresh = { parameters: signedIn.parameters, ask: (sql: string) => ask(source, access, sql) }
     if (!(await fits(fresh))) throw unfit(access)
     return { ...signedIn, source, cancel: () => sendCancel(access, { ...host, address }, cancelRequest) }
   } catch (error) {
-    source.socket.destroy()
+    socket.destroy()
     if (error instanceof UpstreamError) throw error
     throw new UpstreamError('unreachable', `target "${access.name}" ended the connection`, '08006', {
       cause: error,
     })
   } finally {
-    deadline.removeEventListener('abort', giveUp)
+    clearTimeout(late)
   }
 }
 
@@ -84,14 +87,11 @@ function unfit({ name, sessionAttrs }: TargetAccess): UpstreamError {
 
 /** Connected and inside TLS as configured. `address`: the one of the host's that took the connection. */
 async function dial(
+  plain: ReusingSource,
   access: TargetAccess,
   peer: Peer,
-  deadline: AbortSignal,
 ): Promise<{ readonly source: ReusingSource; readonly address: string | undefined }> {
-  const plain = connectReusing(peer)
   const { socket } = plain
-  const abort = () => socket.destroy(new StreamEnded('timed out'))
-  deadline.addEventListener('abort', abort)
   try {
     await once(socket, 'connect')
     const { idleSec, intervalSec, count } = access.keepalive
@@ -103,8 +103,6 @@ async function dial(
     socket.destroy()
     if (cause instanceof UpstreamError) throw cause
     throw new UpstreamError('unreachable', `target "${access.name}" cannot be reached`, '08006', { cause })
-  } finally {
-    deadline.removeEventListener('abort', abort)
   }
 }
 
@@ -156,8 +154,11 @@ async function negotiateTls(
 
 /** On a connection of its own, as the protocol wants; as safe as the session's own. */
 async function sendCancel(access: TargetAccess, peer: Peer, request: Buffer): Promise<void> {
+  const plain = connectReusing(peer)
+  const late = setTimeout(() => plain.socket.destroy(), access.connectTimeoutMs)
   try {
-    const { source } = await dial(access, peer, AbortSignal.timeout(access.connectTimeoutMs))
+    const { source } = await dial(plain, access, peer)
+    clearTimeout(late)
     const { socket } = source
     socket.setTimeout(access.connectTimeoutMs, () => socket.destroy())
     socket.resume()
@@ -165,6 +166,8 @@ async function sendCancel(access: TargetAccess, peer: Peer, request: Buffer): Pr
     await once(socket, 'close')
   } catch {
     // Whoever waits for the cancel goes on: the connection to the backend is closed next where it matters.
+  } finally {
+    clearTimeout(late)
   }
 }
 

@@ -8,6 +8,7 @@ import { createReadText } from '../../protocols/postgres/read-text.ts'
 import { type Relay, startRelay } from '../../protocols/postgres/relay.ts'
 import { FrameError } from '../../protocols/postgres/frames.ts'
 import { ProtocolViolation } from '../../protocols/postgres/request-rules.ts'
+import { createScrub } from '../../protocols/postgres/scrub.ts'
 import { backend, frontend } from '../../protocols/postgres/wire.ts'
 import { send } from '../raw-client.ts'
 import { ClientWire } from './client-wire.ts'
@@ -122,6 +123,7 @@ class Playing {
         cancel: () => this.#cancelArrives(),
       },
       session: this.#trail.follow(session),
+      scrub: createScrub(session.target),
       readText: this.#trail.watch(createReadText(analyzer), options.readingTurns),
       clock: systemClock,
       statementBytesMax: options.statementBytesMax,
