@@ -18,13 +18,13 @@ type Door = {
   why: string
 }
 
-const rooms = ['config', 'identity', 'platform', 'policy', 'sql']
+const rooms = ['config', 'identity', 'platform', 'policy', 'sql', 'ssh-ca', 'vault']
 
 /** The table of house.md. */
 export const doors: readonly Door[] = [
   { of: /^packages\/kernel\/src\//, packages: [], npm: false, why: 'kernel imports nothing' },
   {
-    of: /^packages\/(?:sql|policy|identity|config|platform)\//,
+    of: /^packages\/(?:sql|policy|identity|config|platform|ssh-ca|vault)\//,
     packages: ['kernel'],
     npm: true,
     why: 'a package imports kernel and no other package',

@@ -1,0 +1,250 @@
+/** Judged by OpenSSH itself: `ssh-keygen -L` reads what we wrote, and a real sshd with TrustedUserCAKeys lets it in or not. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { type CertificateRequest, openSshCa, parsePublicKey, signUserCertificate } from './index.ts'
+
+const nowSec = () => Math.floor(Date.now() / 1000)
+const sshd = ['/usr/sbin/sshd', '/usr/bin/sshd'].find((path) => existsSync(path))
+const hasKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined
+
+function missing(t: TestContext, what: string): void {
+  if (process.env.CI) throw new Error(`${what} is missing: .ci/run installs it`)
+  t.skip(`no ${what} here`)
+}
+
+function newCa() {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  return openSshCa(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
+}
+
+function workFolder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'portcullis-ssh-ca-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+function newKey(dir: string, name: string, ...options: string[]): string {
+  const path = join(dir, name)
+  execFileSync('ssh-keygen', ['-q', '-N', '', '-C', 'test', '-f', path, ...options])
+  return path
+}
+
+function request(publicKey: string, change: Partial<CertificateRequest> = {}): CertificateRequest {
+  return {
+    publicKey,
+    serial: 7n,
+    keyId: 'https://idp.example|agent-7 session 01J',
+    principals: [userInfo().username],
+    validAfter: nowSec() - 60,
+    validBefore: nowSec() + 300,
+    extensions: [],
+    ...change,
+  }
+}
+
+test('ssh-keygen reads every kind of key back with all that was put in', (t) => {
+  if (!hasKeygen) return missing(t, 'ssh-keygen')
+  const dir = workFolder(t)
+  const ca = newCa()
+  const kinds = [
+    ['ed25519'],
+    ['ecdsa', '-b', '256'],
+    ['ecdsa', '-b', '384'],
+    ['ecdsa', '-b', '521'],
+    ['rsa', '-b', '2048'],
+  ]
+  for (const [kind = '', ...bits] of kinds) {
+    const path = newKey(dir, `${kind}${bits.at(-1) ?? ''}`, '-t', kind, ...bits)
+    const { line } = signUserCertificate(
+      ca,
+      request(readFileSync(`${path}.pub`, 'utf8'), {
+        sourceAddresses: ['127.0.0.0/8', '::1/128'],
+        forceCommand: 'uptime',
+        extensions: ['permit-pty', 'permit-agent-forwarding'],
+      }),
+    )
+    writeFileSync(`${path}-cert.pub`, `${line}\n`)
+    const shown = execFileSync('ssh-keygen', ['-L', '-f', `${path}-cert.pub`], { encoding: 'utf8' })
+    assert.match(shown, /user certificate/)
+    assert.match(shown, /Signing CA: ED25519 .* \(using ssh-ed25519\)/)
+    assert.match(shown, /Key ID: "https:\/\/idp\.example\|agent-7 session 01J"/)
+    assert.match(shown, /Serial: 7\n/)
+    assert.match(shown, new RegExp(`Principals: \\n\\s+${userInfo().username}\\n`))
+    assert.match(shown, /force-command uptime/)
+    assert.match(shown, /source-address 127\.0\.0\.0\/8,::1\/128/)
+    assert.match(shown, /Extensions: \n\s+permit-agent-forwarding\n\s+permit-pty\n/)
+  }
+})
+
+test('a real sshd lets in exactly who was certified, for as long, from where, to do what', async (t) => {
+  if (!sshd) return missing(t, 'sshd')
+  const dir = workFolder(t)
+  const ca = newCa()
+  const server = await startSshd(t, dir, sshd, ca.publicKeyLine)
+  const key = newKey(dir, 'user', '-t', 'ed25519')
+  const publicKey = readFileSync(`${key}.pub`, 'utf8')
+  const attempt = (change: Partial<CertificateRequest>, by = ca, ...options: string[]) => {
+    writeFileSync(`${key}-cert.pub`, `${signUserCertificate(by, request(publicKey, change)).line}\n`)
+    return server.run(key, ...options)
+  }
+
+  const welcome = await attempt({})
+  assert.equal(welcome.status, 0, welcome.stderr + server.log())
+  assert.equal(welcome.stdout, 'hello\n')
+  assert.match(server.log(), /agent-7 session 01J.*serial 7/)
+
+  assert.notEqual((await attempt({}, newCa())).status, 0, 'by another authority')
+  assert.notEqual((await attempt({ principals: ['somebody-else'] })).status, 0, 'for another user')
+  const past = { validAfter: nowSec() - 600, validBefore: nowSec() - 300 }
+  assert.notEqual((await attempt(past)).status, 0, 'when it is over')
+  const coming = { validAfter: nowSec() + 300, validBefore: nowSec() + 600 }
+  assert.notEqual((await attempt(coming)).status, 0, 'before it begins')
+  assert.notEqual((await attempt({ sourceAddresses: ['192.0.2.0/24'] })).status, 0, 'from another network')
+  assert.equal((await attempt({ sourceAddresses: ['127.0.0.0/8'] })).status, 0)
+  assert.equal((await attempt({ forceCommand: 'echo forced' })).stdout, 'forced\n')
+
+  const forward = ['-o', 'ExitOnForwardFailure=yes', '-W', `127.0.0.1:${server.port}`]
+  assert.notEqual((await attempt({}, ca, ...forward)).status, 0, 'a forwarded port that was not granted')
+  const granted = await attempt({ extensions: ['permit-port-forwarding'] }, ca, ...forward)
+  assert.match(granted.stdout, /^SSH-2\.0/)
+})
+
+test('what cannot stand in a certificate is refused with what to do', () => {
+  const ca = newCa()
+  const { publicKey } = generateKeyPairSync('ed25519')
+  const x = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
+  const blob = Buffer.concat([
+    Buffer.from('0000000b', 'hex'),
+    Buffer.from('ssh-ed25519'),
+    Buffer.from('00000020', 'hex'),
+    x,
+  ])
+  const line = `ssh-ed25519 ${blob.toString('base64')}`
+  const code = (change: Partial<CertificateRequest>) => {
+    try {
+      signUserCertificate(ca, request(line, change))
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+    return 'signed'
+  }
+  assert.equal(code({}), 'signed')
+  assert.equal(code({ principals: [] }), 'request')
+  assert.equal(code({ principals: ['root,admin'] }), 'request')
+  assert.equal(code({ principals: ['*'] }), 'request')
+  assert.equal(code({ keyId: 'two\nlines' }), 'request')
+  assert.equal(code({ validBefore: nowSec() - 61 }), 'request')
+  assert.equal(code({ validBefore: nowSec() + 86_400 * 365 }), 'request')
+  assert.equal(code({ sourceAddresses: [] }), 'request')
+  assert.equal(code({ sourceAddresses: ['10.0.0.1/8,0.0.0.0/0'] }), 'request')
+  assert.equal(code({ forceCommand: '' }), 'request')
+  assert.equal(code({ publicKey: 'ssh-dss AAAA' }), 'public_key')
+  assert.equal(
+    code({ publicKey: `ssh-ed25519 ${Buffer.concat([blob, blob]).toString('base64')}` }),
+    'public_key',
+  )
+  assert.equal(code({ publicKey: `ssh-rsa ${blob.toString('base64')}` }), 'public_key')
+  assert.equal(code({ publicKey: `ssh-ed25519 ${blob.subarray(0, -1).toString('base64')}` }), 'public_key')
+  assert.throws(() => openSshCa('no key'), /openssl genpkey/)
+})
+
+test('no bytes make the key reader do anything but refuse or read a whole key', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom('ssh-ed25519', 'ssh-rsa', 'ecdsa-sha2-nistp256'),
+      fc.uint8Array(),
+      (type, bytes) => {
+        try {
+          parsePublicKey(`${type} ${Buffer.from(bytes).toString('base64')}`)
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, 'public_key')
+        }
+      },
+    ),
+  )
+})
+
+interface Sshd {
+  readonly port: number
+  log(): string
+  run(key: string, ...options: string[]): Promise<{ status: number | null; stdout: string; stderr: string }>
+}
+
+async function startSshd(t: TestContext, dir: string, binary: string, caLine: string): Promise<Sshd> {
+  const hostKey = newKey(dir, 'host', '-t', 'ed25519')
+  const port = await freePort()
+  const config = join(dir, 'sshd_config')
+  writeFileSync(join(dir, 'user-ca.pub'), `${caLine}\n`)
+  chmodSync(dir, 0o755)
+  writeFileSync(
+    config,
+    [
+      `Port ${port}`,
+      'ListenAddress 127.0.0.1',
+      `HostKey ${hostKey}`,
+      `TrustedUserCAKeys ${join(dir, 'user-ca.pub')}`,
+      'AuthorizedKeysFile none',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'UsePAM no',
+      'PermitRootLogin prohibit-password',
+      'StrictModes no',
+      `PidFile ${join(dir, 'pid')}`,
+      'LogLevel VERBOSE',
+      '',
+    ].join('\n'),
+  )
+  // OpenSSH wants it, and Debian makes it when the service starts.
+  if (process.getuid?.() === 0) execFileSync('mkdir', ['-p', '/run/sshd'])
+  let log = ''
+  const server = spawn(binary, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] })
+  server.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text
+  })
+  t.after(async () => {
+    if (server.exitCode !== null) return
+    server.kill()
+    await once(server, 'exit')
+  })
+  for (let tries = 0; !log.includes('Server listening'); tries++) {
+    assert.ok(tries < 100 && server.exitCode === null, log)
+    await sleep(50)
+  }
+  return {
+    port,
+    log: () => log,
+    async run(key, ...options) {
+      const client = spawn('ssh', [
+        ...['-F', 'none', '-i', key, '-p', String(port), '-o', 'BatchMode=yes'],
+        ...['-o', 'StrictHostKeyChecking=no', '-o', `UserKnownHostsFile=${join(dir, 'known')}`],
+        ...['-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', ...options, '127.0.0.1'],
+        ...(options.length === 0 ? ['echo hello'] : []),
+      ])
+      client.stdin.end()
+      const out: string[] = []
+      const err: string[] = []
+      client.stdout.setEncoding('utf8').on('data', (text) => out.push(text))
+      client.stderr.setEncoding('utf8').on('data', (text) => err.push(text))
+      const [status] = await once(client, 'close')
+      return { status, stdout: out.join(''), stderr: err.join('') }
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address ? address.port : 0
+}
