@@ -4,6 +4,7 @@
  * token itself brings (`jwk`, `jku`, `x5c`, `x5u` are not read), every header extension marked critical, and to guess:
  * issuer and audience must be exactly those configured, and `exp` must be there.
  */
+import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { Clock, Identity } from '@portcullis/kernel'
 import { type CryptoKey, errors, jwtVerify } from 'jose'
@@ -18,6 +19,7 @@ import {
   type IssuerStatus,
   type KeySet,
 } from './issuer-keys.ts'
+import { namesTwice } from './json-members.ts'
 import type { KeyStore } from './key-store.ts'
 import { createProofCache } from './proof-cache.ts'
 
@@ -269,14 +271,19 @@ const base64url = /^[A-Za-z0-9_-]+$/
 
 function jsonPart(part: string, what: string): Record<string, unknown> {
   if (!base64url.test(part)) throw new IdentityError('malformed', `the token's ${what} is not base64url`)
+  const bytes = Buffer.from(part, 'base64url')
+  if (!isUtf8(bytes)) throw new IdentityError('malformed', `the token's ${what} is not UTF-8`)
+  const text = bytes.toString('utf8')
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
+    value = JSON.parse(text)
   } catch (cause) {
     throw new IdentityError('malformed', `the token's ${what} is not JSON`, { cause })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new IdentityError('malformed', `the token's ${what} is not a JSON object`)
+  if (namesTwice(text, value))
+    throw new IdentityError('malformed', `the token's ${what} names a member twice`)
   return Object.fromEntries(Object.entries(value))
 }
 
