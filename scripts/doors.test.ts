@@ -24,6 +24,18 @@ const plants: Plant[] = [
     refused: /no other package/,
   },
   { file: 'packages/identity/src/a.ts', line: "import type { X } from '@portcullis/kernel'", refused: false },
+  { file: 'packages/identity/src/a.ts', line: "import { x } from '@portcullis/expressions'", refused: false },
+  {
+    file: 'packages/config/src/a.ts',
+    line: "import { x } from '@portcullis/identity'",
+    refused: /no other package/,
+  },
+  {
+    file: 'packages/expressions/src/a.ts',
+    line: "import { x } from '@portcullis/identity'",
+    refused: /no other package/,
+  },
+  { file: 'packages/sql/src/a.ts', line: "import '@portcullis/expressions'", refused: /no other package/ },
   {
     file: 'packages/platform/src/a.ts',
     line: "import { x } from '@portcullis/sql'",

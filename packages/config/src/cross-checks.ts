@@ -6,19 +6,24 @@ import { z } from 'zod'
 import { isLoopbackHttp } from './issuer-schema.ts'
 import { sharePort } from './addresses.ts'
 import { configSchema } from './schema.ts'
+import { sharedBy } from './shared-issuers.ts'
 
 export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
 
 const text = z.string().optional().catch(undefined)
 const given = z.unknown().optional()
 const { listen, health } = configSchema.shape.proxy.shape
+const issuerDraft = z.object({
+  issuer: text,
+  jwksUri: text,
+  requiredClaims: z.record(z.string(), z.unknown()).optional().catch(undefined),
+  ...{ subject: given, subjectClaim: given, groups: given, groupsClaim: given },
+})
 const draftSchema = z.object({
   targets: z
     .array(z.object({ name: text, tls: z.object({ cert: given, key: given }).catch({}) }).catch({ tls: {} }))
     .catch([]),
-  identity: z
-    .object({ issuers: z.array(z.object({ issuer: text, jwksUri: text }).catch({})) })
-    .catch({ issuers: [] }),
+  identity: z.object({ issuers: z.array(issuerDraft.catch({})) }).catch({ issuers: [] }),
   alerts: z
     .object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
@@ -58,8 +63,13 @@ function ofTargets({ targets }: Draft): Problem[] {
 
 function ofIssuers({ identity: { issuers } }: Draft): Problem[] {
   const urls = issuers.map(({ issuer }) => issuer)
-  return issuers.flatMap(({ issuer, jwksUri }, index) => {
+  return issuers.flatMap((draft, index) => {
+    const { issuer, jwksUri, requiredClaims = {} } = draft
     const at = ['identity', 'issuers', index]
+    const pins = sharedBy(issuer ?? '')
+    const both = (['subject', 'groups'] as const).filter(
+      (key) => draft[key] !== undefined && draft[`${key}Claim`] !== undefined,
+    )
     const isSafe = (uri: string) =>
       URL.parse(uri)?.protocol === 'https:' || (isLoopbackHttp(uri) && isLoopbackHttp(issuer ?? ''))
     return [
@@ -74,6 +84,18 @@ function ofIssuers({ identity: { issuers } }: Draft): Problem[] {
       ...(issuer !== undefined && urls.indexOf(issuer) < index
         ? [{ path: [...at, 'issuer'], message: `"${issuer}" is listed twice` }]
         : []),
+      ...(pins.length > 0 && !pins.some((claim) => Object.hasOwn(requiredClaims, claim))
+        ? [
+            {
+              path: [...at, 'requiredClaims'],
+              message: `must pin one of ${pins.join(', ')}: anyone in the world gets a token of this issuer`,
+            },
+          ]
+        : []),
+      ...both.map((key) => ({
+        path: [...at, key],
+        message: `and ${key}Claim say the same thing: give one of them`,
+      })),
     ]
   })
 }

@@ -2,6 +2,7 @@
  * One trusted issuer of tokens. Every limit is the verifier's own, so that `--validate` reports with its line what the
  * verifier would refuse.
  */
+import { compileExpression, ExpressionError, type ResultType } from '@portcullis/expressions'
 import { z } from 'zod'
 import { filePath, positive } from './forms.ts'
 
@@ -12,6 +13,18 @@ const issuerUrl = z.url().refine((text) => {
 }, 'must be https (http on loopback only), without query, fragment, credentials, | or spaces')
 
 const texts = z.array(z.string().min(1)).min(1)
+
+/** CEL over the token's claims; compiled here, so that a wrong one has its line. */
+function expression(type: ResultType) {
+  return z.string().superRefine((text, context) => {
+    try {
+      compileExpression(text, 'claims', type)
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error
+      context.addIssue({ code: 'custom', message: error.message })
+    }
+  })
+}
 
 export const issuer = z.strictObject({
   issuer: issuerUrl.describe(
@@ -34,6 +47,12 @@ export const issuer = z.strictObject({
     .describe(
       "Claims (or dotted paths) and the values allowed for each. Pins what a shared issuer leaves open: for GitHub's, pin `repository_id`, since anyone's workflow gets a token there. Numbers are written as strings.",
     ),
+  conditions: z
+    .array(expression('bool'))
+    .default([])
+    .describe(
+      'CEL expressions over `claims`, such as `claims.ref == "refs/heads/main"`. A token is taken where every one is true; one that reads a claim that is not there refuses it. See [identity](identity.md).',
+    ),
   authorizedParties: texts
     .optional()
     .describe(
@@ -49,7 +68,19 @@ export const issuer = z.strictObject({
     .min(1)
     .default('groups')
     .describe('Claim that holds the groups; a dotted path reaches into objects.'),
+  groups: expression('strings')
+    .optional()
+    .describe('CEL over `claims` that gives the groups, in place of `groupsClaim`.'),
+  addGroups: texts.default([]).describe('Groups that every identity of this issuer has besides.'),
   subjectClaim: z.string().min(1).default('sub').describe('Claim that names the subject.'),
+  subject: expression('string')
+    .optional()
+    .describe('CEL over `claims` that gives the subject, in place of `subjectClaim`.'),
+  instance: expression('string')
+    .optional()
+    .describe(
+      "CEL over `claims` that names the running copy, such as a CI run's id: all its tokens are then one instance. It must differ between any two copies. Where absent: each token (`jti`) is one.",
+    ),
   jwksUri: z.url().optional().describe('Where the keys are, instead of by discovery.'),
   jwksCacheSec: positive
     .max(86_400)

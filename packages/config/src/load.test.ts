@@ -184,6 +184,14 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     'jwksUri: http://keys.example/jwks',
     'jwksUri: http://127.0.0.1:1/jwks',
     'algorithms: [HS256]',
+    `conditions: ['claims.ref = "x"']`,
+    `conditions: ['claims.ref.matches("x")']`,
+    `conditions: ['"a" + "b"']`,
+    "subject: 'clams.sub'",
+    "subject: '1'",
+    "groups: '[1]'",
+    "instance: '[claims.run_id]'",
+    'addGroups: []',
   ]
   for (const line of refused)
     assert.match(
@@ -204,6 +212,62 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     )
   const { algorithms } = parseConfig(minimal, '/etc/p.yaml').identity.issuers[0] ?? {}
   assert.deepEqual(algorithms, ['RS256', 'PS256', 'ES256', 'EdDSA'])
+})
+
+test('a wrong expression has its own line and says what is wrong', () => {
+  const text = minimal.replace(
+    'audience: [portcullis]',
+    `audience: [portcullis]
+      conditions:
+        - claims.ref == "refs/heads/main"
+        - claims.ref =~ "x"
+      subject: '"ci:" + clams.repository_id'
+      instance: claims.run_id.matches("x")`,
+  )
+  assert.deepEqual(problemsOf(text), [
+    '/etc/portcullis/p.yaml:10:11: identity.issuers.0.conditions.1: Unexpected character: = (at character 12)',
+    '/etc/portcullis/p.yaml:11:7: identity.issuers.0.subject: Unknown variable: clams (at character 9)',
+    '/etc/portcullis/p.yaml:12:7: identity.issuers.0.instance: calls matches, which is not served: use ==, startsWith, endsWith, contains or in',
+  ])
+})
+
+test('an issuer that anyone gets tokens of must be pinned', () => {
+  const pinned = (issuer: string, line: string) =>
+    minimal
+      .replace('https://idp.example', issuer)
+      .replace('audience: [portcullis]', `audience: [portcullis]\n      ${line}`)
+  const github = 'https://token.actions.githubusercontent.com'
+  for (const [issuer, line] of [
+    [github, 'leewaySec: 1'],
+    [github, "requiredClaims: { repository: ['acme/shop'], sub: ['repo:acme/shop:ref:refs/heads/main'] }"],
+    [github, `conditions: ['claims.repository_id == "1"']`],
+    ['https://gitlab.com', "requiredClaims: { project_path: ['acme/shop'] }"],
+    ['https://accounts.google.com', 'leewaySec: 1'],
+  ] as const)
+    assert.match(
+      problemsOf(pinned(issuer, line))[0] ?? '',
+      /identity\.issuers\.0\.requiredClaims: must pin one of .*: anyone in the world/,
+      line,
+    )
+  for (const line of [
+    "requiredClaims: { repository_id: ['1'] }",
+    "requiredClaims: { repository_owner_id: ['2'] }",
+  ])
+    parseConfig(pinned(github, line), '/etc/p.yaml')
+  parseConfig(pinned('https://gitlab.acme.example', 'leewaySec: 1'), '/etc/p.yaml')
+})
+
+test('one thing is said in one way', () => {
+  const both = (line: string) =>
+    minimal.replace('audience: [portcullis]', `audience: [portcullis]\n      ${line}`)
+  assert.match(
+    problemsOf(both("subject: 'claims.sub'\n      subjectClaim: sub"))[0] ?? '',
+    /:8:\d+: identity\.issuers\.0\.subject: and subjectClaim say the same thing/,
+  )
+  assert.match(
+    problemsOf(both("groups: 'claims.g'\n      groupsClaim: g"))[0] ?? '',
+    /identity\.issuers\.0\.groups: and groupsClaim say the same thing/,
+  )
 })
 
 test('trusted balancers are addresses and networks', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { claimAt, identityOf, requirePinned } from './claims.ts'
+import { claimAt, identityOf, requirePinned, tokenIdOf } from './claims.ts'
 import { IdentityError, type IdentityErrorCode } from './errors.ts'
 import { type IssuerConfig, trustedIssuer } from './issuer-config.ts'
 
@@ -8,7 +8,7 @@ const issuerUrl = 'https://login.example'
 const issuerWith = (more: Partial<IssuerConfig> = {}) =>
   trustedIssuer({ issuer: issuerUrl, audience: ['portcullis'], ...more })
 const identity = (claims: Record<string, unknown>, more: Partial<IssuerConfig> = {}) =>
-  identityOf({ jti: 't1', ...claims }, issuerWith(more), () => 'the-hash')
+  identityOf(claims, issuerWith(more), 't1')
 const refusedAs = (code: IdentityErrorCode) => (error: unknown) =>
   error instanceof IdentityError && error.code === code
 
@@ -23,7 +23,14 @@ test('a plain token proves its subject', () => {
 })
 
 test('the hash of the token stands in for a missing jti', () => {
-  assert.equal(identityOf({ sub: 'a' }, issuerWith(), () => 'the-hash').instance, 'the-hash')
+  assert.equal(
+    tokenIdOf({ sub: 'a' }, () => 'the-hash'),
+    'the-hash',
+  )
+  assert.equal(
+    tokenIdOf({ jti: 't1' }, () => assert.fail('not needed')),
+    't1',
+  )
 })
 
 test('groups come as an array, as one string, parted by spaces, or from a dotted path', () => {
@@ -116,13 +123,18 @@ test('subjects that would look like another are refused', () => {
   for (const sub of ['spiffe://example/ns/a', 'repo:o/r:ref:refs/heads/main', 'Zoë Ölund', '名前'])
     assert.equal(identity({ sub }).subject, sub)
   for (const jti of ['', null, 7, 'x\u0000'])
-    assert.throws(() => identity({ sub: 'a', jti }), refusedAs('claim_invalid'))
+    assert.throws(() => tokenIdOf({ jti }, () => 'the-hash'), refusedAs('claim_invalid'))
 })
 
 test('pinned claims must be there and be one of the allowed', () => {
   const pinned = issuerWith({ requiredClaims: { repository_id: ['42'], 'env.name': ['prod', 'stage'] } })
   requirePinned({ repository_id: '42', env: { name: 'stage' } }, pinned)
   requirePinned({ repository_id: 42, env: { name: ['dev', 'prod'] } }, pinned)
+  const huge = JSON.parse('{"id": 9007199254740993}')
+  assert.throws(
+    () => requirePinned(huge, issuerWith({ requiredClaims: { id: ['9007199254740992'] } })),
+    refusedAs('claim_mismatch'),
+  )
   assert.throws(() => requirePinned({ repository_id: '42' }, pinned), refusedAs('claim_missing'))
   assert.throws(
     () => requirePinned({ repository_id: '43', env: { name: 'prod' } }, pinned),

@@ -11,14 +11,25 @@
 import type { Actor, Identity } from '@portcullis/kernel'
 import { IdentityError, type IdentityErrorCode, quoteUnproven } from './errors.ts'
 import type { TrustedIssuer } from './issuer-config.ts'
+import { mapped } from './mapping.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
-/** `tokenHash` (of what is signed) stands in for a missing `jti`. Throws IdentityError claim_missing, claim_invalid or delegation. */
-export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenHash: () => string): Identity {
-  const subject = name(claimAt(claims, issuer.subjectClaim), issuer.subjectClaim, 'claim_missing')
-  const groups = groupsOf(claimAt(claims, issuer.groupsClaim), issuer.groupsClaim)
-  const instance = claims.jti === undefined ? tokenHash() : name(claims.jti, 'jti', 'claim_invalid')
+/**
+ * `tokenId` stands for the running copy where the issuer's configuration names nothing else.
+ * Throws IdentityError condition, claim_missing, claim_invalid or delegation.
+ */
+export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenId: string): Identity {
+  const { mapping, subjectClaim, groupsClaim } = issuer
+  const by = mapped(claims, mapping)
+  const subject = mapping.subject
+    ? name(by.subject, 'subject', 'claim_missing')
+    : name(claimAt(claims, subjectClaim), subjectClaim, 'claim_missing')
+  const named = mapping.groups
+    ? groupsOf(by.groups, 'groups')
+    : groupsOf(claimAt(claims, groupsClaim), groupsClaim)
+  const groups = [...new Set([...named, ...mapping.addGroups])]
+  const instance = mapping.instance ? name(by.instance, 'instance', 'claim_missing') : tokenId
   const grantor: Actor = { issuer: issuer.issuer, subject, kind: kindOf(claims) }
   const [current, ...earlier] = actorsOf(claims.act, issuer)
   if (!current) return { issuer: grantor.issuer, subject: grantor.subject, groups, delegation: [], instance }
@@ -29,6 +40,11 @@ export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenHash: () 
     delegation: [grantor, ...earlier.reverse()],
     instance,
   }
+}
+
+/** `jti`, or where it has none the hash of what is signed. Throws IdentityError claim_invalid. */
+export function tokenIdOf(claims: Claims, tokenHash: () => string): string {
+  return claims.jti === undefined ? tokenHash() : name(claims.jti, 'jti', 'claim_invalid')
 }
 
 /**
@@ -44,9 +60,7 @@ export function requirePinned(claims: Claims, issuer: TrustedIssuer): void {
   for (const [path, allowed] of Object.entries(issuer.requiredClaims)) {
     const value = claimAt(claims, path)
     if (value === undefined) throw new IdentityError('claim_missing', `the token has no claim ${path}`)
-    const values = (Array.isArray(value) ? value : [value]).map((item) =>
-      typeof item === 'number' || typeof item === 'boolean' ? String(item) : item,
-    )
+    const values = (Array.isArray(value) ? value : [value]).map(textOf)
     if (!values.some((item) => typeof item === 'string' && allowed.includes(item)))
       throw new IdentityError(
         'claim_mismatch',
@@ -58,6 +72,12 @@ export function requirePinned(claims: Claims, issuer: TrustedIssuer): void {
     if (typeof party !== 'string' || !issuer.authorizedParties.includes(party))
       throw new IdentityError('wrong_party', `the token was issued to ${quoteUnproven(party)}`)
   }
+}
+
+/** Of two numbers that JSON.parse takes for one, neither is what was pinned. */
+function textOf(item: unknown): unknown {
+  const exact = typeof item === 'number' && (!Number.isInteger(item) || Number.isSafeInteger(item))
+  return exact || typeof item === 'boolean' ? String(item) : item
 }
 
 /** A claim by its whole name, else by a dotted path through objects. Own members only. */

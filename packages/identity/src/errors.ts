@@ -31,6 +31,8 @@ export type IdentityErrorCode =
   | 'claim_missing'
   | 'claim_mismatch'
   | 'claim_invalid'
+  /** A condition of the issuer's configuration is not true of the claims, or reads what is not there. */
+  | 'condition'
   /** The `act` chain is malformed, too long, or names a foreign issuer. */
   | 'delegation'
 

@@ -27,6 +27,12 @@ const refused: readonly [string, Partial<IssuerConfig>][] = [
   ['jwksCacheSec must be between', { jwksCacheSec: 0 }],
   ['jwksCooldownSec must be between', { jwksCooldownSec: 0 }],
   ['maxTokenBytes must be between', { maxTokenBytes: 1 }],
+  ['conditions.1 "claims.ref ==" Unexpected token', { conditions: ['true', 'claims.ref =='] }],
+  ['conditions.0 "claims.a.matches(\\"x\\")" calls matches', { conditions: ['claims.a.matches("x")'] }],
+  ['conditions.0 "\\"yes\\"" gives string', { conditions: ['"yes"'] }],
+  ['subject "clams.sub" Unknown variable: clams', { subject: 'clams.sub' }],
+  ['groups "1" gives int', { groups: '1' }],
+  ['instance "[claims.run_id]" gives list', { instance: '[claims.run_id]' }],
 ]
 
 for (const [why, change] of refused)

@@ -1,9 +1,10 @@
 /**
  * What is trusted of one issuer, and the checks that refuse a configuration which would trust more than it says:
- * symmetric algorithms, plain HTTP beyond loopback, an empty audience.
+ * symmetric algorithms, plain HTTP beyond loopback, an empty audience, an expression that is none.
  */
 import { isIP } from 'node:net'
 import { IdentityError } from './errors.ts'
+import { type Mapping, mappingOf } from './mapping.ts'
 
 export interface IssuerConfig {
   /** Exactly the token's `iss`, and the base of discovery. */
@@ -14,6 +15,19 @@ export interface IssuerConfig {
   readonly algorithms?: readonly string[]
   /** Allowed difference of clocks for `exp`, `nbf` and `iat`; default 30, at most 300. */
   readonly leewaySec?: number
+  /** CEL expressions over `claims`: each must be true, or the token proves nobody. What one reads must be there. */
+  readonly conditions?: readonly string[]
+  /** CEL over `claims` that gives the subject, in place of `subjectClaim`. */
+  readonly subject?: string | undefined
+  /** CEL over `claims` that gives a list of strings (or one string), in place of `groupsClaim`. */
+  readonly groups?: string | undefined
+  /** Groups that every identity of this issuer has, beside those that its token names. */
+  readonly addGroups?: readonly string[]
+  /**
+   * CEL over `claims` that names the running copy, so that all its tokens count as one: a run's id, a pod's. It must differ
+   * between any two copies that the issuer signs for. Where absent: the token's `jti`, or the hash that stands in for it.
+   */
+  readonly instance?: string | undefined
   /** A claim's name, or a dotted path to it; default `groups`. */
   readonly groupsClaim?: string
   /** A claim's name, or a dotted path to it; default `sub`. */
@@ -39,8 +53,10 @@ export interface IssuerConfig {
 }
 
 /** `IssuerConfig` with its defaults, checked. */
-export type TrustedIssuer = Required<Omit<IssuerConfig, 'jwksUri' | 'ca' | 'authorizedParties'>> &
-  Pick<IssuerConfig, 'jwksUri' | 'ca' | 'authorizedParties'>
+export type TrustedIssuer = Required<Omit<IssuerConfig, Optional | keyof Mapping>> &
+  Pick<IssuerConfig, Optional> & { readonly mapping: Mapping }
+
+type Optional = 'jwksUri' | 'ca' | 'authorizedParties'
 
 /** Throws IdentityError('config') that names the issuer, the setting and what would be right. */
 export function trustedIssuer(config: IssuerConfig): TrustedIssuer {
@@ -69,8 +85,10 @@ export function trustedIssuer(config: IssuerConfig): TrustedIssuer {
     Number.isFinite(value) && value >= min && value <= max
       ? value
       : refuse(setting, `must be between ${min} and ${max}`)
+  const { conditions, subject, groups, addGroups, instance, ...rest } = config
   return {
-    ...config,
+    ...rest,
+    mapping: mappingOf({ conditions, subject, groups, addGroups, instance }, refuse),
     algorithms,
     leewaySec: within('leewaySec', config.leewaySec ?? 30, 0, 300),
     groupsClaim: config.groupsClaim ?? 'groups',

@@ -8,7 +8,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { Clock, Identity } from '@portcullis/kernel'
 import { type CryptoKey, errors, jwtVerify } from 'jose'
-import { type Claims, identityOf, requirePinned } from './claims.ts'
+import { type Claims, identityOf, requirePinned, tokenIdOf } from './claims.ts'
 import { IdentityError, quoteUnproven } from './errors.ts'
 import type { FetchJson } from './fetch-json.ts'
 import { type IssuerConfig, type TrustedIssuer, trustedIssuer } from './issuer-config.ts'
@@ -107,8 +107,8 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
 
 function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
   requirePinned(claims, issuer)
-  const identity = identityOf(claims, issuer, () => sha256(token.slice(0, token.lastIndexOf('.'))))
-  return { identity, expiresAtUs: expiryUs(claims), tokenId: identity.instance }
+  const tokenId = tokenIdOf(claims, () => sha256(token.slice(0, token.lastIndexOf('.'))))
+  return { identity: identityOf(claims, issuer, tokenId), expiresAtUs: expiryUs(claims), tokenId }
 }
 
 /** jose judges the time last, of a payload whose signature it verified. Throws what else is wrong with it. */

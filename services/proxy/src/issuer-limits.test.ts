@@ -21,7 +21,10 @@ proxy:
 const log = { info: () => undefined, warn: () => undefined }
 const start = (issuers: Config['identity']['issuers']) =>
   createTokenVerifier({
-    issuers: issuers.map(({ ca: _, jwksUri, ...issuer }) => ({ ...issuer, ...(jwksUri && { jwksUri }) })),
+    issuers: issuers.map(({ ca: _, jwksUri, ...issuer }) => ({
+      ...issuer,
+      ...(jwksUri && { jwksUri }),
+    })),
     clock: systemClock,
     log,
   })
@@ -42,6 +45,11 @@ const extremes = [
   'jwksUri: https://keys.example/jwks',
   "requiredClaims: { repository_id: ['123'] }",
   'actorIssuers: [https://other.example]',
+  `conditions: ['claims.ref == "refs/heads/main"', 'claims.groups.exists(g, g.startsWith("team-"))']`,
+  `subject: '"ci:" + claims.repository_id'`,
+  "groups: 'claims.realm_access.roles'",
+  'addGroups: [ci]',
+  "instance: 'claims.run_id'",
 ]
 
 for (const line of extremes)
