@@ -4,7 +4,7 @@
  */
 import { compileExpression, ExpressionError, type ResultType } from '@portcullis/expressions'
 import { z } from 'zod'
-import { filePath, positive } from './forms.ts'
+import { filePath, positive, secretRef } from './forms.ts'
 
 const issuerUrl = z.url().refine((text) => {
   const url = URL.parse(text)
@@ -82,6 +82,11 @@ export const issuer = z.strictObject({
       "CEL over `claims` that names the running copy, such as a CI run's id: all its tokens are then one instance. It must differ between any two copies. Where absent: each token (`jti`) is one.",
     ),
   jwksUri: z.url().optional().describe('Where the keys are, instead of by discovery.'),
+  jwksToken: secretRef
+    .optional()
+    .describe(
+      'Reference to a bearer token that is sent where keys are fetched, read anew each time; for the API server of a Kubernetes cluster. Only to the host of `issuer` or of `jwksUri`.',
+    ),
   jwksCacheSec: positive
     .max(86_400)
     .default(600)

@@ -192,6 +192,7 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     "groups: '[1]'",
     "instance: '[claims.run_id]'",
     'addGroups: []',
+    "jwksToken: 'sesame'",
   ]
   for (const line of refused)
     assert.match(

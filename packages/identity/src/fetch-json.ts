@@ -10,6 +10,8 @@ export interface FetchJsonOptions {
   readonly bytesMax: number
   /** PEM; the runtime's own store where absent. */
   readonly ca?: string
+  /** Sent as `Authorization: Bearer`. */
+  readonly bearer?: string
 }
 
 /** Rejects with an Error that says in words what was wrong with the answer. */
@@ -24,10 +26,15 @@ export const fetchJson: FetchJson = async (url, options) => {
   }
 }
 
-function get(url: URL, { timeoutMs, bytesMax, ca }: FetchJsonOptions): Promise<string> {
+function get(url: URL, { timeoutMs, bytesMax, ca, bearer }: FetchJsonOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
-      headers: { accept: 'application/json', 'user-agent': 'portcullis', connection: 'close' },
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'portcullis',
+        connection: 'close',
+        ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+      },
       ...(ca === undefined ? {} : { ca }),
     })
     const fail = (why: string, cause?: unknown) => {

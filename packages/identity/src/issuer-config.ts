@@ -34,6 +34,11 @@ export interface IssuerConfig {
   readonly subjectClaim?: string
   /** Where the keys are, instead of asking discovery. */
   readonly jwksUri?: string
+  /**
+   * Gives a bearer token to send where the keys are fetched, and only to the host of `issuer` or of `jwksUri`: what a
+   * discovery document names does not get it. Asked at each fetch, as such tokens are rotated. May throw.
+   */
+  readonly jwksToken?: (() => string) | undefined
   /** Keys older than this are fetched again; default 600. */
   readonly jwksCacheSec?: number
   /** How much longer known keys serve while the issuer is away; default 86400. */
@@ -56,7 +61,7 @@ export interface IssuerConfig {
 export type TrustedIssuer = Required<Omit<IssuerConfig, Optional | keyof Mapping>> &
   Pick<IssuerConfig, Optional> & { readonly mapping: Mapping }
 
-type Optional = 'jwksUri' | 'ca' | 'authorizedParties'
+type Optional = 'jwksUri' | 'jwksToken' | 'ca' | 'authorizedParties'
 
 /** Throws IdentityError('config') that names the issuer, the setting and what would be right. */
 export function trustedIssuer(config: IssuerConfig): TrustedIssuer {

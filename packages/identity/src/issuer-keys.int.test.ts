@@ -1,6 +1,8 @@
 /** A real issuer that rotates, dies, dawdles and talks nonsense: who is let in meanwhile, and what the issuer has to bear. */
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type Clock, systemClock } from '@portcullis/kernel'
 import { makeCertificates } from '@portcullis/testkit/certificates'
@@ -276,6 +278,67 @@ test('a configured jwksUri is used without discovery', async (t) => {
   await verifier.verify(await first.value.sign({ sub: 'alice' }))
   assert.deepEqual([first.value.jwksHits, first.value.discoveryHits], [1, 0])
 })
+
+test('keys behind a bearer token are fetched with the one of the day', async (t) => {
+  let rightOne = 'first'
+  const started = await startTestIssuer({ bearer: () => rightOne })
+  t.after(started.stop)
+  const { issuer } = started.value
+  let ours = 'first'
+  const clock = movableClock()
+  const verifier = createTokenVerifier({
+    issuers: [
+      { issuer, audience: ['portcullis'], jwksCacheSec: 600, jwksStaleSec: 0, jwksToken: () => ours },
+    ],
+    clock,
+    log: { info() {}, warn() {} },
+  })
+  await verifier.verify(await started.value.sign({ sub: 'pod' }))
+  rightOne = 'second'
+  clock.advance(601)
+  const token = await started.value.sign({ sub: 'pod' })
+  assert.match(await refused(verifier, token, 'issuer_unavailable'), /status 401/)
+  ours = 'second'
+  clock.advance(31)
+  await verifier.verify(token)
+})
+
+test('the bearer token does not go where a discovery document points to', async (t) => {
+  const seen: (string | undefined)[] = []
+  const elsewhere = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    response.end('{"keys":[]}')
+  })
+  const home = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    response.end(JSON.stringify({ issuer: urlOf(home), jwks_uri: `${urlOf(elsewhere)}/jwks` }))
+  })
+  for (const server of [elsewhere, home]) {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => void server.close())
+  }
+  const verifier = createTokenVerifier({
+    issuers: [{ issuer: urlOf(home), audience: ['portcullis'], jwksToken: () => 'sesame' }],
+    clock: systemClock,
+    log: { info() {}, warn() {} },
+  })
+  await verifier.warmUp()
+  assert.deepEqual(seen, ['Bearer sesame', undefined])
+})
+
+test('a bearer token that cannot be read is told as that', async (t) => {
+  const jwksToken = () => {
+    throw new Error('file:/run/token: there is no such file')
+  }
+  const { issuer, verifier } = await setUp(t, { jwksToken })
+  const why = await refused(verifier, await issuer.sign({ sub: 'pod' }), 'issuer_unavailable')
+  assert.match(why, /file:\/run\/token: there is no such file/)
+  assert.equal(issuer.discoveryHits, 0)
+})
+
+function urlOf(server: Server): string {
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
 
 test('warming up an issuer that is away does not fail the start', async (t) => {
   const { issuer, verifier } = await setUp(t)

@@ -182,11 +182,14 @@ async function loadKeys(
   clock: Clock,
 ): Promise<{ set: JSONWebKeySet; ignored: string[] }> {
   const startedMs = clock.monotonicMs()
+  const trusted = [issuer.issuer, issuer.jwksUri ?? issuer.issuer].map((url) => new URL(url).origin)
+  const bearer = issuer.jwksToken?.()
   const get = (url: string) =>
     fetchOne(url, {
       timeoutMs: Math.max(1, fetchTimeoutMs - Math.round(clock.monotonicMs() - startedMs)),
       bytesMax: documentBytesMax,
       ...(issuer.ca === undefined ? {} : { ca: issuer.ca }),
+      ...(bearer !== undefined && trusted.includes(new URL(url).origin) ? { bearer } : {}),
     })
   const jwksUri = issuer.jwksUri ?? (await discover(issuer, get))
   const document = await get(jwksUri)

@@ -62,7 +62,12 @@ interface SigningKey {
 }
 
 export async function startTestIssuer(
-  options: { algorithms?: readonly string[]; tls?: { cert: string; key: string } } = {},
+  options: {
+    algorithms?: readonly string[]
+    tls?: { cert: string; key: string }
+    /** The bearer token without which it shows no keys, as a Kubernetes API server; asked at each request. */
+    bearer?: () => string
+  } = {},
 ): Promise<Started<TestIssuer>> {
   const algorithms = options.algorithms ?? ['ES256']
   const firstAlg = algorithms[0] ?? 'ES256'
@@ -77,6 +82,9 @@ export async function startTestIssuer(
     const isDiscovery = request.url === '/.well-known/openid-configuration'
     if (isJwks) jwksHits += 1
     if (isDiscovery) discoveryHits += 1
+    const { bearer } = options
+    if (bearer && request.headers.authorization !== `Bearer ${bearer()}`)
+      return void response.writeHead(401).end('{}')
     if (mood === 'away') return void request.socket.destroy()
     if (mood === 'hang') return
     if (mood === 'error') return void response.writeHead(503).end('try later')

@@ -21,7 +21,7 @@ proxy:
 const log = { info: () => undefined, warn: () => undefined }
 const start = (issuers: Config['identity']['issuers']) =>
   createTokenVerifier({
-    issuers: issuers.map(({ ca: _, jwksUri, ...issuer }) => ({
+    issuers: issuers.map(({ ca: _, jwksUri, jwksToken: __, ...issuer }) => ({
       ...issuer,
       ...(jwksUri && { jwksUri }),
     })),

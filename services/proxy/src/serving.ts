@@ -106,9 +106,10 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   )
   const targets = createTargetBook(config)
   const verifier = createTokenVerifier({
-    issuers: config.identity.issuers.map(({ ca, jwksUri, ...issuer }) => ({
+    issuers: config.identity.issuers.map(({ ca, jwksUri, jwksToken, ...issuer }) => ({
       ...issuer,
       ...(jwksUri && { jwksUri }),
+      ...(jwksToken && { jwksToken: () => resolveSecret(jwksToken) }),
       ...(ca && { ca: readFileSync(ca, 'utf8') }),
     })),
     clock,

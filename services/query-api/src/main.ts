@@ -105,9 +105,10 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
 }
 
 function issuersOf({ identity }: Config) {
-  return identity.issuers.map(({ ca, jwksUri, ...issuer }) => ({
+  return identity.issuers.map(({ ca, jwksUri, jwksToken, ...issuer }) => ({
     ...issuer,
     ...(jwksUri !== undefined && { jwksUri }),
+    ...(jwksToken !== undefined && { jwksToken: () => resolveSecret(jwksToken) }),
     ...(ca !== undefined && { ca: readFileSync(ca, 'utf8') }),
   }))
 }
