@@ -248,6 +248,8 @@ function commandOf(n: number): CommandEvent {
       groups: ['ci'],
       delegation: [],
       instance: `jti-${n % 200}`,
+      task: '',
+      ancestors: [],
     },
     target: 'shop',
     role: '',

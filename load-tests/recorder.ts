@@ -179,7 +179,15 @@ function analysisOf(text: string): Analysis {
 function sessionRecord(sessionId: string): SessionRecord {
   return {
     sessionId,
-    identity: { issuer: 'https://ci', subject: 'job', groups: [], delegation: [], instance: 'j' },
+    identity: {
+      issuer: 'https://ci',
+      subject: 'job',
+      groups: [],
+      delegation: [],
+      instance: 'j',
+      task: '',
+      ancestors: [],
+    },
     target: 'orders',
     role: '',
     database: 'shop',

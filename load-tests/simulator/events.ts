@@ -58,6 +58,8 @@ export function simulatedRecorder(options: RecorderOptions): SimulatedRecorder {
           groups,
           delegation: [],
           instance: `${subject}#${act.session}`,
+          task: '',
+          ancestors: [],
         },
         target: options.target,
         role: '',

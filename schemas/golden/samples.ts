@@ -12,6 +12,8 @@ const identity = {
   groups: ['deployers', 'größe'],
   delegation: [{ issuer: 'https://issuer.example', subject: 'ada', kind: 'person' }],
   instance: 'run-4711',
+  task: 'nightly report',
+  ancestors: ['https://issuer.example run-4700'],
 }
 
 const origin = { address: '203.0.113.7', country: 'DE', region: 'DE-BE', asn: 64496, asOrg: 'Example Net' }

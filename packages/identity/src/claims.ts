@@ -32,13 +32,13 @@ export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenId: strin
   const instance = mapping.instance ? name(by.instance, 'instance', 'claim_missing') : tokenId
   const grantor: Actor = { issuer: issuer.issuer, subject, kind: kindOf(claims) }
   const [current, ...earlier] = actorsOf(claims.act, issuer)
-  if (!current) return { issuer: grantor.issuer, subject: grantor.subject, groups, delegation: [], instance }
+  const rest = { groups, instance, task: '', ancestors: [] }
+  if (!current) return { issuer: grantor.issuer, subject: grantor.subject, delegation: [], ...rest }
   return {
     issuer: current.issuer,
     subject: current.subject,
-    groups,
     delegation: [grantor, ...earlier.reverse()],
-    instance,
+    ...rest,
   }
 }
 

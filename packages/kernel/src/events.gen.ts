@@ -25,6 +25,10 @@ export interface Identity {
   readonly delegation: readonly Actor[]
   /** One running copy of the identity: the token's `jti`, or where it has none the SHA-256 of its header and payload (not of its signature, which anyone can spell in another valid way). */
   readonly instance: string
+  /** What the agent was sent to do, as the token says; empty where unknown. */
+  readonly task: string
+  /** The tokens that this one was traded from, oldest first, each `ISSUER TOKENID`; a verdict on any of them reaches this one. */
+  readonly ancestors: readonly string[]
 }
 
 /** Where a connection came from. */

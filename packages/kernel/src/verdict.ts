@@ -38,7 +38,22 @@ export function verdictKeys(session: VerdictTarget): string[] {
     `instance ${identityKey(identity)} ${identity.instance}`,
     `session ${sessionId}`,
     `token ${identity.issuer} ${identity.instance}`,
+    ...identity.ancestors.flatMap((token) => ancestorKeys(token, identity)),
     ...identity.delegation.map((actor) => `delegation ${identityKey(actor)}`),
+  ]
+}
+
+/**
+ * A token dies with what it was traded from: with its token, and with the instance that it was, whichever of those who
+ * are named here that belonged to.
+ */
+function ancestorKeys(token: string, { issuer, subject, delegation }: Identity): string[] {
+  const [tokenIssuer, tokenId] = token.split(' ', 2)
+  return [
+    `token ${token}`,
+    ...[{ issuer, subject }, ...delegation]
+      .filter((actor) => actor.issuer === tokenIssuer)
+      .map((actor) => `instance ${identityKey(actor)} ${tokenId}`),
   ]
 }
 

@@ -28,7 +28,15 @@ export function findingOf(findingId: string, more: Partial<FindingEvent> = {}): 
   return {
     findingId,
     at: 1_000_000,
-    identity: { issuer, subject: 'agent-7', groups: [], delegation: [], instance: 'jti-1' },
+    identity: {
+      issuer,
+      subject: 'agent-7',
+      groups: [],
+      delegation: [],
+      instance: 'jti-1',
+      task: '',
+      ancestors: [],
+    },
     sessionId: 's1',
     target: 'shop',
     detector: 'rate',

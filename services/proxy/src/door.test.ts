@@ -13,6 +13,8 @@ const ann = {
   groups: ['agents'],
   delegation: [],
   instance: 'a-1',
+  task: '',
+  ancestors: [],
 }
 const origin = { address: '192.0.2.1', country: '', region: '', asn: 0, asOrg: '' }
 

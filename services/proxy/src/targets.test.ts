@@ -22,7 +22,15 @@ proxy: { recorder: { onUnavailable: deny } }
 )
 
 function identityIn(groups: string[]) {
-  return { issuer: 'https://idp.example', subject: 'ann', groups, delegation: [], instance: 'ann-1' }
+  return {
+    issuer: 'https://idp.example',
+    subject: 'ann',
+    groups,
+    delegation: [],
+    instance: 'ann-1',
+    task: '',
+    ancestors: [],
+  }
 }
 
 test('several hosts, and a certificate that is rotated while the gate runs', () => {

@@ -23,7 +23,7 @@ export interface Column {
   readonly kind: Kind
 }
 
-const identity = columns('text', ['identity', 'issuer', 'subject', 'instance'])
+const identity = columns('text', ['identity', 'issuer', 'subject', 'instance', 'task'])
 const decision: Column[] = [
   ...columns(
     'text',
@@ -48,7 +48,7 @@ export const commandColumns: readonly Column[] = [
   ...columns('text', ['commandId', 'phase', 'sessionId']),
   ...identity,
   ...columns('text', ['target', 'role', 'database', 'protocol', 'stage', 'fingerprint', 'verb']),
-  ...columns('texts', ['groups', 'effects']),
+  ...columns('texts', ['groups', 'ancestors', 'effects']),
   ...columns('json', ['delegation', 'objects', 'masked', 'attributes']),
   ...columns('flag', ['privileged']),
   ...columns('optionalText', ['outcome']),
@@ -73,7 +73,7 @@ export const sessionColumns: readonly Column[] = [
   ...columns('text', ['sessionId', 'phase']),
   ...identity,
   ...columns('flag', ['hasIdentity']),
-  ...columns('texts', ['groups']),
+  ...columns('texts', ['groups', 'ancestors']),
   ...columns('json', ['delegation']),
   ...columns('text', ['target', 'role', 'database', 'protocol', 'client', 'tls', 'detail']),
   ...columns('time', ['startedAt', 'at']),

@@ -241,6 +241,8 @@ const finding: FindingEvent = {
     groups: [],
     delegation: [],
     instance: 'jti-1',
+    task: '',
+    ancestors: [],
   },
   sessionId: 's1',
   target: 'shop',

@@ -1,5 +1,5 @@
 /** Bytes to records. Refuses to guess: what passed its checksum and still does not read is RecorderError('corrupt'). */
-import type { CommandResult, Decision, SessionTotals } from '@portcullis/kernel'
+import type { CommandResult, Decision, SessionRecord, SessionTotals } from '@portcullis/kernel'
 import { ByteReader } from './bytes.ts'
 import { RecorderError } from './error.ts'
 import {
@@ -39,7 +39,7 @@ function decode(type: number, from: ByteReader): SegmentRecord | undefined {
         type: 'session',
         phase: type === recordType.sessionOpened ? 'opened' : 'refused',
         session: from.varint(),
-        record: readJson(from),
+        record: readSession(from),
         decision: readJson(from),
         detail: from.string(),
       }
@@ -47,7 +47,7 @@ function decode(type: number, from: ByteReader): SegmentRecord | undefined {
       return {
         type: 'sessionStillOpen',
         session: from.varint(),
-        record: readJson(from),
+        record: readSession(from),
         totals: readTotals(from),
       }
     case recordType.statement:
@@ -151,6 +151,14 @@ function readTotals(from: ByteReader): SessionTotals {
     bytesIn: from.varint(),
     bytesOut: from.varint(),
   }
+}
+
+/** A version before tasks and ancestors wrote neither: its segments are shipped by whoever comes after it. */
+function readSession(from: ByteReader): SessionRecord {
+  const record = readJson<SessionRecord>(from)
+  return record.identity
+    ? { ...record, identity: { ...{ task: '', ancestors: [] }, ...record.identity } }
+    : record
 }
 
 /** What stands here was written by JSON.stringify of the same type and has passed its checksum. */

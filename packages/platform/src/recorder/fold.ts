@@ -302,4 +302,4 @@ function attributesOf({ attributes }: Running): Readonly<Record<string, string>>
   return attributes === '' ? {} : JSON.parse(attributes)
 }
 
-const nobody = { issuer: '', subject: '', groups: [], delegation: [], instance: '' }
+const nobody = { issuer: '', subject: '', groups: [], delegation: [], instance: '', task: '', ancestors: [] }

@@ -30,7 +30,15 @@ export const noTotals = { commands: 0, rowsOut: 0, bytesIn: 0, bytesOut: 0 }
 export function sessionRecord(sessionId: string): SessionRecord {
   return {
     sessionId,
-    identity: { issuer: 'https://ci', subject: 'job', groups: ['ci'], delegation: [], instance: 'jti-1' },
+    identity: {
+      issuer: 'https://ci',
+      subject: 'job',
+      groups: ['ci'],
+      delegation: [],
+      instance: 'jti-1',
+      task: '',
+      ancestors: [],
+    },
     target: 'orders',
     role: '',
     database: 'shop',

@@ -211,3 +211,16 @@ function readAll(buffer: Buffer, end: number): { frames: number; records: Segmen
     at = next
   }
 }
+
+test('an identity of a version that knew no tasks and no ancestors reads as one without', () => {
+  const { identity, ...rest } = sessionRecord('s-1')
+  const before = Object.fromEntries(
+    Object.entries(identity ?? {}).filter(([name]) => name !== 'task' && name !== 'ancestors'),
+  )
+  const out = new ByteWriter(16)
+  beginFrame(out)
+  putSession(out, 'opened', 1, { ...rest, identity: before as unknown as typeof identity }, allow, '')
+  sealFrame(out)
+  const [record] = readAll(out.buffer, out.at).records
+  assert.deepEqual(record?.type === 'session' && record.record, { identity, ...rest })
+})

@@ -149,6 +149,8 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           groups: ['agents'],
           delegation: [],
           instance: `${subject}-1`,
+          task: '',
+          ancestors: [],
         },
         expiresAtUs: clock.nowUs() + 3_600_000_000,
       }

@@ -29,7 +29,10 @@ export function link<Row>(of: (row: Row) => CommandEvent['link']): Column<Row>[]
   ]
 }
 
-const nobody: Identity = { issuer: '', subject: '', groups: [], delegation: [], instance: '' }
+const nobody: Identity = {
+  ...{ issuer: '', subject: '', groups: [], delegation: [], instance: '' },
+  ...{ task: '', ancestors: [] },
+}
 
 export function identity<Row>(of: (row: Row) => Identity | null): Column<Row>[] {
   const who = (row: Row) => of(row) ?? nobody
@@ -51,6 +54,8 @@ export function identity<Row>(of: (row: Row) => Identity | null): Column<Row>[] 
       of: (row) => who(row).delegation.map(({ issuer, subject, kind }) => [issuer, subject, kind]),
     },
     { name: 'instance', type: 'String', of: (row) => who(row).instance },
+    { name: 'task', type: 'String', of: (row) => who(row).task },
+    { name: 'ancestors', type: 'Array(String)', of: (row) => who(row).ancestors },
   ]
 }
 

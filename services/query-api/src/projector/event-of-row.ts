@@ -97,5 +97,7 @@ function identityOf(row: Flat) {
     groups: row.groups,
     delegation: row.delegation,
     instance: row.instance,
+    task: row.task,
+    ancestors: row.ancestors,
   }
 }

@@ -31,6 +31,8 @@ export function sampleCommand(codecs: Codecs, of: Sampled = {}): CommandEvent {
       groups: ['ci', 'dev'],
       delegation: [{ issuer, subject: 'ann', kind: 'person' }],
       instance: 'jti-1',
+      task: 'nightly report',
+      ancestors: ['https://ci.example jti-0'],
     },
     target: 'shop',
     role: 'reader',

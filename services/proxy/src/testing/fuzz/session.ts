@@ -21,6 +21,8 @@ const identity = {
   groups: ['agents'],
   delegation: [],
   instance: 'ann-1',
+  task: '',
+  ancestors: [],
 }
 const windowRows = 200
 const windowBytes = 20_000
