@@ -55,6 +55,11 @@ export interface Unit {
   readonly undoes?: boolean
   /** Goes on with a command that was recorded earlier (Execute after Parse): decided again, not recorded again. */
   readonly adopts?: Command
+  /**
+   * Only asks what a command that was recorded earlier would return (Describe): decided as that one would be, outside of
+   * every rate, and recorded only where it is refused.
+   */
+  readonly describes?: boolean
   /** A command for each analysis whose caps it counts against in place of caps of its own: what a FETCH gets is its cursor's. */
   readonly charges?: readonly (Command | undefined)[]
   /** What the protocol itself cannot let pass (too long a text, a step that would blind the gate): recorded and refused. */

@@ -177,7 +177,7 @@ export function createGate(deps: GateDeps): Gate {
     const byVerdict = () =>
       refusalByVerdict(verdict as NonNullable<typeof verdict>, ids(), policyVersion, clock.nowUs(), delayUs)
     if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
-    if (unit.adopts) return undefined
+    if (unit.adopts || unit.describes) return undefined
     if (verdict) {
       const waitMs = session.budget.takeThrottled(
         verdict.verdictId,
@@ -234,7 +234,7 @@ export function createGate(deps: GateDeps): Gate {
       if (!unit.undoes) session.refusals = 0
       const commands: Command[] = []
       if (unit.adopts) commands.push(unit.adopts)
-      else
+      else if (!unit.describes)
         for (let index = 0; index < unit.analyses.length; index++)
           commands.push(intend(session, unit, index, ruling.decision))
       road.allowed(unit, commands)

@@ -117,9 +117,31 @@ export class ExtendedRequests {
     return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run))
   }
 
-  describe(frame: Frame): void {
-    this.#batch.open(frame)
-    this.#deps.ledger.push({ kind: 'describe' })
+  /** It tells whoever may no longer ask what a statement returns, and makes the server plan: so the gate decides it too. */
+  describe(frame: Frame): Unit {
+    const start = frame.start + headerBytes
+    const name = nameOf(frame.buffer, start + 1, endOfString(frame.buffer, start + 1, frame.end))
+    const { statements } = this.#units
+    const isStatement = frame.buffer[start] === ofStatement
+    const portal = isStatement ? undefined : statements.portal(name)
+    const prepared = isStatement ? statements.prepared(name) : portal?.prepared
+    const opened = isStatement ? statements.peekOpened(prepared) : statements.openedFor(portal)
+    const goOn = () => {
+      this.#batch.isOpen = true
+      this.#deps.ledger.push({ kind: 'describe' })
+    }
+    if (opened) {
+      const { command } = opened
+      const undoes = command.analysis.undoes && name === '' && prepared?.name === ''
+      return this.#units.extended(
+        frame,
+        { analyses: [command.analysis], undoes, adopts: command },
+        goOn,
+        opened,
+      )
+    }
+    const analyses = (prepared?.analyses ?? [unknownStatementAnalysis(name)]).slice(0, 1)
+    return this.#units.extended(frame, { analyses, describes: true }, goOn)
   }
 
   close(frame: Frame): void {

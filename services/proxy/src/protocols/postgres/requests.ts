@@ -4,7 +4,9 @@
  *   Q F                    one unit: all its statements, or none (requests-simple.ts)
  *   P / B                  a unit that opens a command (planning can run functions), unless this batch has opened it
  *   E                      goes on with the command its portal opened (requests-extended.ts)
- *   D C H S                forwarded; S ends the batch: what was opened and not executed was only prepared
+ *   D                      decided as what it describes, but no command of its own
+ *   C H S                  forwarded, even for the blocked, for none tells anything; S ends the batch: what was opened and
+ *                          not executed was only prepared
  *   d c f                  forwarded while data is copied in (copy-in.ts)
  *   refused, simple        answered here, or (inside a transaction) a message that must fail goes in its place
  *   refused, extended      the same, and what follows is dropped up to Sync, as a server in error would
@@ -263,6 +265,8 @@ export class Requests implements Road {
         return this.#extended.bind(frame)
       case frontend.execute:
         return this.#extended.execute(frame)
+      case frontend.describe:
+        return this.#extended.describe(frame)
       default:
         this.#undecided(frame)
     }
@@ -271,8 +275,6 @@ export class Requests implements Road {
   /** What is no command: passed on, or taken off here. */
   #undecided(frame: Frame): void {
     switch (frame.type) {
-      case frontend.describe:
-        return this.#extended.describe(frame)
       case frontend.close:
         return this.#extended.close(frame)
       case frontend.flush:

@@ -67,6 +67,12 @@ export class Statements {
     return run?.done || run?.command.analysis !== analysis ? undefined : run
   }
 
+  /** The same without taking it: it may be described meanwhile. */
+  peekOpened(prepared: Prepared | undefined): Running | undefined {
+    const run = prepared && this.#opened.get(prepared)
+    return run?.done ? undefined : run
+  }
+
   opened(run: Running, prepared?: Prepared): void {
     this.#ofBatch.add(run)
     if (prepared) this.#opened.set(prepared, run)

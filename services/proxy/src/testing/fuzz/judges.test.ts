@@ -35,7 +35,7 @@ async function recorded(
     delayUs: 0,
   } as const
   trail.intent({ sessionId: 's', number: 1, analysis, decision, startedAt: 0, attributes: {} })
-  if (steps.grant) trail.granted.push({ entries: trail.entries, adopts: false })
+  if (steps.grant) trail.granted.push({ entries: trail.entries, adopts: false, describes: false })
   if (steps.commit) trail.commit()
   new ServerWire(trail, (id) => id === 'g1', fault).written(send.query('select 1'))
   return faults
@@ -49,6 +49,18 @@ test('a query is good only behind the committed record of exactly its text', asy
   )
   assert.match((await recorded('select 1', { commit: true, grant: false })).join(), /forwarded unrecorded/)
   assert.match((await recorded('select 2', { commit: true, grant: true })).join(), /forwarded unrecorded/)
+})
+
+test('a Describe is good only where the gate has decided it', () => {
+  const faults: string[] = []
+  const fault = (what: string) => void faults.push(what)
+  const trail = new Trail('process', fault)
+  const wire = new ServerWire(trail, () => false, fault)
+  trail.granted.push({ entries: [], adopts: false, describes: true })
+  wire.written(send.describe('S', 'a'))
+  assert.deepEqual(faults, [])
+  wire.written(send.describe('S', 'a'))
+  assert.match(faults.join(), /described undecided/)
 })
 
 test("the gate's own failing message needs an id that it has given out", () => {

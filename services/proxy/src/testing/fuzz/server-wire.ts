@@ -2,7 +2,8 @@
  * Judges every byte that reaches the server: it must belong to a message whose command was recorded and committed before
  * its first byte was written, or to one of those that need no record:
  *
- *   D C        describe and close: they run nothing and name what was recorded when it was prepared
+ *   D          describe: it runs nothing and names what was recorded, but the gate must have let it through
+ *   C          close: it runs nothing and tells nothing
  *   H S X      flush, sync, terminate: they carry nothing
  *   d c f      a copy's data: its COPY is the command, recorded with its Query or Execute
  *   Q P        the gate's own failing message, `PORTCULLIS REFUSED ID` with an id that the gate has given out
@@ -25,7 +26,6 @@ export interface Forwarded {
 }
 
 const needNone: ReadonlySet<number> = new Set([
-  frontend.describe,
   frontend.close,
   frontend.flush,
   frontend.sync,
@@ -107,13 +107,15 @@ export class ServerWire {
       }
       case frontend.execute: {
         const [portal = ''] = stringsOf(bytes, 1).map(nameKey)
-        // A portal can be of a statement whose text nobody knows, or that SQL has prepared.
-        const unknown = ({ sources, analysis }: Entry) =>
-          sources.length === 0
-            ? analysis.verb === 'UNKNOWN'
-            : sources.some((source) => source.includes('prepare '))
-        const matches = isOf(portal, this.#portalTexts.get(portal))
-        return this.#granted(type, bytes, (entry) => matches(entry) || unknown(entry))
+        return this.#granted(type, bytes, this.#isOfPortal(portal))
+      }
+      case frontend.describe: {
+        const [name = ''] = stringsOf(bytes, 1, 6).map(nameKey)
+        const isStatement = bytes[5] === 0x53
+        return this.#described(
+          bytes,
+          isStatement ? isOf(name, this.#textsOf.get(name)) : this.#isOfPortal(name),
+        )
       }
       case frontend.functionCall: {
         const { text } = callFunctionAnalysis(bytes.readUInt32BE(5))
@@ -126,6 +128,16 @@ export class ServerWire {
       default:
         return this.#unrecorded(bytes)
     }
+  }
+
+  /** A portal can be of a statement whose text nobody knows, or that SQL has prepared. */
+  #isOfPortal(portal: string): (entry: Entry) => boolean {
+    const isOfText = isOf(portal, this.#portalTexts.get(portal))
+    return (entry) =>
+      isOfText(entry) ||
+      (entry.sources.length === 0
+        ? entry.analysis.verb === 'UNKNOWN'
+        : entry.sources.some((source) => source.includes('prepare ')))
   }
 
   /** The record of the next message that was let through. */
@@ -146,6 +158,19 @@ export class ServerWire {
     return entries.flatMap<string | undefined>(({ sources }) =>
       sources.length === 0 ? [undefined] : sources,
     )
+  }
+
+  /** As often as it likes, of a command under way or of one that stands recorded since an earlier batch. */
+  #described(bytes: Buffer, matches: (entry: Entry) => boolean): readonly [] {
+    if (this.#left) this.#fault(`forwarded behind Terminate: ${shown(bytes)}`)
+    const granted = this.#trail.granted.shift()
+    const isGood =
+      granted &&
+      (granted.entries.length === 0
+        ? granted.describes
+        : granted.adopts && granted.entries.every((entry) => matches(entry) && entry.forwarded.size > 0))
+    if (!isGood) this.#fault(`described undecided: ${shown(bytes)}`)
+    return []
   }
 
   #unrecorded(bytes: Buffer): readonly (string | undefined)[] {

@@ -32,6 +32,8 @@ export interface Granted {
   readonly entries: readonly Entry[]
   /** It goes on with a command of before. */
   readonly adopts: boolean
+  /** It only asks about one. */
+  readonly describes: boolean
 }
 
 export class Trail implements Recorder {
@@ -132,7 +134,11 @@ export class Trail implements Recorder {
         const entries = commands.map(({ number }) => this.entries[number - 1] as Entry)
         // The server fell into error while it waited: it was dropped at once.
         if (unit.adopts || entries.every(({ result }) => result === undefined))
-          this.granted.push({ entries, adopts: unit.adopts !== undefined })
+          this.granted.push({
+            entries,
+            adopts: unit.adopts !== undefined,
+            describes: unit.describes === true,
+          })
       },
       refused: (unit, refusal) => road.refused(unit, refusal),
       send: () => road.send(),
