@@ -62,9 +62,13 @@ export class ByteWriter {
   /** UTF-8 with its length before it. Short ASCII is copied here: the crossing into C++ costs more than the copy. */
   string(text: string): void {
     const { length } = text
-    this.reserve(length * 3 + 8)
-    if (length < shortString && this.shortAscii(text)) return
-    this.varint(Buffer.byteLength(text))
+    if (length < shortString) {
+      this.reserve(length * 3 + 8)
+      if (this.shortAscii(text)) return
+    }
+    const bytes = Buffer.byteLength(text)
+    this.reserve(bytes + 8)
+    this.varint(bytes)
     this.at += this.buffer.write(text, this.at, 'utf8')
   }
 

@@ -1,5 +1,5 @@
 /** Bytes to records. Refuses to guess: what passed its checksum and still does not read is RecorderError('corrupt'). */
-import type { CommandResult, Decision, SessionRecord, SessionTotals } from '@portcullis/kernel'
+import type { Analysis, CommandResult, Decision, SessionRecord, SessionTotals } from '@portcullis/kernel'
 import { ByteReader } from './bytes.ts'
 import { RecorderError } from './error.ts'
 import {
@@ -52,6 +52,12 @@ function decode(type: number, from: ByteReader): SegmentRecord | undefined {
       }
     case recordType.statement:
       return { type: 'statement', statement: from.varint(), analysis: readJson(from) }
+    case recordType.longStatement:
+      return {
+        type: 'statement',
+        statement: from.varint(),
+        analysis: { ...readJson<Analysis>(from), text: from.string() },
+      }
     case recordType.decision:
       return { type: 'decision', decision: from.varint(), kind: readJson(from) }
     case recordType.intent:

@@ -59,10 +59,25 @@ export function putSessionStillOpen(
   end(out, start)
 }
 
+/** JSON takes a millisecond for a text of a megabyte, which the sessions beside it would wait. */
+const jsonTextMax = 4096
+
 export function putStatement(out: ByteWriter, statement: number, analysis: Analysis): void {
+  if (analysis.text.length > jsonTextMax) {
+    putLongStatement(out, statement, analysis)
+    return
+  }
   const start = begin(out, recordType.statement)
   out.varint(statement)
   out.string(JSON.stringify(analysis))
+  end(out, start)
+}
+
+function putLongStatement(out: ByteWriter, statement: number, analysis: Analysis): void {
+  const start = begin(out, recordType.longStatement)
+  out.varint(statement)
+  out.string(JSON.stringify({ ...analysis, text: '' }))
+  out.string(analysis.text)
   end(out, start)
 }
 

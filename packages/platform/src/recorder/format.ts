@@ -42,6 +42,8 @@ export const recordType = {
   sessionClosed: 10,
   end: 11,
   nothing: 12,
+  /** A statement whose text stands behind it as it is. */
+  longStatement: 13,
 } as const
 export type RecordType = (typeof recordType)[keyof typeof recordType]
 

@@ -34,6 +34,8 @@ const totals = fc.record({ commands: count, rowsOut: count, bytesIn: count, byte
 const progress = fc.record({ rowsIn: count, rowsOut: count, bytesIn: count, bytesOut: count })
 const { id: _id, delayUs: _delayUs, ...kind } = allow
 
+const long = (from: string) => from.padEnd(5000, '"é\n\u{1f600}').toWellFormed()
+
 const record: fc.Arbitrary<SegmentRecord> = fc.oneof(
   fc.record({
     type: fc.constant('head'),
@@ -51,7 +53,11 @@ const record: fc.Arbitrary<SegmentRecord> = fc.oneof(
     decision: text.map((id) => ({ ...allow, id })),
     detail: text,
   }),
-  fc.record({ type: fc.constant('statement'), statement: count, analysis: text.map(analysisOf) }),
+  fc.record({
+    type: fc.constant('statement'),
+    statement: count,
+    analysis: fc.oneof(text, text.map(long)).map(analysisOf),
+  }),
   fc.record({
     type: fc.constant('decision'),
     decision: count,
