@@ -8,7 +8,7 @@ import type { Side } from './sides.ts'
 
 const fixture = join(import.meta.dirname, '../../services/proxy/src/testing/bed.fixture.ts')
 /** As the supervisor starts a worker. */
-const execArgv = ['--liftoff-only']
+const execArgv = ['--liftoff-only', '--max-semi-space-size=2', '--no-parallel-scavenge']
 
 export type BedKind = 'real' | 'none'
 
