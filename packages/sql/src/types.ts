@@ -81,7 +81,10 @@ export interface AnalyzerOptions {
   readonly cacheBytesMax: number
   /** Texts longer than this are analysed by a worker thread, so that they stall no other session. Default 1024. */
   readonly syncBytesMax?: number
-  /** How long the worker may take for one text before it is given up as unknown. Default 2000. */
+  /**
+   * How long the worker may take for one text before it is given up as unknown: of its own CPU time on Linux (and five times
+   * that on the clock), elsewhere on the clock. Default 2000.
+   */
   readonly workerDeadlineMs?: number
   /** Texts longer than this are not parsed: effect unknown. Default 1 MiB. */
   readonly parseBytesMax?: number

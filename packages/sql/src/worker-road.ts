@@ -1,15 +1,22 @@
 // The road to the thread that analyses long texts, so that they stall no session on this one. One text at a time, each
 // with a deadline: a text can be built on which PostgreSQL's own scanner is quadratic, and only ending the thread ends
-// that. Refuses to lose a text: what the thread could not finish comes back as undefined, the others wait for a new one.
+// that. The thread goes behind the sessions on a busy machine, so that the deadline is one of its own CPU time where the
+// system tells that. Refuses to lose a text: what the thread could not finish comes back as undefined, the others wait
+// for a new one.
 import { Worker } from 'node:worker_threads'
+import { cpuMsOf } from './own-thread.ts'
 import type { Reading, StatementAnalysis } from './types.ts'
 
 export interface WorkerRequest {
+  /** Of memory that both threads see: nothing is copied on the way. */
   readonly sql: Uint8Array
   readonly reading: Reading
 }
 
-export type WorkerAnswer = 'ready' | readonly StatementAnalysis[]
+/** `cpuMs`: what the thread has had by then; undefined where that cannot be told. */
+export type WorkerAnswer =
+  | { readonly thread: number | undefined; readonly cpuMs: number | undefined }
+  | { readonly analyses: readonly StatementAnalysis[]; readonly cpuMs: number | undefined }
 
 interface Waiting extends WorkerRequest {
   readonly done: (analyses: readonly StatementAnalysis[] | undefined) => void
@@ -23,10 +30,16 @@ export interface WorkerRoadOptions {
 interface Thread {
   readonly worker: Worker
   ready: boolean
+  /** The system's number of it. */
+  number: number | undefined
+  /** What it had had when it last answered. */
+  cpuMs: number | undefined
 }
 
 /** Far more than a thread needs, also on a busy machine; without it a thread that hangs would hang its texts. */
 const startDeadlineMs = 15_000
+/** How many times the deadline may pass on the clock while the thread waits for a core. */
+const clockDeadlines = 5
 
 export class WorkerRoad {
   /** Texts that met the deadline or a thread's death. */
@@ -87,7 +100,17 @@ export class WorkerRoad {
     this.#running = waiting
     const request: WorkerRequest = { sql: waiting.sql, reading: waiting.reading }
     thread.worker.postMessage(request)
-    this.#deadline = setTimeout(() => this.#lost(), this.#options.deadlineMs)
+    this.#limit(thread, performance.now(), this.#options.deadlineMs)
+  }
+
+  #limit(thread: Thread, sinceMs: number, waitMs: number): void {
+    const { deadlineMs } = this.#options
+    this.#deadline = setTimeout(() => {
+      const cpuMs = cpuMsOf(thread.number)
+      const hadMs = cpuMs === undefined || thread.cpuMs === undefined ? Infinity : cpuMs - thread.cpuMs
+      if (hadMs >= deadlineMs || performance.now() - sinceMs >= clockDeadlines * deadlineMs) this.#lost()
+      else this.#limit(thread, sinceMs, Math.max(deadlineMs - hadMs, deadlineMs / 10))
+    }, waitMs)
   }
 
   /** undefined where no thread can be had now: then nothing waits for one either. */
@@ -106,20 +129,21 @@ export class WorkerRoad {
       workerData: { parseBytesMax: this.#options.parseBytesMax },
       resourceLimits: { maxOldGenerationSizeMb: 512, stackSizeMb: 4 },
     })
-    const thread: Thread = { worker, ready: false }
+    const thread: Thread = { worker, ready: false, number: undefined, cpuMs: undefined }
     this.#deadline = setTimeout(() => this.#lost(), startDeadlineMs)
     worker.on('message', (answer: WorkerAnswer) => {
       if (this.#thread !== thread) return
-      if (answer === 'ready') {
-        thread.ready = true
-        clearTimeout(this.#deadline)
-        for (const done of this.#warm.splice(0)) done()
-      } else {
+      clearTimeout(this.#deadline)
+      thread.cpuMs = answer.cpuMs
+      if ('analyses' in answer) {
         const waiting = this.#running
         this.#running = undefined
-        clearTimeout(this.#deadline)
-        for (const analysis of answer) Object.freeze(analysis)
-        waiting?.done(Object.freeze(answer))
+        for (const analysis of answer.analyses) Object.freeze(analysis)
+        waiting?.done(Object.freeze(answer.analyses))
+      } else {
+        thread.ready = true
+        thread.number = answer.thread
+        for (const done of this.#warm.splice(0)) done()
       }
       if (this.#queue.length === 0) worker.unref()
       this.#next()
