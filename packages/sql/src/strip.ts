@@ -8,8 +8,11 @@ const numberMark = 0x02
 const bytesMax = 4096
 
 export class Stripper {
-  readonly key = new Uint8Array(bytesMax)
+  /** Of the same class as what it is made of: the engine then compiles their readers once. */
+  readonly key: Uint8Array = Buffer.alloc(bytesMax)
   keyBytes = 0
+  /** How many stand in the key as one byte. */
+  literals = 0
   /** Some literal holds a byte without which none can give a credential away. */
   suspicious = false
 
@@ -18,30 +21,33 @@ export class Stripper {
     if (end - start > bytesMax) return false
     const { key } = this
     let length = 0
-    let before = space
+    let literals = 0
     this.suspicious = false
     for (let at = start; at < end; ) {
       const byte = sql[at] as number
-      if (byte <= numberMark) return false
-      if (wordParts[byte] === wordStart) {
-        let part = byte
+      if (isPlain[byte] === 1) {
+        // Most of a text, in one loop that asks one thing of a byte: it is the questions that cost.
+        let plain = byte
         do {
-          key[length++] = part
+          key[length++] = plain
           at += 1
-          part = at < end ? (sql[at] as number) : space
-        } while (wordParts[part] !== 0)
-        if (part === quote) return false
-        before = byte
-      } else if (byte === space) {
-        key[length++] = byte
-        at += 1
+          plain = at < end ? (sql[at] as number) : 0
+        } while (isPlain[plain] === 1)
       } else if (byte === quote) {
-        // Two literals in a row may be one; behind an & it may be U&'…'.
-        if (before === stringMark || before === ampersand) return false
+        // Two literals in a row may be one; behind an & it may be U&'…', behind a word or number E'…'.
+        if (at > start && isWordPart(sql[at - 1] as number)) return false
+        const before = lastSign(sql, start, at)
+        if (before === quote || before === ampersand) return false
         at = this.#string(sql, at + 1, end)
         if (at === -1) return false
         key[length++] = stringMark
-        before = stringMark
+        literals += 1
+      } else if (at > start && wordParts[sql[at - 1] as number] === wordStart && isWordPart(byte)) {
+        // The rest of a word with a digit or a $ in it.
+        for (let part = byte; wordParts[part] !== 0; part = at < end ? (sql[at] as number) : space) {
+          key[length++] = part
+          at += 1
+        }
       } else if (isDigit(byte)) {
         const from = at
         while (at < end && isDigit(sql[at] as number)) at += 1
@@ -50,14 +56,14 @@ export class Stripper {
         while (at < end && isWordPart(sql[at] as number) && sql[at] !== dollar) at += 1
         if (at < end && isWordPart(next) && behindNumber.has(sql[at] as number)) return false
         const prior = from > start ? (sql[from - 1] as number) : space
-        if (prior !== dot && prior !== dollar && next !== dot && !isWordPart(next) && at - from <= 9)
+        if (prior !== dot && prior !== dollar && next !== dot && !isWordPart(next) && at - from <= 9) {
           key[length++] = numberMark
-        else for (let copy = from; copy < at; copy += 1) key[length++] = sql[copy] as number
-        before = byte
+          literals += 1
+        } else for (let copy = from; copy < at; copy += 1) key[length++] = sql[copy] as number
       } else {
         const next = at + 1 < end ? (sql[at + 1] as number) : space
         if (byte === doubleQuote) {
-          if (before === ampersand) return false
+          if (lastSign(sql, start, at) === ampersand) return false
           const close = sql.indexOf(doubleQuote, at + 1)
           if (close === -1 || close >= end) return false
           while (at < close) {
@@ -65,17 +71,18 @@ export class Stripper {
             key[length++] = sql[at++] as number
           }
         } else if (
+          byte <= numberMark ||
           (byte === dash && next === dash) ||
           (byte === slash && next === star) ||
           (byte === dollar && !isDigit(next))
         )
           return false
-        key[length++] = byte
+        key[length++] = sql[at] as number
         at += 1
-        if (!isSpace(byte)) before = byte
       }
     }
     this.keyBytes = length
+    this.literals = literals
     return true
   }
 
@@ -83,6 +90,7 @@ export class Stripper {
   #string(sql: Uint8Array, inside: number, end: number): number {
     for (let at = inside; at < end; at += 1) {
       const byte = sql[at] as number
+      if (tellsNothing[byte] === 1) continue
       if (byte === quote) {
         if (at + 1 >= end || sql[at + 1] !== quote) return at + 1
         this.suspicious = true
@@ -114,6 +122,13 @@ const capitalJ = 0x4a
 /** Behind a number with letters in it these take more than a look to tell. */
 const behindNumber: ReadonlySet<number> = new Set([dollar, quote, dash, 0x2b])
 
+/** The last byte before `at` that is no white space. */
+function lastSign(sql: Uint8Array, start: number, at: number): number {
+  let before = at - 1
+  while (before >= start && isSpace(sql[before] as number)) before -= 1
+  return before < start ? space : (sql[before] as number)
+}
+
 function isSpace(byte: number): boolean {
   return byte === space || (byte >= 0x09 && byte <= 0x0d)
 }
@@ -125,6 +140,17 @@ function isDigit(byte: number): boolean {
 function isWordPart(byte: number): boolean {
   return wordParts[byte] !== 0
 }
+
+/** 1: a byte that stands for itself whatever is around it. */
+const isPlain = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const told = byte <= numberMark || [quote, doubleQuote, dollar, dash, slash].includes(byte)
+  return told || isDigit(byte) ? 0 : 1
+})
+
+/** 1: a byte that neither ends a literal nor gives a credential away. */
+const tellsNothing = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte === 0 || byte >= 0x80 || [quote, equals, dollar, capitalJ, colon, dash].includes(byte) ? 0 : 1,
+)
 
 const wordStart = 2
 
