@@ -48,6 +48,19 @@ test('a hit without literals keeps the own text and its own length', () => {
   assert.equal(third?.text, "select a from t where id = 3 and b = '***'")
 })
 
+test('a text that comes again is found by its bytes, and so is one without literals at once', () => {
+  const text = "select a from t where b = 'x' and c between 1 and 2"
+  for (const form of [text.replace('1', '3'), text, text]) analyze(cached, form)
+  const analyses = analyze(cached, text)
+  const before = cached.stats()
+  assert.equal(analyze(cached, text), analyses)
+  assert.equal(analyses[0]?.text, text)
+  const bare = analyze(cached, 'select a from t where c between $1 and $2')
+  assert.equal(analyze(cached, 'select a from t where c between $1 and $2'), bare)
+  const { hits, strippedHits } = cached.stats()
+  assert.deepEqual([hits - before.hits, strippedHits - before.strippedHits], [2, 0])
+})
+
 test('a text that looks as if redacted does not vouch for others of its form', () => {
   analyze(cached, "update  users set password = '***' where id = 1")
   const [second] = analyze(cached, "update  users set password = 'hunter2' where id = 7")

@@ -1,6 +1,6 @@
 // Puts the parts together: bytes -> cache -> grammar -> judgement -> text without credentials. Refuses nothing and
 // throws for nothing that a client can send: what it cannot read comes back as unknown.
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { randomInt } from 'node:crypto'
 import { ByteCache } from './cache.ts'
 import { createCatalogue } from './catalogue.ts'
@@ -23,9 +23,16 @@ interface Shared {
   readonly analysis: StatementAnalysis
   /** Nothing was cut from the text it was made of. */
   readonly untouched: boolean
-  /** The text that came last, so that the same one again is the same statement to whoever tells them apart by identity. */
-  last: { readonly bytes: Buffer; readonly analyses: readonly StatementAnalysis[] } | undefined
+  /**
+   * The text that came last, so that the same one again is the same statement to whoever tells them apart by identity: the
+   * first `lastBytes` of `last`, a buffer that is written again and again.
+   */
+  last: Buffer
+  lastBytes: number
+  lastAnalyses: readonly StatementAnalysis[]
 }
+
+const none = Buffer.alloc(0)
 
 const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
 
@@ -39,6 +46,9 @@ export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAn
 /** A longer text is not kept as the last one; what a kept one may take, its analysis included. */
 const lastBytesMax = 512
 const lastBytes = 2048
+
+/** A longer text is taken from the worker thread in one turn of the event loop, and used in the next. */
+const turnBytesMax = 32_768
 
 /** A text of more is unknown as a whole: each would be a command of its own to record, all at once. */
 const statementsMax = 1000
@@ -68,7 +78,7 @@ class Analyzer implements SqlAnalyzer {
     this.#grammar = grammar
     this.#functions = functions
     this.#options = options
-    // The two share the bounds: a text is in one of them.
+    // The two share the bounds: a text is in the first that comes again as it is, else in the second.
     this.#exact = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
     this.#stripped = new ByteCache(options.cacheEntries, options.cacheBytesMax / 2, seed)
     this.#worker = new WorkerRoad({
@@ -88,11 +98,8 @@ class Analyzer implements SqlAnalyzer {
     if (found !== undefined) return found
     if (end - start <= this.#options.syncBytesMax) return this.#missed(sql, start, end, reading)
     this.#misses += 1
-    const copy = new Uint8Array(sql.subarray(start, end))
-    return this.#worker.analyze(copy, reading).then((analyses) =>
-      // Given up is no judgement that a later execution should find.
-      analyses === undefined ? unread(copy) : this.#keep(copy, 0, copy.length, reading, analyses),
-    )
+    const copy = sharedCopyOf(sql, start, end)
+    return this.#analyzed(copy, reading)
   }
 
   analyzeNow(
@@ -152,15 +159,35 @@ class Analyzer implements SqlAnalyzer {
     const shared = this.#stripped.get(this.#stripper.key, 0, this.#stripper.keyBytes)
     if (shared === undefined) return undefined
     this.#strippedHits += 1
-    if (shared.last?.bytes.compare(sql, start, end) === 0) return shared.last.analyses
+    const bytes = end - start
+    if (bytes === shared.lastBytes && shared.last.compare(sql, start, end, 0, bytes) === 0) {
+      // It is one of those that come again and again: from now on its bytes will do.
+      this.#exact.set(sql, start, end, shared.lastAnalyses, analysisBytes(shared.analysis))
+      return shared.lastAnalyses
+    }
     // Words are the same in both, so only a literal can bring a credential along.
     const text =
       shared.untouched && !this.#stripper.suspicious
         ? view(sql).toString('utf8', start, end)
         : withoutCredentials(sql, start, end)
-    const analyses = Object.freeze([Object.freeze({ ...shared.analysis, text, textBytes: end - start })])
-    if (end - start <= lastBytesMax) shared.last = { bytes: copyOf(sql, start, end), analyses }
+    const analyses = Object.freeze([Object.freeze({ ...shared.analysis, text, textBytes: bytes })])
+    if (bytes <= lastBytesMax) {
+      if (bytes > shared.last.length) shared.last = Buffer.allocUnsafeSlow(Math.min(2 * bytes, lastBytesMax))
+      view(sql).copy(shared.last, 0, start, end)
+      shared.lastBytes = bytes
+      shared.lastAnalyses = analyses
+    }
     return analyses
+  }
+
+  async #analyzed(copy: Uint8Array, reading: Reading): Promise<readonly StatementAnalysis[]> {
+    const analyses = await this.#worker.analyze(copy, reading)
+    // Given up is no judgement that a later execution should find.
+    if (analyses === undefined) return unread(copy)
+    const kept = this.#keep(copy, 0, copy.length, reading, analyses, true)
+    // What comes next, recording and forwarding it, takes as long as what was done in this turn.
+    if (copy.length > turnBytesMax) await new Promise((resolve) => setImmediate(resolve))
+    return kept
   }
 
   #missed(sql: Uint8Array, start: number, end: number, reading: Reading): readonly StatementAnalysis[] {
@@ -174,11 +201,17 @@ class Analyzer implements SqlAnalyzer {
     end: number,
     reading: Reading,
     analyses: readonly StatementAnalysis[],
+    isGiven = false,
   ): readonly StatementAnalysis[] {
     const first = analyses[0]
     if (first?.verb === 'UNKNOWN') this.#unparsable += 1
     if (!readsAsUtf8(sql, start, end, reading)) return analyses
-    if (analyses.length === 1 && first?.literalsMatter === false && this.#stripper.strip(sql, start, end))
+    if (
+      analyses.length === 1 &&
+      first?.literalsMatter === false &&
+      this.#stripper.strip(sql, start, end) &&
+      this.#stripper.literals > 0
+    )
       this.#stripped.set(
         this.#stripper.key,
         0,
@@ -186,7 +219,9 @@ class Analyzer implements SqlAnalyzer {
         {
           analysis: first,
           untouched: isUntouched(first.text, view(sql).toString('utf8', start, end)),
-          last: undefined,
+          last: none,
+          lastBytes: 0,
+          lastAnalyses: analyses,
         },
         analysisBytes(first) + lastBytes,
       )
@@ -197,6 +232,7 @@ class Analyzer implements SqlAnalyzer {
         end,
         analyses,
         analyses.reduce((sum, each) => sum + analysisBytes(each), 0),
+        isGiven,
       )
     return analyses
   }
@@ -243,9 +279,9 @@ function isUntouched(text: string, original: string): boolean {
   return text === original && !original.includes('***')
 }
 
-/** Neither a slice nor from the pool: either would keep a larger buffer alive. */
-function copyOf(sql: Uint8Array, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(end - start)
+/** Of which another thread needs no copy of its own. */
+function sharedCopyOf(sql: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(end - start))
   copy.set(sql.subarray(start, end))
   return copy
 }
@@ -288,6 +324,7 @@ function whereAlike<R extends Analyses | Promise<Analyses>>(
  * be the first.
  */
 function readsAlike(sql: Uint8Array): boolean {
+  if (isAscii(sql) && !sql.includes(0x5c)) return true
   let before = 0
   for (const byte of sql) {
     if (before === 0x5c && byte === 0x27) return false

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { ByteCache } from './cache.ts'
 
@@ -61,4 +62,21 @@ test('texts made to fall into few buckets still find their own value', () => {
     key.writeUInt32LE(at, 12)
     assert.equal(cache.get(key, 0, 16), at)
   }
+})
+
+test('long texts with one and the same checksum push each other out, and never pass for one another', () => {
+  const cache = new ByteCache<number>(5000, 64 << 20, 1)
+  const made = Array.from({ length: 40 }, (_, number) => {
+    const text = Buffer.alloc(2000, 'x')
+    // CRC-32's own polynomial, its bits in the order of the wire: no checksum begun anywhere sees it.
+    for (const [at, byte] of [0x41, 0x06, 0x71, 0xdb, 0x01].entries())
+      text[10 * number + at] = 'x'.charCodeAt(0) ^ byte
+    return text
+  })
+  assert.equal(new Set(made.map((text) => crc32(text))).size, 1)
+  for (const [number, text] of made.entries()) cache.set(text, 0, text.length, number, 0)
+  assert.equal(cache.entries, 8)
+  const found = made.map((text) => cache.get(text, 0, text.length))
+  assert.deepEqual(found.slice(-8), [32, 33, 34, 35, 36, 37, 38, 39])
+  assert.ok(found.slice(0, -8).every((value) => value === undefined))
 })

@@ -1,5 +1,8 @@
 // Analyses kept by the exact bytes of their text. Two keys are the same only where every byte is: a hash alone never
-// decides. Bounded in entries and bytes; what was used longest ago goes first. Refuses to make strings on a hit.
+// decides. Bounded in entries and bytes; what was used longest ago goes first. Refuses to make strings on a hit, and to
+// search long for a text that was made to share its hash with others.
+import { crc32 } from 'node:zlib'
+import { copyOf, view } from './cutter.ts'
 
 interface Entry<Value> {
   readonly hash: number
@@ -29,7 +32,11 @@ export class ByteCache<Value> {
   }
 
   get(text: Uint8Array, start: number, end: number): Value | undefined {
-    let entry = this.#buckets.get(hashOf(text, start, end, this.#seed))
+    return this.#find(hashOf(text, start, end, this.#seed), text, start, end)
+  }
+
+  #find(hash: number, text: Uint8Array, start: number, end: number): Value | undefined {
+    let entry = this.#buckets.get(hash)
     while (entry !== undefined && !equal(entry.key, text, start, end)) entry = entry.nextInBucket
     if (entry === undefined) return undefined
     if (entry !== this.#newest) {
@@ -39,15 +46,18 @@ export class ByteCache<Value> {
     return entry.value
   }
 
-  /** Copies the key. `valueBytes` is an estimate. A text that is there already keeps its value. */
-  set(text: Uint8Array, start: number, end: number, value: Value, valueBytes: number): void {
+  /**
+   * Copies the key, unless the caller gives `text` away. `valueBytes` is an estimate. A text that is there already keeps its
+   * value.
+   */
+  set(text: Uint8Array, start: number, end: number, value: Value, valueBytes: number, isGiven = false): void {
     const bytes = end - start + valueBytes + entryBytes
     if (this.#entriesMax === 0 || bytes > this.#bytesMax / 4) return
-    if (this.get(text, start, end) !== undefined) return
     const hash = hashOf(text, start, end, this.#seed)
-    // Not from the pool, and not a slice: either would keep a larger buffer alive.
-    const key = Buffer.alloc(end - start)
-    key.set(text.subarray(start, end))
+    if (this.#find(hash, text, start, end) !== undefined) return
+    this.#makeRoomIn(hash)
+    const isWhole = isGiven && text.byteLength === text.buffer.byteLength && end - start === text.byteLength
+    const key = isWhole ? view(text) : copyOf(text, start, end)
     const entry: Entry<Value> = {
       hash,
       key,
@@ -63,6 +73,14 @@ export class ByteCache<Value> {
     this.bytes += bytes
     while (this.#oldest !== undefined && (this.entries > this.#entriesMax || this.bytes > this.#bytesMax))
       this.#remove(this.#oldest)
+  }
+
+  #makeRoomIn(hash: number): void {
+    let length = 0
+    for (let entry = this.#buckets.get(hash); entry !== undefined; entry = entry.nextInBucket) {
+      length += 1
+      if (length === bucketMax) this.#remove(entry)
+    }
   }
 
   #remove(entry: Entry<Value>): void {
@@ -98,8 +116,14 @@ export class ByteCache<Value> {
 // Objects, links and the map's slot, measured on Node 24.
 const entryBytes = 250
 
+const bucketMax = 8
+
+/** From here on crossing into native code, which reads ten bytes in the time of one here, costs less than the loop. */
+const nativeHashBytesMin = 1024
+
 /** Four bytes a step; a small integer, so that the map keeps it without a box. */
 function hashOf(text: Uint8Array, start: number, end: number, seed: number): number {
+  if (end - start >= nativeHashBytesMin) return crc32(text.subarray(start, end), seed >>> 0) & 0x3fffffff
   let hash = seed ^ (end - start)
   let at = start
   for (const whole = end - 3; at < whole; at += 4) {
