@@ -2,7 +2,8 @@
  * One session after its start-up: two sockets, the gate between them. This is the only module that writes to both; what
  * is written it gets from `requests` and `answers`, and it moves no byte that these did not hand it.
  *
- * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's.
+ * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's. A client that is
+ * gone meanwhile is found by vanished.ts.
  */
 import { type Clock, type Refusal, type Session, SessionEnded, type TimeoutReason } from '@portcullis/kernel'
 import { ServerViolation } from './answer-rules.ts'
@@ -18,6 +19,7 @@ import type { ReusingSource } from './reused-reads.ts'
 import type { Scrub } from './scrub.ts'
 import { type Doing, startTimeouts } from './timeouts.ts'
 import type { Upstream } from './upstream.ts'
+import { createProbe } from './vanished.ts'
 import { backend, fieldsMessage } from './wire.ts'
 
 export interface RelayParts {
@@ -78,7 +80,7 @@ export function startRelay(parts: RelayParts): Relay {
       flushToClient()
     },
     forward: (output) => {
-      if (!output.flush(server)) client.pause()
+      if (!output.flush(server)) holdClient()
     },
     isTimed: session.target.timeouts.statementMs !== undefined,
     leaving: () => {
@@ -115,6 +117,8 @@ export function startRelay(parts: RelayParts): Relay {
   const timeouts = startTimeouts(session.target.timeouts, clock, doing, (reason) =>
     guarded(() => timedOut(reason)),
   )
+
+  const probe = createProbe(client, upstream.parameters, () => answers.atBoundary)
 
   parts.client.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
@@ -158,7 +162,7 @@ export function startRelay(parts: RelayParts): Relay {
     const waiting = session.pass(requests)
     if (waiting) {
       passing = true
-      client.pause()
+      holdClient()
       waiting.then(
         () => {
           passing = false
@@ -169,7 +173,12 @@ export function startRelay(parts: RelayParts): Relay {
       return
     }
     // A client that does not read its refusals gets no more of them.
-    if (requests.blocked || client.writableNeedDrain) client.pause()
+    if (requests.blocked || client.writableNeedDrain) holdClient()
+  }
+
+  function holdClient(): void {
+    client.pause()
+    probe.paused()
   }
 
   /** Something has changed that the client's input may have waited for. */
@@ -294,11 +303,13 @@ export function startRelay(parts: RelayParts): Relay {
     ended = true
     requests.over = true
     timeouts?.stop()
+    probe.stop()
     clearTimeout(lateCut)
     // What is still on its way to a side that reads slowly must not be overwritten by what the other sends meanwhile.
     if (client.writableLength > 0) upstream.source.keep()
     if (server.writableLength > 0) parts.client.keep()
     const busy = !ledger.idle && !server.destroyed
+    const isPipelined = ledger.owesBeyondReady
     ledger.abandon(runningOutcome, by)
     for (const run of requests.statements.closeBatch()) ledger.finish(run, 'unknown')
     client.end()
@@ -312,7 +323,14 @@ export function startRelay(parts: RelayParts): Relay {
       else if (!server.destroyed) server.end(goodbye, () => server.destroy())
       over.resolve({ detail, by })
     }
-    if (busy) void upstream.cancel().then(close)
+    const drop = async () => {
+      await upstream.cancel()
+      upstream.drop()
+      // What was pipelined behind it may have begun in between.
+      if (isPipelined) await upstream.cancel()
+      over.resolve({ detail, by })
+    }
+    if (busy) void drop()
     else close()
   }
 

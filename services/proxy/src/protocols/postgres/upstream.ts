@@ -31,6 +31,8 @@ export interface Upstream {
   readonly processId: number
   /** Resolves once the server has taken the request and closed; the signal is then sent. Never rejects. */
   cancel(): Promise<void>
+  /** Ends the connection at once: what the server has not taken yet goes nowhere, and it hears of that however full it is. */
+  drop(): void
 }
 
 /** What a fresh session tells of its server. */
@@ -57,12 +59,13 @@ export async function openHost(
   let { socket } = plain
   const late = setTimeout(() => socket.destroy(new StreamEnded('timed out')), access.connectTimeoutMs)
   try {
-    const { source, address } = await dial(plain, access, host)
+    const { source, address, drop } = await dial(plain, access, host)
     socket = source.socket
     const { cancelRequest, ...signedIn } = await signIn(source, access, parameters, derive)
     const fresh = { parameters: signedIn.parameters, ask: (sql: string) => ask(source, access, sql) }
     if (!(await fits(fresh))) throw unfit(access)
-    return { ...signedIn, source, cancel: () => sendCancel(access, { ...host, address }, cancelRequest) }
+    const cancel = () => sendCancel(access, { ...host, address }, cancelRequest)
+    return { ...signedIn, source, cancel, drop }
   } catch (error) {
     socket.destroy()
     if (error instanceof UpstreamError) throw error
@@ -90,7 +93,11 @@ async function dial(
   plain: ReusingSource,
   access: TargetAccess,
   peer: Peer,
-): Promise<{ readonly source: ReusingSource; readonly address: string | undefined }> {
+): Promise<{
+  readonly source: ReusingSource
+  readonly address: string | undefined
+  readonly drop: () => void
+}> {
   const { socket } = plain
   try {
     await once(socket, 'connect')
@@ -98,7 +105,9 @@ async function dial(
     socket.setKeepAlive({ enable: true, initialDelay: idleSec * 1000, interval: intervalSec * 1000, count })
     // Gone once the socket is closed, and a cancel comes late.
     const address = socket.remoteAddress
-    return { source: await negotiateTls(plain, access, peer), address }
+    // By a reset: the end of the stream would wait behind what the server does not read. Inside TLS only the socket below can.
+    const drop = () => void socket.resetAndDestroy()
+    return { source: await negotiateTls(plain, access, peer), address, drop }
   } catch (cause) {
     socket.destroy()
     if (cause instanceof UpstreamError) throw cause

@@ -121,6 +121,7 @@ class Playing {
         notices: [],
         processId: 1,
         cancel: () => this.#cancelArrives(),
+        drop: () => void this.#server.destroy(),
       },
       session: this.#trail.follow(session),
       scrub: createScrub(session.target),
