@@ -50,7 +50,9 @@ export interface SystemOptions {
   readonly kafka?: string
   readonly workers?: number
   /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
-  readonly extra?: Partial<Record<'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus', string>>
+  readonly extra?: Partial<
+    Record<'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus', string>
+  >
   /** Of every part, beside this process's own. */
   readonly env?: Readonly<Record<string, string>>
   /** Further proxies (by name) beside the one named `gate-1`; each a part `proxy:NAME`. */
@@ -295,7 +297,9 @@ bus:
 audit: embedded:./audit
 identity:
   issuers:
-    - { issuer: '${issuer}', audience: [portcullis], jwksCacheSec: 3600 }
+    - issuer: '${issuer}'
+      audience: [portcullis]
+      jwksCacheSec: 3600${lines(extra.issuer, 6)}
 targets:${target('shop')}${lines(extra.shop, 4)}${targets.map(target).join('')}
 proxy:
   name: ${name}

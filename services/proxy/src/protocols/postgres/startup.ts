@@ -161,7 +161,7 @@ async function startup(
 
   socket.write(authentication(3))
   const token = await readPassword(reader, options.tokenBytesMax)
-  if (token === undefined) return refuse(socket, '08P01', 'the password message is missing or too long')
+  if (token === undefined) return refuse(socket, '08P01', 'the password message is missing')
   return {
     kind: 'login',
     socket,
@@ -182,12 +182,17 @@ async function readPacket(reader: ByteReader): Promise<Buffer | undefined> {
   return length < 8 || length > startupBytesMax ? undefined : reader.take(length - 4)
 }
 
+/**
+ * Of a token that is too long only so much that whoever judges it sees that: the login is then refused, and recorded, like
+ * any other.
+ */
 async function readPassword(reader: ByteReader, bytesMax: number): Promise<string | undefined> {
   const header = await reader.take(5)
   const length = header.readUInt32BE(1) - 4
-  if (header[0] !== frontend.password || length < 1 || length > bytesMax + 1) return undefined
-  const body = await reader.take(length)
-  return body.toString('utf8', 0, body.indexOf(0))
+  if (header[0] !== frontend.password || length < 1) return undefined
+  const body = await reader.take(Math.min(length, bytesMax + 1))
+  const end = body.indexOf(0)
+  return body.toString('utf8', 0, end < 0 ? body.length : end)
 }
 
 function readParameters(body: Buffer): Record<string, string> | undefined {
