@@ -35,6 +35,14 @@ export type IdentityErrorCode =
   | 'condition'
   /** The `act` chain is malformed, too long, or names a foreign issuer. */
   | 'delegation'
+  /** An API key was disabled, or what a token was traded from. */
+  | 'disabled'
+  /** An API key came from an address that it may not come from. */
+  | 'network'
+  /** A trade asks for a group, a role or a task that what is traded in does not have, or that is not understood. */
+  | 'scope'
+  /** The same of a target. */
+  | 'target'
 
 export class IdentityError extends CodedError<IdentityErrorCode> {
   /** Whom a token of code `expired` proved until then: all but its time is as it must be, the signature first. */

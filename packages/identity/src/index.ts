@@ -11,3 +11,9 @@ export {
   type OriginOptions,
   type OriginResolver,
 } from './origin.ts'
+export { apiKeyRandomBytes, isNetwork, makeApiKey } from './own/api-key.ts'
+export { type Grant, mintToken, ownAlgorithm, ownTokenCharsMax } from './own/own-token.ts'
+export { apiKeyIssuer, type Presented, type ScopedProof, tokenName } from './own/proof.ts'
+export { createProver, type Prover } from './own/prover.ts'
+export { outOfScope, parseScope, type Scope, scopeText } from './own/scope.ts'
+export { type Trade, tradedGrant } from './own/trade.ts'

@@ -1,0 +1,34 @@
+/** What a door learns from whatever was presented to it: who it is, until when, and what it may be used for. */
+import type { Identity } from '@portcullis/kernel'
+import type { Proof } from '../verifier.ts'
+import type { Scope } from './scope.ts'
+
+export interface ScopedProof extends Proof {
+  readonly scope: Scope
+}
+
+/** How a token came. */
+export interface Presented {
+  /** Source address; without it a key that is bound to networks proves nobody. */
+  readonly address?: string
+  /** SHA-256 of the client certificate on this connection, base64url (RFC 8705). */
+  readonly certificateThumbprint?: string
+  /** Thumbprint of the key whose DPoP proof was verified with this request (RFC 9449). */
+  readonly keyThumbprint?: string
+}
+
+/** RFC 7800 section 3: what a token is bound to. */
+export interface Confirmation {
+  /** JWK thumbprint (RFC 9449). */
+  readonly jkt?: string
+  /** Certificate thumbprint (RFC 8705). */
+  readonly 'x5t#S256'?: string
+}
+
+/** How a token is named where another says that it was traded from it; what verdicts of kind token name too. */
+export function tokenName({ issuer, instance }: Pick<Identity, 'issuer' | 'instance'>): string {
+  return `${issuer} ${instance}`
+}
+
+/** The issuer of identities that API keys prove. No URL, so no trusted issuer can be of this name. */
+export const apiKeyIssuer = 'portcullis'

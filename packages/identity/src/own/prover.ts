@@ -1,0 +1,62 @@
+/**
+ * Whatever a client presents -> whom it proves, until when and for what: an API key, a token of our own, or one of a trusted
+ * issuer. What each is is told by its own form, so that none is ever tried as another. What was withdrawn takes effect
+ * with the control log's next word, in spite of any cache.
+ */
+import type { ApiKey, Clock, Holdings, Identity } from '@portcullis/kernel'
+import { IdentityError } from '../errors.ts'
+import type { IdentityLog } from '../issuer-keys.ts'
+import type { TokenVerifier } from '../verifier.ts'
+import { apiKeyPrefix, type KnownApiKey, knownApiKey, proveApiKey } from './api-key.ts'
+import { createOwnVerifier, isOwnToken, withdrawnBy } from './own-verifier.ts'
+import type { Presented, ScopedProof } from './proof.ts'
+import { everything } from './scope.ts'
+
+export interface Prover {
+  /** Rejects with IdentityError. */
+  prove(token: string, presented: Presented): Promise<ScopedProof>
+  /** From now on these are the keys. */
+  replace(holdings: Pick<Holdings, 'signingKeys' | 'apiKeys'>): void
+  /** Why an identity that was proven before no longer is, though its token may not be over; undefined where it still is. */
+  withdrawn(identity: Pick<Identity, 'issuer' | 'instance' | 'ancestors'>): string | undefined
+}
+
+export interface ProverOptions {
+  /** What our own tokens name. */
+  readonly own: { readonly issuer: string; readonly audience: string }
+  readonly issuers: Pick<TokenVerifier, 'verify'>
+  readonly clock: Clock
+  readonly log: Pick<IdentityLog, 'warn'>
+  readonly cacheEntriesMax?: number
+}
+
+export function createProver({ own, issuers, clock, ...rest }: ProverOptions): Prover {
+  const tokens = createOwnVerifier({ ...own, clock, ...rest })
+  let known = new Map<string, KnownApiKey>()
+  let apiKeys = new Map<string, ApiKey>()
+
+  const withdrawn: Prover['withdrawn'] = (identity) => withdrawnBy(identity, apiKeys)
+
+  return {
+    withdrawn,
+    replace(holdings) {
+      tokens.replace(holdings.signingKeys)
+      const before = known
+      known = new Map(
+        holdings.apiKeys.map((key) => {
+          const same = before.get(key.keyId)
+          return [key.keyId, same?.key === key ? same : knownApiKey(key)]
+        }),
+      )
+      apiKeys = new Map(holdings.apiKeys.map((key) => [key.keyId, key]))
+    },
+    async prove(token, presented) {
+      if (token.startsWith(apiKeyPrefix)) return proveApiKey(token, known, presented.address, clock.nowUs())
+      if (!isOwnToken(token)) return { ...(await issuers.verify(token)), scope: everything }
+      const proof = await tokens.verify(token, presented)
+      const why = withdrawn(proof.identity)
+      if (why === undefined) return proof
+      throw new IdentityError('disabled', why, { proven: proof })
+    },
+  }
+}
