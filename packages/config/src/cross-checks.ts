@@ -23,7 +23,12 @@ const draftSchema = z.object({
   targets: z
     .array(z.object({ name: text, tls: z.object({ cert: given, key: given }).catch({}) }).catch({ tls: {} }))
     .catch([]),
-  identity: z.object({ issuers: z.array(issuerDraft.catch({})) }).catch({ issuers: [] }),
+  identity: z
+    .object({
+      issuers: z.array(issuerDraft.catch({})).catch([]),
+      own: z.object({ issuer: text }).catch({ issuer: undefined }).default({ issuer: undefined }),
+    })
+    .catch({ issuers: [], own: { issuer: undefined } }),
   alerts: z
     .object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
@@ -61,9 +66,13 @@ function ofTargets({ targets }: Draft): Problem[] {
   })
 }
 
-function ofIssuers({ identity: { issuers } }: Draft): Problem[] {
+function ofIssuers({ identity: { issuers, own } }: Draft): Problem[] {
   const urls = issuers.map(({ issuer }) => issuer)
-  return issuers.flatMap((draft, index) => {
+  const twice = own.issuer !== undefined && urls.includes(own.issuer)
+  const ofOwn = twice
+    ? [{ path: ['identity', 'own', 'issuer'], message: `"${own.issuer}" is a trusted issuer too` }]
+    : []
+  const ofThem = issuers.flatMap((draft, index) => {
     const { issuer, jwksUri, requiredClaims = {} } = draft
     const at = ['identity', 'issuers', index]
     const pins = sharedBy(issuer ?? '')
@@ -98,6 +107,7 @@ function ofIssuers({ identity: { issuers } }: Draft): Problem[] {
       })),
     ]
   })
+  return [...ofThem, ...ofOwn]
 }
 
 function ofSlack({ alerts: { slack } }: Draft): Problem[] {

@@ -6,7 +6,7 @@ import { compileExpression, ExpressionError, type ResultType } from '@portcullis
 import { z } from 'zod'
 import { filePath, positive, secretRef } from './forms.ts'
 
-const issuerUrl = z.url().refine((text) => {
+export const issuerUrl = z.url().refine((text) => {
   const url = URL.parse(text)
   if (!url || url.search || url.hash || url.username || url.password || /[|\s]/.test(text)) return false
   return url.protocol === 'https:' || isLoopbackHttp(text)

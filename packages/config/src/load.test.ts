@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, parseConfig, resolveSecret } from './index.ts'
+import { ownTokenNames } from './own-tokens.ts'
 
 const minimal = `
 bus: lmdb:./bus
@@ -295,4 +296,16 @@ test('references to secrets', () => {
   assert.equal(resolveSecret(`file:${file}`), 's3cret')
   assert.throws(() => resolveSecret('file:/nonexistent/x'), /file:\/nonexistent\/x: there is no such file/)
   assert.throws(() => resolveSecret('env:PORTCULLIS_NOT_SET'), /is not set/)
+})
+
+test('our own tokens name the address of the API unless told otherwise, and never a trusted issuer', () => {
+  const config = parseConfig(minimal, '/etc/p.yaml')
+  assert.deepEqual(ownTokenNames(config), { issuer: 'http://127.0.0.1:8080', audience: 'portcullis' })
+  const [, trusted = ''] = /issuer: (\S+)/.exec(minimal) ?? []
+  const withOwn = (issuer: string) => minimal.replace('targets:', `  own: { issuer: '${issuer}' }\ntargets:`)
+  assert.equal(
+    ownTokenNames(parseConfig(withOwn('https://gate.example'), '/etc/p.yaml')).issuer,
+    'https://gate.example',
+  )
+  assert.match(problemsOf(withOwn(trusted))[0] ?? '', /identity\.own\.issuer: .*is a trusted issuer too/)
 })

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { filePath, positive, secretRef } from './forms.ts'
 import { issuer } from './issuer-schema.ts'
+import { ownTokens } from './own-tokens-schema.ts'
 import { audit, bus } from './stores-schema.ts'
 
 /** A bearer token that is shorter could be guessed. */
@@ -284,7 +285,7 @@ export const configSchema = z.strictObject({
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),
-  identity: z.strictObject({ issuers: z.array(issuer).min(1) }),
+  identity: z.strictObject({ issuers: z.array(issuer).min(1), own: ownTokens.prefault({}) }),
   geo: z
     .strictObject({
       country: filePath(

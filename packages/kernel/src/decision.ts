@@ -16,6 +16,7 @@ export type Reason =
   | 'recording_unavailable'
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'
+  | 'credential_withdrawn' // the API key behind the session was disabled or deleted
   | TimeoutReason
   | 'gate_credentials' // would change how the gate itself signs in at the target
   | 'unsupported' // a protocol step that would blind the gate

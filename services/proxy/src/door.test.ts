@@ -23,7 +23,8 @@ async function refusedWith(deps: Partial<DoorDeps>) {
   const records: { record: SessionRecord; detail: string }[] = []
   const logged: object[] = []
   const { door } = createSessions({
-    verify: async () => ({ identity: ann, expiresAtUs: 2_000_000 }),
+    verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope: {} }),
+    withdrawn: () => undefined,
     targets: { version: '1', authorise: () => ({ allowed: false, why: 'no such target' }) },
     gate: {} as Gate,
     recorder: {
@@ -70,6 +71,23 @@ test('who comes with an expired token stands in the record; whom a token never p
   assert.match(expired.logged, /"why":"expired: it is over".*"subject":"ann"/)
   const forged = await refusedWith({ verify: () => Promise.reject(new Error('bad signature')) })
   assert.equal(forged.record.identity, null)
+})
+
+test('a token that is good for other targets or roles is refused, whatever its groups may', async () => {
+  const authorise = () => assert.fail('the groups were asked')
+  for (const [scope, why] of [
+    [{ targets: ['orders'] }, /target \[orders\] only, not for "shop"/],
+    [{ targets: [] }, /only, not for "shop"/],
+    [{ targets: ['shop'], roles: ['reader'] }, /role \[reader\] only, not without one/],
+  ] as const) {
+    const { message, detail, record } = await refusedWith({
+      verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope }),
+      targets: { version: '1', authorise },
+    })
+    assert.equal(message, 'not authorised')
+    assert.match(detail, why)
+    assert.equal(record.identity?.subject, 'ann')
+  }
 })
 
 test("a fault of the gate's own is told as that, without its reason", async () => {

@@ -1,7 +1,8 @@
 /**
- * Login: token -> identity -> may this identity reach this target? -> session, recorded before anything is sent to the
- * target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
+ * Login: token -> identity -> is the token good for this target, and may this identity reach it? -> session, recorded
+ * before anything is sent to the target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
  */
+import { outOfScope, type Presented, type Scope } from '@portcullis/identity'
 import {
   type Caps,
   type Clock,
@@ -22,15 +23,18 @@ import { type LiveSession, openSession } from './session.ts'
 import type { TargetBook } from './targets.ts'
 import type { VerdictTable } from './verdicts.ts'
 
-/** Who a token proves. The identity package's Proof fits. */
+/** Who a token proves, and what it is good for. The identity package's ScopedProof fits. */
 export interface Proven {
   readonly identity: Identity
   readonly expiresAtUs: number
+  readonly scope: Scope
 }
 
 export interface DoorDeps {
   /** Rejects with an error whose `code` and `message` say why the token proves nobody; `proven`: whom it did until it expired. */
-  readonly verify: (token: string) => Promise<Proven>
+  readonly verify: (token: string, presented: Presented) => Promise<Proven>
+  /** Why an identity that was proven before no longer is, by what it was proven with. */
+  readonly withdrawn: (identity: Identity) => string | undefined
   readonly targets: TargetBook
   readonly gate: Gate
   readonly recorder: Recorder
@@ -52,6 +56,8 @@ export interface Sessions {
   readonly live: ReadonlySet<LiveSession>
   /** From now on logins are refused and sessions end as they fall idle. */
   drain(): void
+  /** What was withdrawn may have changed: ends the sessions that are concerned. */
+  withdraw(): void
 }
 
 export function createSessions(deps: DoorDeps): Sessions {
@@ -67,12 +73,14 @@ export function createSessions(deps: DoorDeps): Sessions {
 
     let proven: Proven
     try {
-      proven = await deps.verify(request.token)
+      proven = await deps.verify(request.token, { address: request.connection.origin.address })
     } catch (error) {
       const { code = 'error', message, proven: once } = error as Error & { code?: string; proven?: Proven }
       return denied(`${code}: ${message}`, once)
     }
     const { identity } = proven
+    const beyond = outOfScope(proven.scope, request.target, request.role)
+    if (beyond !== undefined) return denied(beyond, proven)
     const access = deps.targets.authorise(identity, request)
     if (!access.allowed)
       return denied(access.why, proven, access.told === undefined ? undefined : ownFault(access.told))
@@ -125,7 +133,16 @@ export function createSessions(deps: DoorDeps): Sessions {
     )
     live.add(session)
     if (draining) session.drain(draining)
+    endWhereWithdrawn(session)
     return session
+  }
+
+  /** Also of a session that was just opened: its key may have been withdrawn while the login was being recorded. */
+  function endWhereWithdrawn(session: LiveSession): void {
+    const why = deps.withdrawn(session.identity)
+    if (why === undefined || deps.mode === 'observe') return
+    deps.log.warn({ session: session.id, why, subject: session.identity.subject }, 'session ended')
+    session.kill(refusal('credential_withdrawn', { id: ids(), policyVersion }))
   }
 
   function ownFault(message: string): Refusal {
@@ -196,6 +213,9 @@ export function createSessions(deps: DoorDeps): Sessions {
     drain() {
       draining ??= refusal('draining', { id: ids(), policyVersion })
       for (const session of [...live]) session.drain(draining)
+    },
+    withdraw() {
+      for (const session of [...live]) endWhereWithdrawn(session)
     },
   }
 }

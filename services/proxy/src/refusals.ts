@@ -103,6 +103,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
     message: 'the session has reached its greatest age',
     hint: 'Connect anew with a fresh token.',
   },
+  credential_withdrawn: {
+    message: 'session ended: the key it was opened with was withdrawn',
+    hint: 'Ask whoever gave you the key.',
+  },
   // In the server's own words: to a client it is the same thing.
   statement_timeout: {
     message: 'canceling statement due to statement timeout of the gate',

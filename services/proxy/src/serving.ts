@@ -6,9 +6,16 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
+import { ownTokenNames } from '@portcullis/config/own-tokens'
 import { resolveSecret } from '@portcullis/config/secret'
-import { createKeyStore, createOriginResolver, createTokenVerifier } from '@portcullis/identity'
-import { type Started, systemClock } from '@portcullis/kernel'
+import {
+  createKeyStore,
+  createOriginResolver,
+  createProver,
+  createTokenVerifier,
+  ownTokenCharsMax,
+} from '@portcullis/identity'
+import { noHoldings, type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
@@ -117,6 +124,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     keyStore: createKeyStore(join(paths.base, 'keys')),
   })
   void verifier.warmUp()
+  const prover = createProver({ own: ownTokenNames(config), issuers: verifier, clock, log })
   const origins = await createOriginResolver(
     {
       ...(config.geo.country && { countryDb: config.geo.country }),
@@ -133,19 +141,9 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
 
   const verdicts = createVerdictTable(clock)
+  let held = noHoldings
   const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
   const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
-  started(
-    followAgent({
-      socketPath: paths.agentSocket,
-      onState: (state) => verdicts.replace(state.verdicts),
-      onFresh: (atUs) => {
-        control.freshAtUs = atUs
-        if (controlFresh()) control.told.resolve()
-      },
-    }),
-  )
-
   const settings = {
     policyVersion: targets.version,
     mode: proxy.mode,
@@ -154,7 +152,8 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   }
   const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
   const sessions = createSessions({
-    verify: (token) => verifier.verify(token),
+    verify: prover.prove,
+    withdrawn: prover.withdrawn,
     targets,
     gate,
     recorder,
@@ -168,6 +167,23 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     log,
     onLogin: (result) => counters.logins.inc({ result }),
   })
+
+  started(
+    followAgent({
+      socketPath: paths.agentSocket,
+      onState({ verdicts: standing, holdings }) {
+        verdicts.replace(standing)
+        if (holdings === held) return
+        held = holdings
+        prover.replace(holdings)
+        sessions.withdraw()
+      },
+      onFresh: (atUs) => {
+        control.freshAtUs = atUs
+        if (controlFresh()) control.told.resolve()
+      },
+    }),
+  )
 
   const asked = new Map<number, (right: boolean) => void>()
   const cancelKeys = createCancelKeys({
@@ -185,7 +201,10 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   })
   const postgres = createPostgres({
     tls: proxy.tls && tlsContext(readFileSync(proxy.tls.cert, 'utf8'), resolveSecret(proxy.tls.key)),
-    tokenBytesMax: Math.max(...config.identity.issuers.map((issuer) => issuer.maxTokenBytes)),
+    tokenBytesMax: Math.max(
+      ownTokenCharsMax,
+      ...config.identity.issuers.map((issuer) => issuer.maxTokenBytes),
+    ),
     statementBytesMax: proxy.statementBytesMax,
     loginMsMax: proxy.loginSecMax * 1000,
     cancelKeys,

@@ -153,8 +153,10 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           ancestors: [],
         },
         expiresAtUs: clock.nowUs() + 3_600_000_000,
+        scope: {},
       }
     },
+    withdrawn: () => undefined,
     targets: {
       version: 'test',
       authorise: (_identity, request) =>

@@ -20,6 +20,7 @@ const sqlstates: Record<Reason, string> = {
   recording_unavailable: '58030', // io_error
   control_stale: '57P03', // cannot_connect_now
   session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"
+  credential_withdrawn: '57P01',
   statement_timeout: '57014', // query_canceled
   idle_session_timeout: '57P05',
   idle_in_transaction_timeout: '25P03',
