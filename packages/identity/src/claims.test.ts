@@ -18,6 +18,8 @@ test('a plain token proves its subject', () => {
     subject: 'alice',
     groups: [],
     delegation: [],
+    task: '',
+    ancestors: [],
     instance: 't1',
   })
 })
@@ -82,6 +84,8 @@ test('with act the actor is the identity, on behalf of the subject and the actor
       { issuer: issuerUrl, subject: 'scheduler', kind: 'task' },
       { issuer: issuerUrl, subject: 'planner', kind: 'unknown' },
     ],
+    task: '',
+    ancestors: [],
     instance: 't1',
   })
 })

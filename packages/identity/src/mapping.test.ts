@@ -67,6 +67,8 @@ test('subject, groups and instance by expressions', () => {
     subject: 'github:74:acme/shop/.github/workflows/deploy.yml@refs/heads/main',
     groups: ['ci-r1', 'ci-r2', 'ci'],
     delegation: [],
+    task: '',
+    ancestors: [],
     instance: '900.2',
   })
 })

@@ -62,6 +62,8 @@ describe('a token that proves', () => {
         subject: 'alice',
         groups: ['g'],
         delegation: [],
+        task: '',
+        ancestors: [],
         instance: `t-${alg}`,
       })
       const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
