@@ -9,6 +9,7 @@
 import { parseArgs } from 'node:util'
 import { classification } from './postgres/classification.ts'
 import { connecting } from './postgres/connect.ts'
+import { hugeValues } from './postgres/huge.ts'
 import { idleSessions } from './postgres/idle.ts'
 import { largeResults, memoryOfLarge } from './postgres/large.ts'
 import { recording } from './postgres/recording.ts'
@@ -31,6 +32,7 @@ const largeAmounts = { gigabytes: Number(values.gigabytes), rounds: amounts.roun
 /** Each in a fresh system, so that none finds what another left; `memory` first wants a worker that did nothing yet. */
 const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   memory: (bench) => memoryOfLarge(bench, Number(values['memory-gigabytes'])),
+  huge: (bench) => hugeValues(bench.gate, 1_000_000_000),
   tiny: (bench) => tinyQueries(bench, amounts),
   large: (bench) => largeResults(bench, largeAmounts, false),
   tls: (bench) => largeResults(bench, largeAmounts, true),
