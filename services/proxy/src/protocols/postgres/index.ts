@@ -29,10 +29,11 @@ import { openUpstream } from './hosts.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
 import { type Ending, startRelay } from './relay.ts'
-import { ordinaryReads, reuseReads, type ReusingSource } from './reused-reads.ts'
+import { reuseReads, type ReusingSource } from './reused-reads.ts'
 import { rememberKeys } from './scram-keys.ts'
 import { createScrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
+import { joinRecords } from './tls-reads.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 import { authentication, backend, int32, message, parameterStatus, readyForQuery } from './wire.ts'
@@ -182,7 +183,7 @@ function takeOver({ socket, reader, tls }: Login): {
   readonly early: Buffer
 } {
   const released = reader.release()
-  if (tls) return { source: ordinaryReads(socket), early: released }
+  if (tls) return { source: joinRecords(socket), early: released }
   const { source, early } = reuseReads(socket)
   return { source, early: Buffer.concat([released, early]) }
 }

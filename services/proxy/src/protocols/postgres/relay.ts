@@ -122,12 +122,14 @@ export function startRelay(parts: RelayParts): Relay {
 
   parts.client.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
+    upstream.source.release()
     server.resume()
     guarded(goOn)
   })
   client.on('close', () => finish(leaving ? saidGoodbye : 'the client is gone', 'cancelled', undefined))
   upstream.source.listen((chunk) => guarded(() => fromServer(chunk)))
   server.on('drain', () => {
+    releaseClient()
     guarded(goOn)
   })
   server.on('close', () => lostServer())
@@ -151,10 +153,15 @@ export function startRelay(parts: RelayParts): Relay {
   if (client.destroyed) finish('the client is gone', 'cancelled', undefined)
 
   function fromClient(chunk: Buffer): void {
+    releaseClient()
     requests.feed(chunk)
     pump()
     // What waits for the gate or for the server's socket still lies in that chunk.
     if (passing || requests.inputLeft || server.writableLength > 0) parts.client.keep()
+  }
+
+  function releaseClient(): void {
+    if (!passing && !requests.inputLeft && server.writableLength === 0) parts.client.release()
   }
 
   /** Lets the gate take what it can of the input; while it waits nothing more is read from the client. */
@@ -190,6 +197,7 @@ export function startRelay(parts: RelayParts): Relay {
   }
 
   function fromServer(chunk: Buffer): void {
+    if (client.writableLength === 0) upstream.source.release()
     answers.feed(chunk)
     flushToClient()
     // What the client's socket has not passed on yet still lies in that chunk.

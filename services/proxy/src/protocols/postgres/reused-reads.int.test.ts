@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { reuseReads } from './reused-reads.ts'
+import { createBuffers, reuseReads } from './reused-reads.ts'
 
 test('an accepted socket is moved into one that reads into its own buffer, bytes that came before included', async (t) => {
   const { accepted, client } = await pair(t)
@@ -51,6 +51,17 @@ test('what is kept is not overwritten, and the buffer is large only while much c
   assert.equal(sizes[0], 4096)
   assert.equal(Math.max(...sizes), 65_536)
   assert.equal(sizes.at(-1), 4096)
+})
+
+test('what was kept is used again once it is released, and nobody keeps more than a few', () => {
+  const buffers = createBuffers()
+  buffers.adapt(buffers.take().length)
+  const first = Array.from({ length: 50 }, () => buffers.take())
+  for (const buffer of first) buffers.keep(buffer)
+  assert.equal(first.includes(buffers.take()), false, 'not before the release')
+  buffers.release()
+  const again = Array.from({ length: 50 }, () => buffers.take()).filter((buffer) => first.includes(buffer))
+  assert.ok(again.length > 0 && again.length <= 2, `${again.length} of 50`)
 })
 
 test('the two sockets close together, whichever is closed', async (t) => {

@@ -13,37 +13,70 @@ import { type ByteSource, sourceOf } from './byte-reader.ts'
 export interface ReusingSource extends ByteSource {
   /** The last chunk is still needed: read into another buffer from now on. */
   keep(): void
+  /** No chunk that was handed over is needed any more. */
+  release(): void
 }
 
-const smallBytes = 4096
+export const smallBytes = 4096
 const largeBytes = 65_536
 /** So many reads in a row that a small buffer would have held. */
 const smallReadsMax = 32
+/** A side that reads slowly holds one or two; more are left over from a burst. */
+const sparesMax = 2
+
+/** The buffers that one source reads into: small while little comes, and one that was kept is used again. */
+export function createBuffers() {
+  let bytes = smallBytes
+  let smallReads = 0
+  let kept: Buffer[] = []
+  let spares: Buffer[] = []
+  return {
+    /** After each read, of its length. */
+    adapt(length: number): void {
+      if (length > smallBytes) smallReads = 0
+      if (length === bytes) bytes = largeBytes
+      else if (bytes > smallBytes && length <= smallBytes && ++smallReads > smallReadsMax) {
+        bytes = smallBytes
+        spares = []
+      }
+    },
+    fits: (buffer: Buffer) => buffer.length === bytes,
+    take: (): Buffer => (bytes > smallBytes && spares.pop()) || Buffer.allocUnsafeSlow(bytes),
+    /** Not to be used again before `release`. What is kept beyond a few is let go: a side that never reads holds no more. */
+    keep(buffer: Buffer): void {
+      if (kept.length < sparesMax) kept.push(buffer)
+    },
+    /** What was kept may be used again, but for what `isNeeded` says. */
+    release(isNeeded?: (buffer: Buffer) => boolean): void {
+      if (kept.length === 0) return
+      const still: Buffer[] = []
+      for (const buffer of kept) {
+        if (isNeeded?.(buffer)) still.push(buffer)
+        else if (bytes > smallBytes && buffer.length === bytes && spares.length < sparesMax)
+          spares.push(buffer)
+      }
+      kept = still
+    },
+  }
+}
 
 /** What `net.Socket` takes as `onread`, and the source that listens to it. */
 export function createReads(): {
   readonly onread: { buffer(): Buffer; callback(length: number): boolean }
   readonly over: (socket: Socket) => ReusingSource
 } {
-  let bytes = smallBytes
-  let buffer = Buffer.allocUnsafeSlow(bytes)
-  let smallReads = 0
+  const buffers = createBuffers()
+  let buffer = buffers.take()
   let listener: ((chunk: Buffer) => void) | undefined
-
-  function adapt(length: number): void {
-    if (length > smallBytes) smallReads = 0
-    if (length === bytes) bytes = largeBytes
-    else if (bytes > smallBytes && length <= smallBytes && ++smallReads > smallReadsMax) bytes = smallBytes
-  }
 
   return {
     onread: {
       buffer: () => buffer,
       callback(length) {
         const chunk = buffer.subarray(0, length)
-        adapt(length)
+        buffers.adapt(length)
         listener?.(chunk)
-        if (buffer.length !== bytes) buffer = Buffer.allocUnsafeSlow(bytes)
+        if (!buffers.fits(buffer)) buffer = buffers.take()
         return true
       },
     },
@@ -53,15 +86,17 @@ export function createReads(): {
         listener = onChunk
       },
       keep() {
-        buffer = Buffer.allocUnsafeSlow(bytes)
+        buffers.keep(buffer)
+        buffer = buffers.take()
       },
+      release: () => buffers.release(),
     }),
   }
 }
 
-/** Each chunk is a buffer of its own already, as it comes out of TLS. */
+/** Each chunk is a buffer of its own already. */
 export function ordinaryReads(socket: Socket): ReusingSource {
-  return { ...sourceOf(socket), keep: () => undefined }
+  return { ...sourceOf(socket), keep: () => undefined, release: () => undefined }
 }
 
 interface Handle {

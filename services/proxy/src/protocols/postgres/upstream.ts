@@ -15,9 +15,10 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { TargetAccess, TargetHost } from '@portcullis/kernel'
 import { ByteReader, StreamEnded } from './byte-reader.ts'
-import { createReads, ordinaryReads, type ReusingSource } from './reused-reads.ts'
+import { createReads, type ReusingSource } from './reused-reads.ts'
 import type { DeriveKeys } from './scram-keys.ts'
 import { ask, signIn } from './sign-in.ts'
+import { joinRecords } from './tls-reads.ts'
 import { UpstreamError } from './upstream-error.ts'
 import { int32, startupCode, type TransactionStatus } from './wire.ts'
 
@@ -158,7 +159,7 @@ async function negotiateTls(
     secure.destroy()
     throw new UpstreamError('tls', `target "${access.name}" cannot be reached safely`, '08006', { cause })
   }
-  return ordinaryReads(secure)
+  return joinRecords(secure)
 }
 
 /** On a connection of its own, as the protocol wants; as safe as the session's own. */

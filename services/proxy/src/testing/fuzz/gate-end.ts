@@ -46,6 +46,7 @@ export class GateEnd extends Duplex {
       keep: () => {
         this.#buffer = Buffer.alloc(0)
       },
+      release: () => undefined,
     }
   }
 
