@@ -107,6 +107,21 @@ export class Answers {
     run.rowsOut++
     run.bytesOut += bytesOf(frame)
     this.#deps.output.add(frame.buffer, frame.start, frame.end)
+    this.#moreRows(frame.type, run)
+  }
+
+  /** The rows behind it, as far as the meter allows without a look at the caps: at once, nothing is made for a row. */
+  #moreRows(type: number, run: Running): void {
+    const { meter } = run.command
+    const rows = this.#frames.nextRun(type, meter.rowsLeft, meter.bytesLeft)
+    if (!rows) return
+    const { count, buffer, start, end } = rows
+    const bytes = end - start
+    meter.rowsLeft -= count
+    meter.bytesLeft -= bytes
+    run.rowsOut += count
+    run.bytesOut += bytes
+    this.#deps.output.add(buffer, start, end)
   }
 
   /** Counts against the command's caps; where these do not allow it the command is cut from here on. */

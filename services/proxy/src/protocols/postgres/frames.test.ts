@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { FrameError, type FrameRules, Frames } from './frames.ts'
+import { FrameError, type FrameRules, Frames, type Run } from './frames.ts'
 
 /** A whole, B by its prefix of two strings, C as a stream. */
 const rules: FrameRules = {
@@ -19,8 +19,23 @@ function frame(type: number, payload: Buffer): Buffer {
   return Buffer.concat([head, payload])
 }
 
+/** The messages that `run` returned together. */
+function cut({ count, buffer, start, end }: Run): Buffer[] {
+  const messages: Buffer[] = []
+  for (let at = start; at < end; at += buffer.readUInt32BE(at + 1) + 1)
+    messages.push(Buffer.from(buffer.subarray(at, at + buffer.readUInt32BE(at + 1) + 1)))
+  assert.equal(messages.length, count)
+  return messages
+}
+
+/** What a run of C may have at most. */
+interface Limits {
+  readonly count: number
+  readonly bytes: number
+}
+
 /** Feeds the bytes in pieces; checks each rule on the way, and returns the messages put together again. */
-function read(bytes: Buffer, pieces: readonly number[]): Buffer[] {
+function read(bytes: Buffer, pieces: readonly number[], limits?: Limits): Buffer[] {
   const frames = new Frames(rules)
   const messages: Buffer[][] = []
   let at = 0
@@ -40,6 +55,10 @@ function read(bytes: Buffer, pieces: readonly number[]): Buffer[] {
       if (next.type === 0x42)
         assert.ok(next.rest === 0 || rules.prefixReady(part, 5, part.length), 'the prefix is there')
       messages.push([part])
+      const run = limits && next.rest === 0 && frames.nextRun(0x43, limits.count, limits.bytes)
+      if (!run) continue
+      assert.ok(run.count <= limits.count && run.end - run.start <= limits.bytes)
+      messages.push(...cut(run).map((whole) => [whole]))
     }
     // A chunk may be overwritten once it was used up: nothing may be kept of it but copies.
     chunk.fill(0xee)
@@ -76,6 +95,46 @@ test('whole, byte by byte and split anywhere: the same messages', () => {
     ),
     { numRuns: 100 },
   )
+})
+
+test('messages of one type taken as runs, as far as the limits go: the same messages', () => {
+  const many = fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 30 })
+  const limit = fc.constantFrom(1, 2, 7, 100, Number.POSITIVE_INFINITY)
+  fc.assert(
+    fc.property(
+      fc.array(many, { maxLength: 4 }),
+      fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 20 }),
+      fc.record({ count: limit, bytes: limit }),
+      (groups, pieces, limits) => {
+        const messages = groups.flatMap((rows) => [
+          ...rows.map((row) => frame(0x43, Buffer.from(row))),
+          frame(0x41, Buffer.alloc(3)),
+        ])
+        const bytes = Buffer.concat(messages)
+        assert.deepEqual(read(bytes, [], limits), messages)
+        assert.deepEqual(read(bytes, pieces, limits), messages)
+      },
+    ),
+    { numRuns: 200 },
+  )
+  const rows = Array.from({ length: 9 }, () => frame(0x43, Buffer.from('row')))
+  const frames = new Frames(rules)
+  frames.feed(Buffer.concat([...rows, frame(0x43, Buffer.alloc(9)).subarray(0, 8)]))
+  assert.equal(frames.nextRun(0x43, 4, 1000)?.count, 4)
+  assert.equal(frames.nextRun(0x43, 4, 17)?.count, 2)
+  assert.equal(frames.nextRun(0x43, 100, 1000)?.count, 3)
+  assert.equal(frames.nextRun(0x43, 100, 1000), undefined)
+  assert.equal(frames.next()?.rest, 6)
+  assert.equal(frames.nextRun(0x43, 100, 1000), undefined, 'in the middle of a message')
+})
+
+test('a length that cannot be in a run is left to be told of', () => {
+  const frames = new Frames(rules)
+  const bad = frame(0x43, Buffer.alloc(0))
+  bad.writeUInt32BE(3, 1)
+  frames.feed(Buffer.concat([frame(0x43, Buffer.alloc(1)), bad]))
+  assert.equal(frames.nextRun(0x43, 10, 100)?.count, 1)
+  assert.throws(() => frames.next(), FrameError)
 })
 
 test('a length that cannot be ends the connection, whole or split', () => {

@@ -43,6 +43,14 @@ const prefixBytesMax = 16_384
 /** A length that cannot be, or a prefix that never ends. The connection cannot go on. */
 export class FrameError extends Error {}
 
+/** Whole messages of one type that lie behind each other: `buffer[start, end)`. */
+export interface Run {
+  readonly count: number
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 export class Frames {
   readonly #rules: FrameRules
   #chunk: Buffer = Buffer.alloc(0)
@@ -103,6 +111,28 @@ export class Frames {
     this.#at = this.#chunk.length
     this.#rest = total - available
     return { type, buffer: this.#chunk, start, end: this.#chunk.length, rest: this.#rest }
+  }
+
+  /**
+   * The whole messages of this type that come next in the chunk, at most so many and of at most so many bytes together:
+   * a row of a result is too small to make a frame for. Undefined where there is none; what ends the run is left to `next`.
+   */
+  nextRun(type: number, countMax: number, bytesMax: number): Run | undefined {
+    if (this.#rest > 0 || this.#heldLength > 0) return undefined
+    const buffer = this.#chunk
+    const start = this.#at
+    const limit = Math.min(buffer.length, start + bytesMax)
+    let end = start
+    let count = 0
+    while (count < countMax && end + headerBytes <= limit && buffer[end] === type) {
+      const length = buffer.readUInt32BE(end + 1)
+      if (length < 4 || end + 1 + length > limit) break
+      end += 1 + length
+      count++
+    }
+    if (count === 0) return undefined
+    this.#at = end
+    return { count, buffer, start, end }
   }
 
   #continue(available: number): Continuation {
