@@ -50,8 +50,8 @@ const checkLifeEveryMs = 1000
  */
 const gatherMsMin = 3
 const gatherMsMax = 24
-/** After so many looks in vain the doorbell is hung up again. */
-const looksInVainMax = 20
+/** After so many looks in vain the doorbell is hung up again: a look costs as much as the command that it misses. */
+const looksInVainMax = 5
 const retryMsMin = 100
 const retryMsMax = 5000
 
@@ -89,16 +89,17 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
     let isDead = false
     let looksInVain = 0
     let gatherMs = gatherMsMin
+    const gather = async () => {
+      await pause(gatherMs)
+      gatherMs = Math.min(gatherMsMax, gatherMs * 2)
+    }
     while (!stopped) {
       const batch = tail.next(eventsMax)
       if (batch.drafts.length > 0) {
         looksInVain = 0
         takeDown()
         await ship(batch)
-        if (batch.drafts.length < eventsMax) {
-          await pause(gatherMs)
-          gatherMs = Math.min(gatherMsMax, gatherMs * 2)
-        }
+        if (batch.drafts.length < eventsMax) await gather()
       } else advance({ ...batch.at, prevHash: at.prevHash })
       if (stopped || batch.state === 'more') continue
       if (batch.state === 'ended') return leave()
@@ -115,7 +116,7 @@ export function shipRecorder(options: ShippingOptions): RecorderShipping {
         bell = options.listen(() => rung.resolve())
       }
       if (looksInVain <= looksInVainMax) {
-        await pause(gatherMs)
+        await gather()
         continue
       }
       isDead = !isRecorderAlive(dir)
