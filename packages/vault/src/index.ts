@@ -1,0 +1,8 @@
+export { VaultError } from './errors.ts'
+export { parseReference } from './reference.ts'
+export { createSealer, type KeyWrapper, type SealContext, type Sealer } from './sealer.ts'
+export { Secret } from './secret.ts'
+export { createSources, type SourceSettings } from './sources.ts'
+export { createSealed, type Sealed, type SealedSource } from './sources/sealed.ts'
+export { createVault, type Loan, type Vault } from './vault.ts'
+export { createKms, createLocalKeys, createTransit, type MasterKey } from './wrappers.ts'
