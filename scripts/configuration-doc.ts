@@ -48,7 +48,8 @@ function page(schema: Node): string {
 
 One YAML file for every service. An unknown key is an error; \`npm start -- --config FILE --validate\` prints every mistake
 with its line, and warns of secrets and files that this machine does not have: a start here would fail for want of them.
-Secrets never stand in the file: \`env:NAME\` or \`file:PATH\` says where each is. Relative paths are relative
+Secrets never stand in the file: \`env:NAME\` or \`file:PATH\` says where each is, and for
+the credentials of targets also Vault, AWS and Kubernetes ([secrets](secrets.md)). Relative paths are relative
 to the file. \`[]\` stands for each item of a list, \`<name>\` for a name of your choosing. A complete small example is
 [deploy/portcullis.yaml](../deploy/portcullis.yaml).
 
@@ -84,7 +85,8 @@ function typeOf(node: Node): string {
   if (node.enum) return node.enum.map((value) => `\`${value}\``).join(', ')
   if (node.anyOf) return [...new Set(node.anyOf.map(typeOf))].join(' or ')
   if (node.type === 'array') return `list of ${node.items?.properties ? 'objects' : typeOf(node.items ?? {})}`
-  if (node.pattern?.startsWith('^(env:')) return 'secret'
+  if (node.pattern?.startsWith('^(env:'))
+    return node.pattern.includes('vault:') ? '[secret](secrets.md)' : 'secret'
   if (node.format === 'uri') return 'URL'
   if (node.format === 'path') return 'path'
   if (node.type === 'object') {

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { isLoopbackHttp } from './issuer-schema.ts'
 import { sharePort } from './addresses.ts'
+import { sourceOf } from './forms.ts'
 import { configSchema } from './schema.ts'
 import { sharedBy } from './shared-issuers.ts'
 
@@ -12,6 +13,7 @@ export type Problem = { readonly path: readonly PropertyKey[]; readonly message:
 
 const text = z.string().optional().catch(undefined)
 const given = z.unknown().optional()
+const credentials = z.object({ user: text, password: text }).catch({})
 const { listen, health } = configSchema.shape.proxy.shape
 const issuerDraft = z.object({
   issuer: text,
@@ -21,8 +23,27 @@ const issuerDraft = z.object({
 })
 const draftSchema = z.object({
   targets: z
-    .array(z.object({ name: text, tls: z.object({ cert: given, key: given }).catch({}) }).catch({ tls: {} }))
+    .array(
+      z
+        .object({
+          name: text,
+          tls: z.object({ cert: given, key: given }).catch({}),
+          credentials,
+          roles: z.record(z.string(), z.object({ credentials }).catch({ credentials: {} })).catch({}),
+        })
+        .catch({ tls: {}, credentials: {}, roles: {} }),
+    )
     .catch([]),
+  secrets: z
+    .object({
+      vault: z
+        .object({ auth: z.record(z.string(), z.unknown()).optional().catch(undefined) })
+        .optional()
+        .catch({}),
+      aws: z.object({ credentials: given, webIdentity: given }).optional().catch({}),
+      kubernetes: given,
+    })
+    .catch({}),
   identity: z
     .object({
       issuers: z.array(issuerDraft.catch({})).catch([]),
@@ -43,7 +64,14 @@ type Draft = z.output<typeof draftSchema>
 /** `raw` is the file's content, of any form. */
 export function crossChecks(raw: unknown): Problem[] {
   const draft = draftSchema.catch(draftSchema.parse({})).parse(raw)
-  return [...ofTargets(draft), ...ofIssuers(draft), ...ofSlack(draft), ...ofProxy(draft)]
+  return [
+    ...ofTargets(draft),
+    ...ofSecrets(draft),
+    ...ofReferences(draft),
+    ...ofIssuers(draft),
+    ...ofSlack(draft),
+    ...ofProxy(draft),
+  ]
 }
 
 function ofTargets({ targets }: Draft): Problem[] {
@@ -63,6 +91,43 @@ function ofTargets({ targets }: Draft): Problem[] {
         ? [{ path: ['targets', index, 'tls'], message: 'cert and key go together' }]
         : []),
     ]
+  })
+}
+
+function ofSecrets({ secrets: { vault, aws } }: Draft): Problem[] {
+  const path = ['secrets', 'vault', 'auth']
+  const ways = Object.keys(vault?.auth ?? {})
+  return [
+    ...(vault?.auth && ways.length !== 1
+      ? [{ path, message: 'needs one of token, appRole, kubernetes and jwt, and no second' }]
+      : []),
+    ...(aws?.credentials !== undefined && aws.webIdentity !== undefined
+      ? [{ path: ['secrets', 'aws', 'webIdentity'], message: 'goes without credentials' }]
+      : []),
+  ]
+}
+
+/** Each reference of a target needs a source, and a password that is lent needs the user that it is lent with. */
+function ofReferences({ targets, secrets }: Draft): Problem[] {
+  return targets.flatMap(({ credentials: own, roles }, index) => {
+    const all = [
+      { at: ['targets', index, 'credentials'], of: own },
+      ...Object.entries(roles).map(([role, { credentials: of }]) => ({
+        at: ['targets', index, 'roles', role, 'credentials'],
+        of,
+      })),
+    ]
+    return all.flatMap(({ at, of }) => {
+      const unserved = (['user', 'password'] as const).flatMap((key) => {
+        const source = sourceOf(of[key])
+        if (source === undefined || secrets[source] !== undefined) return []
+        return [{ path: [...at, key], message: `${of[key]}: needs secrets.${source}` }]
+      })
+      const lent = /^(vault:(?:[^#]+\/)?creds\/[^#]+)#/.exec(of.password ?? '')?.[1]
+      const isAlone = lent !== undefined && !of.user?.startsWith(`${lent}#`)
+      const message = `${of.password}: is lent together with its user, ${lent}#username`
+      return [...unserved, ...(isAlone ? [{ path: [...at, 'user'], message }] : [])]
+    })
   })
 }
 

@@ -15,8 +15,52 @@ export const secretPattern = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/
 /** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
 export const secretRef = z
   .string()
-  .regex(
-    secretPattern,
-    'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
-  )
+  .regex(secretPattern, {
+    error: ({ input }) =>
+      isRemote(input)
+        ? 'must be env:NAME or file:PATH here: vault:, aws-sm: and k8s: serve for the credentials of targets only'
+        : 'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
+  })
   .describe('Reference to a secret: env:NAME or file:PATH.')
+
+/** Kinds that need a source, by the key of `secrets` that configures it. */
+export const remoteKinds = { 'vault:': 'vault', 'aws-sm:': 'aws', 'k8s:': 'kubernetes' } as const
+
+/** The forms that packages/vault reads; its reference.test.ts holds both to the same examples. */
+const remoteForms = [
+  String.raw`vault:(?!sys\/|auth\/)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.@:=+-]*)+#[^\s#]{1,128}`,
+  String.raw`aws-sm:[A-Za-z0-9\/_+=.@:-]{1,512}(#[^\s#]{1,128})?`,
+  String.raw`k8s:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?#[A-Za-z0-9._-]{1,253}`,
+]
+
+export const targetSecretPattern = new RegExp(
+  `^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|${remoteForms.join('|')})$`,
+)
+
+const targetSecretWords =
+  'must be a reference, env:NAME, file:PATH, vault:PATH#FIELD, aws-sm:NAME[#FIELD] or k8s:NAMESPACE/NAME#KEY; secrets never stand in the configuration itself'
+
+/** A reference that the vault resolves while the proxy runs. */
+export const targetSecretRef = z
+  .string()
+  .regex(targetSecretPattern, targetSecretWords)
+  .describe('Reference to a secret of any kind, see [secrets](secrets.md).')
+
+/** A plain value or such a reference; what only looks like one is a slip of the pen, and no value. */
+export const valueOrTargetSecret = z.union([
+  targetSecretRef,
+  z
+    .string()
+    .min(1)
+    .refine((text) => !/^(env|file|vault|aws-sm|k8s|sealed):/.test(text), targetSecretWords),
+])
+
+/** The key of `secrets` that a reference needs; undefined where it is none, or a local one. */
+export function sourceOf(reference: unknown): 'vault' | 'aws' | 'kubernetes' | undefined {
+  if (typeof reference !== 'string' || !targetSecretPattern.test(reference)) return undefined
+  return Object.entries(remoteKinds).find(([scheme]) => reference.startsWith(scheme))?.[1]
+}
+
+function isRemote(text: unknown): boolean {
+  return typeof text === 'string' && /^(vault|aws-sm|k8s|sealed):/.test(text)
+}

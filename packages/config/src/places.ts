@@ -1,6 +1,6 @@
 /** Where a configuration names files and secrets, as its schema says: a key that is added there is found here by itself. */
 import { z } from 'zod'
-import { pathFormat, secretPattern } from './forms.ts'
+import { pathFormat, secretPattern, targetSecretPattern } from './forms.ts'
 import { type Config, configSchema } from './schema.ts'
 
 export type Place = {
@@ -40,6 +40,9 @@ function visit(shape: Shape, value: object, path: readonly string[]): Place[] {
 function kindOf(shape: Shape, text: string): Place['kind'] | undefined {
   if (shape.format === pathFormat) return 'file'
   const forms = shape.anyOf ?? [shape]
-  const mayRefer = forms.some(({ pattern }) => pattern === secretPattern.source)
+  const mayRefer = forms.some(
+    ({ pattern }) => pattern === secretPattern.source || pattern === targetSecretPattern.source,
+  )
+  // What another machine keeps is no place of this one.
   return mayRefer && secretPattern.test(text) ? 'secret' : undefined
 }

@@ -5,9 +5,10 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
-import { filePath, positive, secretRef } from './forms.ts'
+import { filePath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
 import { issuer } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
+import { secrets } from './secrets-schema.ts'
 import { audit, bus } from './stores-schema.ts'
 
 /** A bearer token that is shorter could be guessed. */
@@ -41,10 +42,10 @@ const caps = z.strictObject({
 })
 
 const credentials = z.strictObject({
-  user: z
-    .union([secretRef, z.string().min(1)])
-    .describe('User name at the target; a plain name or a reference.'),
-  password: secretRef.optional().describe('Password at the target.'),
+  user: valueOrTargetSecret.describe('User name at the target; a plain name or a reference of any kind.'),
+  password: targetSecretRef
+    .optional()
+    .describe('Password at the target: a reference of any kind, see [secrets](secrets.md).'),
 })
 
 const upstreamTls = z.strictObject({
@@ -286,6 +287,7 @@ export const configSchema = z.strictObject({
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),
   identity: z.strictObject({ issuers: z.array(issuer).min(1), own: ownTokens.prefault({}) }),
+  secrets: secrets.prefault({}),
   geo: z
     .strictObject({
       country: filePath(

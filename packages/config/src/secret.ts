@@ -1,4 +1,7 @@
-/** Resolves references to secrets. The only place that turns `env:` and `file:` into values. */
+/**
+ * Resolves the references that a service needs before it can do anything: its own tokens, keys and passwords, `env:` and
+ * `file:`. What a target's sessions need while the proxy runs, of every kind, is the business of packages/vault.
+ */
 import { readFileSync } from 'node:fs'
 import { ConfigError } from './errors.ts'
 
@@ -18,9 +21,4 @@ export function resolveSecret(reference: string): string {
     }
   }
   throw new ConfigError('secret', ['a secret must be referred to as env:NAME or file:PATH'])
-}
-
-/** A plain value as it is, a reference resolved. */
-export function resolveValue(value: string): string {
-  return value.startsWith('env:') || value.startsWith('file:') ? resolveSecret(value) : value
 }

@@ -14,6 +14,7 @@ export type Reason =
   | 'statement_too_large'
   | 'too_many_statements' // prepared statements or portals of one session
   | 'recording_unavailable'
+  | 'credentials_unavailable' // where the target's credentials are kept, there is no answer
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'
   | 'credential_withdrawn' // the API key behind the session was disabled or deleted

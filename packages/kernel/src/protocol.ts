@@ -103,7 +103,13 @@ export interface Road {
 export interface Session {
   readonly id: string
   readonly identity: Identity
+  /** As it is now: `renewCredentials` changes it. */
   readonly target: TargetAccess
+  /**
+   * The target refused the credentials: have them read anew where they are kept. True where `target` has others now;
+   * false where there are none, however that came. Never rejects; bounded in time. Absent where they cannot change.
+   */
+  renewCredentials?(): Promise<boolean>
   /**
    * The only road from a client to a target: decide -> record -> forward or refuse, for each unit that `road.next`
    * gives, until it gives none. Returns a promise where a unit must wait or the record needs the disk; the protocol

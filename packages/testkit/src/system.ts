@@ -45,13 +45,15 @@ export interface SystemOptions {
   }
   /** Further targets by these names, all of them this same server with these credentials. */
   readonly targets?: readonly string[]
+  /** How the gate signs in at `shop`, as YAML, where not as the server's superuser. */
+  readonly credentials?: string
   readonly parts: readonly Part[]
   /** kafka://HOST:PORT; the embedded bus where absent. */
   readonly kafka?: string
   readonly workers?: number
   /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
   readonly extra?: Partial<
-    Record<'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus', string>
+    Record<'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus' | 'secrets', string>
   >
   /** Of every part, beside this process's own. */
   readonly env?: Readonly<Record<string, string>>
@@ -282,13 +284,14 @@ function configuration({
   const { postgres, targets = [], extra = {}, kafka, workers = 2 } = options
   const lines = (text: string | undefined, indent: number) =>
     text === undefined ? '' : `\n${text.replace(/^/gm, ' '.repeat(indent))}`
-  const target = (name: string) => `
+  const own = `{ user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }`
+  const target = (name: string, credentials = own) => `
   - name: ${name}
     protocol: postgres
     address: ${postgres.host}:${postgres.port}
     database: ${postgres.database}
     tls: { mode: disable }
-    credentials: { user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }
+    credentials: ${credentials}
     groups: [agents]`
   return `
 dataDir: ./data
@@ -300,7 +303,7 @@ identity:
     - issuer: '${issuer}'
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
-targets:${target('shop')}${lines(extra.shop, 4)}${targets.map(target).join('')}
+${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}
   workers: ${workers}

@@ -20,7 +20,7 @@ import {
 import type { Gate } from './gate.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { type LiveSession, openSession } from './session.ts'
-import type { TargetBook } from './targets.ts'
+import type { SignIn, TargetBook } from './targets.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 /** Who a token proves, and what it is good for. The identity package's ScopedProof fits. */
@@ -81,9 +81,28 @@ export function createSessions(deps: DoorDeps): Sessions {
     const { identity } = proven
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
-    const access = deps.targets.authorise(identity, request)
-    if (!access.allowed)
-      return denied(access.why, proven, access.told === undefined ? undefined : ownFault(access.told))
+    const access = await deps.targets.authorise(identity, request)
+    if (!access.allowed) return denied(access.why, proven, ownFault(access))
+    let session: LiveSession | Refusal | undefined
+    try {
+      session = await open(request, sessionId, proven, access)
+      return session
+    } finally {
+      // A session lets go of what it was lent when it ends.
+      if (!session || 'reason' in session) access.signIn?.release()
+    }
+  }
+
+  async function open(
+    request: LoginRequest,
+    sessionId: string,
+    proven: Proven,
+    access: Extract<Authorised, { allowed: true }>,
+  ): Promise<LiveSession | Refusal> {
+    const { identity } = proven
+    const denied = (why: string, of: Proven, seen?: Refusal) => deny(request, sessionId, why, of, seen)
+    // Where its credentials are kept may have taken a while.
+    if (draining) return denied('the proxy is stopping', proven, draining)
     if (!deps.controlFresh())
       return denied(
         'the control state is stale',
@@ -127,7 +146,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     }
     deps.onLogin('opened')
     const session = openSession(
-      { record, identity, access: access.access, caps: access.caps, budget, allow },
+      { record, identity, access: access.access, signIn: access.signIn, caps: access.caps, budget, allow },
       deps,
       (closed) => live.delete(closed),
     )
@@ -145,8 +164,11 @@ export function createSessions(deps: DoorDeps): Sessions {
     session.kill(refusal('credential_withdrawn', { id: ids(), policyVersion }))
   }
 
-  function ownFault(message: string): Refusal {
-    return { ...refusal('not_authorised', { id: ids(), policyVersion }), message }
+  function ownFault({ told, reason }: Extract<Authorised, { allowed: false }>): Refusal | undefined {
+    if (reason !== undefined) return refusal(reason, { id: ids(), policyVersion })
+    return told === undefined
+      ? undefined
+      : { ...refusal('not_authorised', { id: ids(), policyVersion }), message: told }
   }
 
   /** What the client may hear is `seen`, or else that it is not authorised. */
@@ -233,10 +255,18 @@ function withoutSessions({ sessions: _, ...caps }: Caps): Caps {
 
 /** What `TargetBook.authorise` answers. */
 export type Authorised =
-  | { readonly allowed: true; readonly access: TargetAccess; readonly caps: Caps }
+  | {
+      readonly allowed: true
+      readonly access: TargetAccess
+      readonly caps: Caps
+      /** To be released, once. Absent where the credentials in `access` are nobody's to lend. */
+      readonly signIn?: SignIn
+    }
   | {
       readonly allowed: false
       readonly why: string
       /** What the client may hear, where the fault is the gate's and not the client's. */
       readonly told?: string
+      /** Where it may pass. */
+      readonly reason?: 'credentials_unavailable'
     }

@@ -95,6 +95,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
     message: 'commands cannot be recorded now',
     hint: 'Retry later; the operators have been told.',
   },
+  credentials_unavailable: {
+    message: 'the gate cannot get the credentials of this target now',
+    hint: 'Retry later; the operators have been told.',
+  },
   control_stale: {
     message: 'the gate has lost its control plane',
     hint: 'Retry later; the operators have been told.',

@@ -36,6 +36,7 @@ import { createSessionCatalogue } from './protocols/postgres/session-catalogue.t
 import { tlsContext } from './protocols/postgres/startup.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createTargetBook } from './targets.ts'
+import { createProxyVault } from './vault.ts'
 import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
 
@@ -111,7 +112,8 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         log.error({ err: error }, 'the ledger of caps cannot be used: nothing is granted'),
     }),
   )
-  const targets = createTargetBook(config)
+  const vault = started(createProxyVault(config, clock, log))
+  const targets = createTargetBook(config, vault)
   const verifier = createTokenVerifier({
     issuers: config.identity.issuers.map(({ ca, jwksUri, jwksToken, ...issuer }) => ({
       ...issuer,

@@ -22,6 +22,7 @@ import {
 import type { Gate, Gated, GatedCommand } from './gate.ts'
 import { createPool } from './meter.ts'
 import { refusal, refusalByVerdict } from './refusals.ts'
+import type { SignIn } from './targets.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 export interface SessionDeps {
@@ -32,12 +33,14 @@ export interface SessionDeps {
   readonly ids: () => string
   readonly policyVersion: string
   readonly mode: 'enforce' | 'observe'
+  readonly log: { warn(fields: object, message: string): void }
 }
 
 export interface SessionParts {
   readonly record: SessionRecord
   readonly identity: Identity
   readonly access: TargetAccess
+  readonly signIn?: SignIn | undefined
   readonly caps: Caps
   readonly budget: SessionBudget
   readonly allow: Decision
@@ -69,7 +72,7 @@ export function openSession(
   deps: SessionDeps,
   onClosed: (session: LiveSession) => void,
 ): LiveSession {
-  const { record, identity, access, budget } = parts
+  const { record, identity, signIn, budget } = parts
   const { gate, recorder, verdicts, clock } = deps
   const { sessionId: id } = record
   const totals = { rowsOut: 0, bytesIn: 0, bytesOut: 0 }
@@ -80,6 +83,7 @@ export function openSession(
   let wake: (() => void) | undefined
   let reported: { number: number; at: number; bytes: number } | undefined
   let closed = false
+  let access = deps.mode === 'observe' ? { ...parts.access, timeouts: {} } : parts.access
 
   const gated: Gated = {
     id,
@@ -120,7 +124,10 @@ export function openSession(
   const session: LiveSession = {
     id,
     identity,
-    target: deps.mode === 'observe' ? { ...access, timeouts: {} } : access,
+    get target() {
+      return access
+    },
+    ...(signIn && { renewCredentials: () => renewCredentials(signIn) }),
     unasked,
     pass: (road) => gate.pass(gated, road),
     finish(command, result, by) {
@@ -162,6 +169,7 @@ export function openSession(
       leave()
       pool.drain()
       budget.close()
+      signIn?.release()
       const decided = (ending ?? by)?.decision ?? parts.allow
       recorder.sessionClosed(id, clock.nowUs(), decided, detail, { commands: gated.commands, ...totals })
       onClosed(session)
@@ -170,6 +178,18 @@ export function openSession(
   // What was told while the login was being recorded.
   verdictChanged()
   return session
+
+  async function renewCredentials(from: SignIn): Promise<boolean> {
+    try {
+      const differ = !closed && (await from.renew())
+      if (differ) access = { ...access, credentials: from.credentials() }
+      return differ
+    } catch (error) {
+      const why = (error as Error).message
+      deps.log.warn({ why, target: record.target, session: id }, 'credentials cannot be read anew')
+      return false
+    }
+  }
 
   function report({
     command,

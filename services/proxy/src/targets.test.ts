@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseConfig } from '@portcullis/config'
+import { systemClock } from '@portcullis/kernel'
 import { createTargetBook } from './targets.ts'
+import { createProxyVault } from './vault.ts'
 
 const config = parseConfig(
   `bus: lmdb:./bus
@@ -21,6 +23,9 @@ proxy: { recorder: { onUnavailable: deny } }
   '/etc/portcullis/p.yaml',
 )
 
+const log = { info: () => undefined, warn: () => undefined }
+const { value: vault } = createProxyVault(config, systemClock, log)
+
 function identityIn(groups: string[]) {
   return {
     issuer: 'https://idp.example',
@@ -33,24 +38,27 @@ function identityIn(groups: string[]) {
   }
 }
 
-test('several hosts, and a certificate that is rotated while the gate runs', () => {
+test('several hosts, and a certificate that is rotated while the gate runs', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-targets-'))
   const cert = join(dir, 'gate.crt')
   writeFileSync(cert, 'first')
   const [target] = config.targets
   assert.ok(target)
-  const book = createTargetBook({
-    targets: [
-      {
-        ...target,
-        address: ['db-1:5432', '[::1]:5433'],
-        credentials: { user: 'app' },
-        tls: { mode: 'verify-full', cert },
-      },
-    ],
-  })
-  const access = () => {
-    const authorised = book.authorise(identityIn(['agents']), {
+  const book = createTargetBook(
+    {
+      targets: [
+        {
+          ...target,
+          address: ['db-1:5432', '[::1]:5433'],
+          credentials: { user: 'app' },
+          tls: { mode: 'verify-full', cert },
+        },
+      ],
+    },
+    vault,
+  )
+  const access = async () => {
+    const authorised = await book.authorise(identityIn(['agents']), {
       target: 'shop',
       role: '',
       database: '',
@@ -59,28 +67,28 @@ test('several hosts, and a certificate that is rotated while the gate runs', () 
     assert.ok(authorised.allowed)
     return authorised.access
   }
-  assert.deepEqual(access().hosts, [
+  assert.deepEqual((await access()).hosts, [
     { host: 'db-1', port: 5432 },
     { host: '::1', port: 5433 },
   ])
-  assert.equal(access().tls.cert, 'first')
+  assert.equal((await access()).tls.cert, 'first')
   writeFileSync(cert, 'second')
-  assert.equal(access().tls.cert, 'second')
+  assert.equal((await access()).tls.cert, 'second')
   rmSync(dir, { recursive: true })
   assert.throws(
-    () => createTargetBook({ targets: [{ ...target, tls: { mode: 'require', cert } }] }),
+    () => createTargetBook({ targets: [{ ...target, tls: { mode: 'require', cert } }] }, vault),
     /ENOENT/,
   )
 })
 
-test("where the gate's own password is missing, who may connect hears that it is not them; nobody else does", () => {
-  const book = createTargetBook(config)
+test("where the gate's own password is missing, who may connect hears that it is not them; nobody else does", async () => {
+  const book = createTargetBook(config, vault)
   const request = { target: 'shop', role: '', database: '', protocol: 'postgres' }
-  const own = book.authorise(identityIn(['agents']), request)
+  const own = await book.authorise(identityIn(['agents']), request)
   assert.ok(!own.allowed)
   assert.equal(own.told, 'the gate cannot sign in at target "shop"')
   assert.match(own.why, /env:PC_TEST_UNSET: the environment variable is not set/)
-  const stranger = book.authorise(identityIn(['sales']), request)
+  const stranger = await book.authorise(identityIn(['sales']), request)
   assert.ok(!stranger.allowed)
   assert.equal(stranger.told, undefined)
 })

@@ -1,12 +1,13 @@
 /**
- * The targets of the configuration: who may reach which, as whom, with which caps. Secrets and
- * certificates are read anew for each session, so that a rotated one needs no restart.
+ * The targets of the configuration: who may reach which, as whom, with which caps. Secrets are asked of the vault and
+ * certificates read anew for each session, so that a rotated one needs no restart. Nobody is asked for a secret on behalf
+ * of who may not connect.
  */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Config, TargetConfig } from '@portcullis/config'
-import { resolveSecret, resolveValue } from '@portcullis/config/secret'
-import type { Caps, Identity, LoginRequest, TargetHost, UpstreamTls } from '@portcullis/kernel'
+import type { Caps, Identity, LoginRequest, TargetAccess, TargetHost, UpstreamTls } from '@portcullis/kernel'
+import { type Loan, parseReference, type Vault, VaultError } from '@portcullis/vault'
 import type { Authorised } from './door.ts'
 
 export interface TargetBook {
@@ -15,16 +16,16 @@ export interface TargetBook {
   authorise(
     identity: Identity,
     request: Pick<LoginRequest, 'target' | 'role' | 'database' | 'protocol'>,
-  ): Authorised
+  ): Authorised | Promise<Authorised>
 }
 
-export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
+export function createTargetBook(config: Pick<Config, 'targets'>, vault: Pick<Vault, 'borrow'>): TargetBook {
   const targets = new Map(config.targets.map((target) => [target.name, { target, caps: capsOf(target) }]))
   // A file that is not there is the start's failure, not the first session's.
   for (const target of config.targets) readTls(target)
   return {
     version: hash('sha256', JSON.stringify(config.targets)).slice(0, 12),
-    authorise(identity, request) {
+    async authorise(identity, request) {
       const known = targets.get(request.target)
       if (!known || known.target.protocol !== request.protocol)
         return denied(`there is no ${request.protocol} target "${request.target}"`)
@@ -42,22 +43,21 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
       if (target.databases && database !== target.database && !target.databases.includes(database)) {
         return denied(`database "${database}" of target "${target.name}" is not among those allowed`)
       }
-      const credentials = role?.credentials ?? target.credentials
       try {
+        const tls = readTls(target)
+        const signIn = await borrow(role?.credentials ?? target.credentials, vault)
         return {
           allowed: true,
           caps: known.caps,
+          signIn,
           access: {
             name: target.name,
             hosts: [target.address].flat().map(hostOf),
             sessionAttrs: target.targetSessionAttrs,
             loadBalance: target.loadBalanceHosts,
             database,
-            tls: readTls(target),
-            credentials: {
-              user: resolveValue(credentials.user),
-              password: credentials.password === undefined ? '' : resolveSecret(credentials.password),
-            },
+            tls,
+            credentials: signIn.credentials(),
             connectTimeoutMs: target.connectTimeoutMs,
             keepalive: target.keepalive,
             timeouts: {
@@ -70,9 +70,44 @@ export function createTargetBook(config: Pick<Config, 'targets'>): TargetBook {
         }
       } catch (error) {
         const told = `the gate cannot sign in at target "${target.name}"`
-        return { allowed: false, why: `${told}: ${(error as Error).message}`, told }
+        const why = `${told}: ${(error as Error).message}`
+        const isAway = error instanceof VaultError && error.code === 'unavailable'
+        return { allowed: false, why, told, ...(isAway && { reason: 'credentials_unavailable' as const }) }
       }
     },
+  }
+}
+
+/** What a session signs in with, for as long as it lives. */
+export interface SignIn {
+  credentials(): TargetAccess['credentials']
+  /** Whether there are others now. Rejects with VaultError. */
+  renew(): Promise<boolean>
+  release(): void
+}
+
+/** Rejects with VaultError. */
+async function borrow(
+  { user, password }: TargetConfig['credentials'],
+  vault: Pick<Vault, 'borrow'>,
+): Promise<SignIn> {
+  const references = [user, password].filter((text) => text !== undefined).filter(isReference)
+  const loan: Loan = await vault.borrow(references)
+  const revealed = (text: string) => loan.secrets[references.indexOf(text)]?.reveal() ?? text
+  return {
+    credentials: () => ({ user: revealed(user), password: password === undefined ? '' : revealed(password) }),
+    renew: () => loan.renew(),
+    release: () => loan.release(),
+  }
+}
+
+/** A user may be a plain name; the schema lets no name look like a reference. */
+function isReference(text: string): boolean {
+  try {
+    parseReference(text)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -18,7 +18,8 @@ const sqlstates: Record<Reason, string> = {
   statement_too_large: '54000',
   too_many_statements: '54000',
   recording_unavailable: '58030', // io_error
-  control_stale: '57P03', // cannot_connect_now
+  credentials_unavailable: '57P03', // cannot_connect_now
+  control_stale: '57P03',
   session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"
   credential_withdrawn: '57P01',
   statement_timeout: '57014', // query_canceled

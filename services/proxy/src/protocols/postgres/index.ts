@@ -122,7 +122,7 @@ async function login(
 async function serveSession(opening: Login, session: Session, deps: Serving): Promise<Ending> {
   let upstream: Upstream
   try {
-    upstream = await deps.open(session.target, opening.parameters)
+    upstream = await openTarget(session, opening.parameters, deps)
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
@@ -174,6 +174,21 @@ async function serveSession(opening: Login, session: Session, deps: Serving): Pr
     readText.leave()
     deps.cancelKeys.revoke(key)
     upstream.source.socket.destroy()
+  }
+}
+
+/** Once more where the target refuses credentials that were changed meanwhile. */
+async function openTarget(
+  session: Session,
+  parameters: Readonly<Record<string, string>>,
+  deps: Serving,
+): Promise<Upstream> {
+  try {
+    return await deps.open(session.target, parameters)
+  } catch (error) {
+    const isRefused = error instanceof UpstreamError && error.code === 'sign_in'
+    if (!isRefused || !(await session.renewCredentials?.())) throw error
+    return deps.open(session.target, parameters)
   }
 }
 

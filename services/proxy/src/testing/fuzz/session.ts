@@ -81,7 +81,10 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
       budget: createBudget(caps, options.waitEvery),
       allow,
     },
-    { gate, recorder: trail, verdicts, clock, ids, policyVersion: 'fuzz', mode: 'enforce' },
+    {
+      ...{ gate, recorder: trail, verdicts, clock, ids, policyVersion: 'fuzz', mode: 'enforce' as const },
+      log: { warn: () => undefined },
+    },
     () => undefined,
   )
   return {

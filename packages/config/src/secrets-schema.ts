@@ -1,0 +1,97 @@
+/**
+ * Where secrets are that neither the environment nor a file has: who is asked, as whom, and for how long the answer
+ * serves. What the gate signs in with there is `env:` or `file:`, or nothing could begin.
+ */
+import { z } from 'zod'
+import { filePath, positive, secretRef } from './forms.ts'
+import { isLoopbackHttp } from './issuer-schema.ts'
+
+/** A secret in clear on a wire is nobody's secret any more. */
+const serverUrl = z.url().refine((text) => {
+  const url = URL.parse(text)
+  if (!url || url.search || url.hash || url.username || url.password) return false
+  return url.protocol === 'https:' || isLoopbackHttp(text)
+}, 'must be https (http on loopback only), without query, fragment or credentials')
+
+const path = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/, 'must be a path such as approle, without / at its ends')
+
+const inPod = '/var/run/secrets/kubernetes.io/serviceaccount'
+const cert = "PEM file with the certificate authorities; the system's where absent."
+
+const vaultAuth = z.strictObject({
+  token: secretRef.optional().describe('A token, read anew for each use: Vault Agent may keep it in a file.'),
+  appRole: z
+    .strictObject({ roleId: secretRef, secretId: secretRef, mount: path.default('approle') })
+    .optional(),
+  kubernetes: z
+    .strictObject({
+      role: z.string().min(1),
+      tokenFile: filePath("The pod's token for Vault.").default(`${inPod}/token`),
+      mount: path.default('kubernetes'),
+    })
+    .optional(),
+  jwt: z
+    .strictObject({
+      role: z.string().min(1),
+      token: secretRef.describe('The JWT.'),
+      mount: path.default('jwt'),
+    })
+    .optional(),
+})
+
+const vault = z.strictObject({
+  address: serverUrl.describe('URL of HashiCorp Vault or OpenBao.'),
+  namespace: z.string().min(1).optional().describe('Namespace of Vault Enterprise.'),
+  ca: filePath(cert).optional(),
+  auth: vaultAuth.describe('How the gate logs in: one of the following.'),
+})
+
+const aws = z.strictObject({
+  region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region such as eu-west-1'),
+  endpoint: serverUrl.optional().describe("In place of the region's own, such as a VPC endpoint."),
+  ca: filePath(cert).optional(),
+  credentials: z
+    .strictObject({
+      accessKeyId: secretRef,
+      secretAccessKey: secretRef,
+      sessionToken: secretRef.optional(),
+    })
+    .optional()
+    .describe(
+      'Where absent: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the environment, else web identity.',
+    ),
+  webIdentity: z
+    .strictObject({
+      roleArn: z.string().startsWith('arn:'),
+      tokenFile: filePath('The token that is exchanged.'),
+      stsEndpoint: serverUrl.optional().describe("In place of the region's own."),
+    })
+    .optional()
+    .describe('Where absent: AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE, as EKS sets them.'),
+})
+
+const kubernetes = z.strictObject({
+  server: serverUrl.default('https://kubernetes.default.svc').describe('URL of the API server.'),
+  tokenFile: filePath("The pod's own token.").default(`${inPod}/token`),
+  ca: filePath('PEM file with the certificate authorities of the API server.').default(`${inPod}/ca.crt`),
+})
+
+export const secrets = z.strictObject({
+  cacheSec: positive
+    .max(86_400)
+    .default(60)
+    .describe('How long a value is taken for new; it is read anew in the background before that.'),
+  staleSec: z
+    .number()
+    .int()
+    .min(0)
+    .max(2_592_000)
+    .default(3600)
+    .describe('How much longer the last good value serves while its source is away.'),
+  timeoutMs: positive.max(30_000).default(3000).describe('How long one exchange with a source may take.'),
+  vault: vault.optional().describe('For `vault:` references.'),
+  aws: aws.optional().describe('For `aws-sm:` references.'),
+  kubernetes: kubernetes.optional().describe('For `k8s:` references.'),
+})
