@@ -74,6 +74,8 @@ export class Entry {
 
   /** Rejects with VaultError. */
   async get(): Promise<Copy> {
+    if (this.#isStopped)
+      throw new VaultError('unavailable', `${nameOf(this.#deps.reference)}: the gate is stopping`)
     this.#usedMs = this.#deps.clock.monotonicMs()
     const serving = this.serving
     if (serving) {
@@ -111,7 +113,8 @@ export class Entry {
     const current = this.#current
     if (current && current !== copy) return current
     const restMs = copy.document.lease ? forcedMs.lent : forcedMs.read
-    if (this.#deps.clock.monotonicMs() - copy.readMs < restMs) return undefined
+    const nowMs = this.#deps.clock.monotonicMs()
+    if (this.#isStopped || nowMs - copy.readMs < restMs || nowMs < this.#retryAtMs) return undefined
     return this.#read()
   }
 
@@ -155,6 +158,7 @@ export class Entry {
       if (this.#failure) log.info({ secret: nameOf(reference) }, 'the secret can be read again')
       this.#failure = undefined
       this.#failures = 0
+      this.#retryAtMs = 0
       return this.#put(document)
     } catch (error) {
       const failure = this.#explained(asVaultError(error))

@@ -59,5 +59,7 @@ export function refusedAs(status: number, whose: string, subject: string): Vault
     return new VaultError('denied', `${subject}: ${whose} does not let the gate read it (status ${status})`)
   if (status === 429 || status >= 500)
     return new VaultError('unavailable', `${subject}: ${whose} cannot serve now (status ${status})`)
-  return new VaultError('malformed', `${subject}: ${whose} answered with status ${status}`)
+  const redirects =
+    status >= 300 && status < 400 ? ': redirects are not followed, since a token would go along' : ''
+  return new VaultError('malformed', `${subject}: ${whose} answered with status ${status}${redirects}`)
 }

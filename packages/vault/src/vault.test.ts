@@ -133,9 +133,52 @@ test('a target refused it: read anew, at most once a second, and told whether it
   assert.equal(loan.secrets[0]?.reveal(), 'canary-2')
   assert.equal(await loan.renew(), false)
   assert.equal(state.reads, 2)
-  // Another session that holds the old one gets the new one without a word to the source.
   loan.release()
   await stop()
+})
+
+test('another session that was refused with the old value gets the new one without a word to the source', async () => {
+  const { vault, state, stop } = bed()
+  const [one, two] = [await vault.borrow([password]), await vault.borrow([password])]
+  state.version = 2
+  await sleep(1010)
+  assert.deepEqual([await one?.renew(), await two?.renew()], [true, true])
+  assert.equal(state.reads, 2)
+  await stop()
+})
+
+test('a target that refuses everyone while the source is away does not have the source asked by everyone', async () => {
+  const { vault, state, stop } = bed()
+  const loan = await vault.borrow([password])
+  await sleep(1010)
+  state.failure = away
+  await assert.rejects(loan.renew(), { code: 'unavailable' })
+  for (let n = 0; n < 50; n++) assert.equal(await loan.renew(), false)
+  assert.equal(state.reads, 2)
+  assert.equal(loan.secrets[0]?.reveal(), 'canary-1')
+  await stop()
+})
+
+test('whoever comes while the vault stops is refused, also where something is being lent at that moment', async () => {
+  const revoked: string[] = []
+  const source: Source = {
+    async read() {
+      await sleep(50)
+      return {
+        fields: new Map([['', 'x']]),
+        lease: { id: 'l1', durationMs: 1000, renewable: true, login: 1 },
+      }
+    },
+    revoke: async ({ id }) => void revoked.push(id),
+  }
+  const log = { info: () => undefined, warn: () => undefined }
+  const deps = { sources: { 'aws-sm': source }, clock: systemClock, log, cacheMs: 1000, staleMs: 0 }
+  const { value: vault, stop } = createVault(deps)
+  const lending = vault.borrow(['aws-sm:x'])
+  await stop()
+  await assert.rejects(lending, /the gate is stopping/)
+  await assert.rejects(vault.borrow(['aws-sm:x']), /the gate is stopping/)
+  assert.deepEqual(revoked, ['l1'])
 })
 
 test('a field that is not there, and a kind without a source', async () => {

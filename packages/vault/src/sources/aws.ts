@@ -49,7 +49,7 @@ export function createAws(settings: AwsSettings, deps: { clock: Clock; readLocal
   const { region, endpoint, ca, timeoutMs } = settings
   const keysNow = createKeys(settings, deps)
   return async (service, target, body) => {
-    const url = new URL(endpoint ?? `https://${service}.${region}.amazonaws.com/`)
+    const url = new URL(endpoint ?? serverOf(service, region))
     const { accessKeyId, secretAccessKey, sessionToken } = await keysNow()
     const signed = await new AwsV4Signer({
       method: 'POST',
@@ -67,6 +67,11 @@ export function createAws(settings: AwsSettings, deps: { clock: Clock; readLocal
     const headers = Object.fromEntries(signed.headers as unknown as Iterable<[string, string]>)
     return exchange(url, { method: 'POST', headers, body: JSON.stringify(body), timeoutMs, ca })
   }
+}
+
+/** Of the commercial regions and China's; others are named as `endpoint`. */
+function serverOf(service: string, region: string): string {
+  return `https://${service}.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
 }
 
 /** The name of what went wrong, which AWS gives as `__type`, without anything else of its words. */
@@ -141,7 +146,7 @@ function createKeys(
     const tokenFile = webIdentity?.tokenFile ?? env.AWS_WEB_IDENTITY_TOKEN_FILE
     if (!roleArn || !tokenFile) throw new VaultError('denied', 'the gate has no credentials for AWS')
     if (taken && clock.nowUs() < taken.untilUs) return taken.keys
-    const sts = webIdentity?.stsEndpoint ?? `https://sts.${region}.amazonaws.com/`
+    const sts = webIdentity?.stsEndpoint ?? serverOf('sts', region)
     running ??= take(roleArn, tokenFile, sts).finally(() => {
       running = undefined
     })
