@@ -31,7 +31,7 @@ before(async () => {
   await change(passwords[0] ?? '', 'create role canary_shop login password')
   system = await startSystem({
     postgres: postgres.value,
-    parts: ['proxy'],
+    parts: ['proxy', 'projector', 'query-api'],
     workers: 1,
     credentials: "{ user: 'vault:secret/data/shop#user', password: 'vault:secret/data/shop#password' }",
     env: { CANARY_VAULT_TOKEN: vault.value.root },
@@ -89,6 +89,22 @@ async function refusedWith(user = 'shop'): Promise<pg.DatabaseError> {
     (failure: pg.DatabaseError) => failure,
   )
   return error
+}
+
+/** All sessions and commands of the trail, once the last refusal is among them. */
+async function trailWithRefusals(): Promise<string> {
+  const { apiUrl, apiToken } = system.value
+  const read = async (what: string) => {
+    const headers = { authorization: `Bearer ${apiToken}` }
+    const answer = await fetch(`${apiUrl}/v1/${what}?limit=200`, { headers })
+    return answer.ok ? answer.text() : ''
+  }
+  let sessions = ''
+  await until('the refusals in the trail', 30_000, async () => {
+    sessions = await read('sessions')
+    return sessions.includes('credentials_unavailable')
+  })
+  return sessions + (await read('commands'))
 }
 
 /** Who is signed in at the server. */
@@ -173,19 +189,21 @@ test('Vault gone: open sessions live on, the value serves for its time, then new
 
 test('what was lent is given back at the end, and no canary is anywhere', async () => {
   await system.value.stopPart('proxy:gate-1')
+  const tables = await trailWithRefusals()
   assert.deepEqual(vault.value.users(), [])
   const files = readdirSync(system.value.dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
   const haystacks = [
     ...files.map((file) => ({ file, text: readFileSync(file, 'latin1') })),
+    { file: 'the tables', text: tables },
     { file: 'the wire to the clients', text: Buffer.concat(toClients).toString('latin1') },
   ]
   const holding = (needle: string) =>
     haystacks.filter(({ text }) => text.includes(needle)).map(({ file }) => file)
   // It would be found: the text of a query is in the events, and its answer on the wire.
   assert.ok(holding(marker).some((file) => /data\.mdb|seg-/.test(file)))
-  assert.ok(holding(marker).includes('the wire to the clients'))
+  for (const place of ['the wire to the clients', 'the tables']) assert.ok(holding(marker).includes(place))
   // Passwords of KV and of leases all begin so.
   assert.deepEqual(holding('Canary-'), [])
   assert.deepEqual(holding(vault.value.root), [])
