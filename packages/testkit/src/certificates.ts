@@ -55,6 +55,24 @@ export function makeCertificates(
   }
 }
 
+/** A self-signed RSA certificate, as SAML providers sign with. `bits` below 2048 is for tests that refuse it. */
+export function makeRsaCertificate(commonName: string, bits = 2048): CertificateAndKey {
+  const keys = generateKeyPairSync('rsa', { modulusLength: bits })
+  const now = Date.now()
+  const certPem = toPem(
+    'CERTIFICATE',
+    certificate({
+      subject: commonName,
+      issuer: commonName,
+      subjectKey: keys.publicKey,
+      signer: keys.privateKey,
+      validity: { from: now - 3_600_000, until: now + 30 * 86_400_000 },
+      extensions: [basicConstraintsCa()],
+    }),
+  )
+  return { certPem, keyPem: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
+}
+
 function certificate(parts: {
   subject: string
   issuer: string
@@ -63,7 +81,10 @@ function certificate(parts: {
   validity: { from: number; until: number }
   extensions: Buffer[]
 }): Buffer {
-  const algorithm = sequence(oid('1.2.840.10045.4.3.2')) // ecdsa-with-SHA256
+  const algorithm =
+    parts.signer.asymmetricKeyType === 'rsa'
+      ? sequence(oid('1.2.840.113549.1.1.11'), der(0x05, Buffer.alloc(0))) // sha256WithRSAEncryption
+      : sequence(oid('1.2.840.10045.4.3.2')) // ecdsa-with-SHA256
   const serial = randomBytes(16)
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40 // positive and never shortened
   const body = sequence(
