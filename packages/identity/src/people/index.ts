@@ -1,0 +1,6 @@
+export { SignInError, type SignInErrorCode, sentenceFor } from './errors.ts'
+export type { Begun, Person, SignedIn } from './person.ts'
+export { isAtLeast, type PeopleRole, peopleRoles, rolesOf } from './roles.ts'
+export { safeReturnTo } from './return-to.ts'
+export { type Answer, createSignIn, type ProviderConfig, type SignIn, type SignInOptions } from './sign-in.ts'
+export { createUsedOnce, type UsedOnce } from './used-once.ts'
