@@ -21,6 +21,7 @@ const issuerDraft = z.object({
   requiredClaims: z.record(z.string(), z.unknown()).optional().catch(undefined),
   ...{ subject: given, subjectClaim: given, groups: given, groupsClaim: given },
 })
+const namedList = z.array(z.object({ name: text }).catch({})).catch([])
 const draftSchema = z.object({
   targets: z
     .array(
@@ -55,6 +56,7 @@ const draftSchema = z.object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
     })
     .catch({}),
+  people: z.object({ oidc: namedList, saml: namedList }).optional().catch(undefined),
   proxy: z
     .object({ listen: listen.catch({ postgres: '' }), health: health.catch('') })
     .catch({ listen: { postgres: '' }, health: '' }),
@@ -70,6 +72,7 @@ export function crossChecks(raw: unknown): Problem[] {
     ...ofReferences(draft),
     ...ofIssuers(draft),
     ...ofSlack(draft),
+    ...ofPeople(draft),
     ...ofProxy(draft),
   ]
 }
@@ -183,6 +186,21 @@ function ofSlack({ alerts: { slack } }: Draft): Problem[] {
   return slack.botToken !== undefined && slack.channel === undefined
     ? [{ path, message: 'botToken needs a channel' }]
     : []
+}
+
+/** Names are part of addresses, whatever the kind. */
+function ofPeople({ people }: Draft): Problem[] {
+  if (!people) return []
+  const all = (['oidc', 'saml'] as const).flatMap((kind) =>
+    people[kind].map(({ name }, index) => ({ name, path: ['people', kind, index, 'name'] })),
+  )
+  if (all.length === 0) return [{ path: ['people'], message: 'needs a provider, in oidc or saml' }]
+  return all.flatMap(({ name, path }, index) => {
+    const earlier = all.findIndex((one) => one.name === name)
+    if (name === undefined || earlier === index) return []
+    const message = `"${name}" is already the name of ${all[earlier]?.path.slice(0, 3).join('.')}`
+    return [{ path, message }]
+  })
 }
 
 function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {

@@ -6,6 +6,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { sharePort } from './addresses.ts'
 import type { Problem } from './cross-checks.ts'
 import { ConfigError } from './errors.ts'
+import { peopleKeyCharsMin } from './people-schema.ts'
 import { type Place, placesIn } from './places.ts'
 import { apiTokenCharsMin, type Config } from './schema.ts'
 import { resolveSecret } from './secret.ts'
@@ -24,9 +25,8 @@ export function lookHere(config: Config): Found {
     const { path } = place
     try {
       if (place.kind === 'file') assertReadable(place.value)
-      else if (isApiToken(place) && resolveSecret(place.value).length < apiTokenCharsMin)
-        wrong.push({ path, message: `${place.value}: must have at least ${apiTokenCharsMin} characters` })
-      else resolveSecret(place.value)
+      else if (resolveSecret(place.value).length < charsMinOf(place))
+        wrong.push({ path, message: `${place.value}: must have at least ${charsMinOf(place)} characters` })
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       missing.push({ path, message: error.message })
@@ -35,8 +35,10 @@ export function lookHere(config: Config): Found {
   return { wrong, missing }
 }
 
-function isApiToken({ path }: Place): boolean {
-  return path[0] === 'api' && path[1] === 'tokens'
+/** Of a secret that could be guessed. */
+function charsMinOf({ path }: Place): number {
+  if (path[0] === 'people' && path[1] === 'key') return peopleKeyCharsMin
+  return path[0] === 'api' && path[1] === 'tokens' ? apiTokenCharsMin : 0
 }
 
 function assertReadable(file: string): void {

@@ -9,6 +9,7 @@ import { filePath, positive, secretRef, targetSecretRef, valueOrTargetSecret } f
 import { issuer } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
+import { people, role } from './people-schema.ts'
 import { audit, bus } from './stores-schema.ts'
 
 /** A bearer token that is shorter could be guessed. */
@@ -246,8 +247,6 @@ const alerts = z.strictObject({
   perHourMax: positive.default(60).describe('New incidents an hour and sink; beyond it they are summarised.'),
 })
 
-const role = z.enum(['viewer', 'responder', 'admin'])
-
 const api = z.strictObject({
   listen: hostPort.default('127.0.0.1:8080').describe('HOST:PORT of the REST API.'),
   tokens: z
@@ -260,7 +259,12 @@ const api = z.strictObject({
     )
     .default([])
     .describe('Static bearer tokens.'),
-  roles: z.record(z.string(), role).default({}).describe('Role by group of an OIDC token.'),
+  roles: z
+    .record(z.string(), role)
+    .default({})
+    .describe(
+      'Role by group, of an OIDC token or a person. viewer sees; responder also stops (block, lift, kill); approver also answers held commands; admin also changes targets, policy and roles.',
+    ),
 })
 
 const projector = z.strictObject({
@@ -306,6 +310,11 @@ export const configSchema = z.strictObject({
   analyzer: analyzer.prefault({}),
   alerts: alerts.prefault({}),
   api: api.prefault({}),
+  people: people
+    .optional()
+    .describe(
+      'How people sign in; see [people](people.md). Where absent nobody can, and the API takes tokens only.',
+    ),
   projector: projector.prefault({}),
 })
 

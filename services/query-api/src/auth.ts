@@ -9,8 +9,8 @@ import { apiTokenCharsMin } from '@portcullis/config'
 import type { Clock, ControlEvent } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
-export type Role = 'viewer' | 'responder' | 'admin'
-const rank: Record<Role, number> = { viewer: 1, responder: 2, admin: 3 }
+export type Role = 'viewer' | 'responder' | 'approver' | 'admin'
+const rank: Record<Role, number> = { viewer: 1, responder: 2, approver: 3, admin: 4 }
 
 export interface Caller {
   readonly actor: ControlEvent['actor']
