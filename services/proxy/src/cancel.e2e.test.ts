@@ -19,15 +19,26 @@ after(async () => {
   await postgres?.stop()
 })
 
-test('whichever worker takes the request, the right session is cancelled and no other', async () => {
+/** 3.0 with a secret of 4 bytes, 3.2 with one of 32, and a minor version that nobody has, which is answered with 3.2. */
+const versions = [
+  { version: 196_608, secretBytes: 4 },
+  { version: 196_610, secretBytes: 32 },
+  { version: 196_608 + 9999, secretBytes: 32 },
+]
+
+test('whichever worker takes the request, the right session is cancelled and no other, in each version of the protocol', async () => {
   const port = system.value.port()
   const token = await system.value.token('worker')
   const clients = await Promise.all(
-    Array.from({ length: 8 }, () => RawClient.open(port, 'shop', token, 'postgres')),
+    Array.from({ length: 8 }, (_, index) =>
+      RawClient.open(port, 'shop', token, 'postgres', versions[index % 3]?.version),
+    ),
   )
   const keys = clients.map(
     (client) => client.take().find(({ type }) => type === 'K')?.payload ?? Buffer.alloc(8),
   )
+  for (const [index, key] of keys.entries())
+    assert.equal(key.length, 4 + (versions[index % 3]?.secretBytes ?? 0))
   // The kernel spreads connections over the workers: that each of the eight requests meets the one that has its session
   // happens once in 6,561 runs.
   for (const client of clients) client.write(send.query('select pg_sleep(60)'))
