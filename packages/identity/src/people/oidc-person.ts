@@ -71,7 +71,7 @@ function proven(claims: Claims, rules: OidcClaimRules, groupsClaim: string) {
       requiredClaims: rules.requiredClaims ?? {},
     })
     requirePinned(claims, issuer)
-    return identityOf({ ...claims, jti: undefined }, issuer, () => '')
+    return identityOf(claims, issuer, '')
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error
     const codes: Partial<Record<string, SignInErrorCode>> = {
