@@ -81,6 +81,9 @@ export const issuer = z.strictObject({
     .describe(
       "CEL over `claims` that names the running copy, such as a CI run's id: all its tokens are then one instance. It must differ between any two copies. Where absent: each token (`jti`) is one.",
     ),
+  task: expression('string')
+    .optional()
+    .describe('CEL over `claims` that says what the workload was sent to do; it stands on every event.'),
   jwksUri: z.url().optional().describe('Where the keys are, instead of by discovery.'),
   jwksToken: secretRef
     .optional()

@@ -192,6 +192,7 @@ test('what the verifier of tokens would refuse is reported with its line', () =>
     "subject: '1'",
     "groups: '[1]'",
     "instance: '[claims.run_id]'",
+    "task: '1'",
     'addGroups: []',
     "jwksToken: 'sesame'",
   ]

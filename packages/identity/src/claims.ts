@@ -32,7 +32,8 @@ export function identityOf(claims: Claims, issuer: TrustedIssuer, tokenId: strin
   const instance = mapping.instance ? name(by.instance, 'instance', 'claim_missing') : tokenId
   const grantor: Actor = { issuer: issuer.issuer, subject, kind: kindOf(claims) }
   const [current, ...earlier] = actorsOf(claims.act, issuer)
-  const rest = { groups, instance, task: '', ancestors: [] }
+  const task = mapping.task ? name(by.task, 'task', 'claim_missing') : ''
+  const rest = { groups, instance, task, ancestors: [] }
   if (!current) return { issuer: grantor.issuer, subject: grantor.subject, delegation: [], ...rest }
   return {
     issuer: current.issuer,

@@ -33,6 +33,7 @@ const refused: readonly [string, Partial<IssuerConfig>][] = [
   ['subject "clams.sub" Unknown variable: clams', { subject: 'clams.sub' }],
   ['groups "1" gives int', { groups: '1' }],
   ['instance "[claims.run_id]" gives list', { instance: '[claims.run_id]' }],
+  ['task "true" gives bool', { task: 'true' }],
 ]
 
 for (const [why, change] of refused)

@@ -28,6 +28,8 @@ export interface IssuerConfig {
    * between any two copies that the issuer signs for. Where absent: the token's `jti`, or the hash that stands in for it.
    */
   readonly instance?: string | undefined
+  /** CEL over `claims` that says what the workload was sent to do, for every event of it. Where absent: nothing. */
+  readonly task?: string | undefined
   /** A claim's name, or a dotted path to it; default `groups`. */
   readonly groupsClaim?: string
   /** A claim's name, or a dotted path to it; default `sub`. */
@@ -90,10 +92,10 @@ export function trustedIssuer(config: IssuerConfig): TrustedIssuer {
     Number.isFinite(value) && value >= min && value <= max
       ? value
       : refuse(setting, `must be between ${min} and ${max}`)
-  const { conditions, subject, groups, addGroups, instance, ...rest } = config
+  const { conditions, subject, groups, addGroups, instance, task, ...rest } = config
   return {
     ...rest,
-    mapping: mappingOf({ conditions, subject, groups, addGroups, instance }, refuse),
+    mapping: mappingOf({ conditions, subject, groups, addGroups, instance, task }, refuse),
     algorithms,
     leewaySec: within('leewaySec', config.leewaySec ?? 30, 0, 300),
     groupsClaim: config.groupsClaim ?? 'groups',

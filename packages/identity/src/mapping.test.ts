@@ -55,19 +55,20 @@ test('a condition that reads a claim that is not there, or is of another type, r
   )
 })
 
-test('subject, groups and instance by expressions', () => {
+test('subject, groups, instance and task by expressions', () => {
   const mapped = identity({
     subject: '"github:" + claims.repository_id + ":" + claims.job_workflow_ref',
     groups: 'claims.realm_access.roles.map(r, "ci-" + r)',
     addGroups: ['ci', 'ci-r1'],
     instance: 'claims.run_id + "." + claims.run_attempt',
+    task: '"run of " + claims.ref',
   })
   assert.deepEqual(mapped, {
     issuer: 'https://ci.example',
     subject: 'github:74:acme/shop/.github/workflows/deploy.yml@refs/heads/main',
     groups: ['ci-r1', 'ci-r2', 'ci'],
     delegation: [],
-    task: '',
+    task: 'run of refs/heads/main',
     ancestors: [],
     instance: '900.2',
   })
@@ -91,6 +92,8 @@ test('what an expression gives is held to what a claim is held to', () => {
     [{ groups: 'claims.roles' }, { roles: ['a', ''] }, 'claim_invalid'],
     [{ groups: 'claims.roles' }, { roles: Array(1001).fill('a') }, 'claim_invalid'],
     [{ instance: 'claims.pod.uid' }, {}, 'claim_missing'],
+    [{ task: 'claims.workflow' }, {}, 'claim_missing'],
+    [{ task: 'claims.workflow' }, { workflow: 'a\nb' }, 'claim_invalid'],
     [{ instance: 'claims.pod.uid' }, { pod: { uid: '' } }, 'claim_missing'],
     [{ instance: 'claims.pod.uid' }, { pod: { uid: 'a\nb' } }, 'claim_invalid'],
   ]

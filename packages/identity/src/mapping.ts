@@ -1,6 +1,6 @@
 /**
  * What an issuer's configuration says of its claims in expressions: which tokens are taken at all, and what names the
- * subject, the groups and the running copy. Pure. An expression that reads what a token does not have refuses the token.
+ * subject, the groups, the running copy and its task. Pure. An expression that reads what a token does not have refuses the token.
  */
 import {
   compileExpression,
@@ -20,6 +20,7 @@ export interface Mapping {
   readonly groups: Expression<'strings'> | undefined
   readonly addGroups: readonly string[]
   readonly instance: Expression<'string'> | undefined
+  readonly task: Expression<'string'> | undefined
 }
 
 type Written = { readonly [Key in keyof Mapping]: IssuerConfig[Key] | undefined }
@@ -34,13 +35,14 @@ export function mappingOf(written: Written, refuse: (setting: string, why: strin
       return refuse(setting, `${JSON.stringify(text)} ${error.message}`)
     }
   }
-  const { conditions = [], subject, groups, addGroups = [], instance } = written
+  const { conditions = [], subject, groups, addGroups = [], instance, task } = written
   return {
     conditions: conditions.map((text, at) => compile(`conditions.${at}`, text, 'bool')),
     subject: subject === undefined ? undefined : compile('subject', subject, 'string'),
     groups: groups === undefined ? undefined : compile('groups', groups, 'strings'),
     addGroups,
     instance: instance === undefined ? undefined : compile('instance', instance, 'string'),
+    task: task === undefined ? undefined : compile('task', task, 'string'),
   }
 }
 
@@ -48,6 +50,7 @@ export interface Mapped {
   readonly subject: string | undefined
   readonly groups: readonly string[] | undefined
   readonly instance: string | undefined
+  readonly task: string | undefined
 }
 
 /**
@@ -55,19 +58,20 @@ export interface Mapped {
  * and claim_missing or claim_invalid where a claim that an expression reads is not there or not fit.
  */
 export function mapped(claims: Claims, mapping: Mapping): Mapped {
-  const { conditions, subject, groups, instance } = mapping
-  if (conditions.length === 0 && !subject && !groups && !instance) return nothing
+  const { conditions, subject, groups, instance, task } = mapping
+  if (conditions.length === 0 && !subject && !groups && !instance && !task) return nothing
   const input = inputFrom(claims)
   for (const condition of conditions) requireTrue(condition, input)
   return {
     subject: subject && given('subject', subject, input),
     groups: groups && given('groups', groups, input),
     instance: instance && given('instance', instance, input),
+    task: task && given('task', task, input),
   }
 }
 
 const variable = 'claims'
-const nothing: Mapped = { subject: undefined, groups: undefined, instance: undefined }
+const nothing: Mapped = { subject: undefined, groups: undefined, instance: undefined, task: undefined }
 
 function inputFrom(claims: Claims): ExpressionInput {
   try {

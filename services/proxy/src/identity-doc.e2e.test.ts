@@ -32,6 +32,7 @@ interface Example {
     readonly subject: string
     readonly groups: readonly string[]
     readonly instance?: string
+    readonly task?: string
   }
 }
 
@@ -106,6 +107,8 @@ for (const { title, configuration, claims, identity } of examples)
       groups: identity.groups,
       delegation: [],
       instance: identity.instance ?? tokenId,
+      task: identity.task ?? '',
+      ancestors: [],
     })
     for (const [over, code] of nearMisses[title] ?? [])
       await assert.rejects(

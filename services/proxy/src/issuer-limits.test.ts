@@ -50,6 +50,7 @@ const extremes = [
   "groups: 'claims.realm_access.roles'",
   'addGroups: [ci]',
   "instance: 'claims.run_id'",
+  "task: 'claims.workflow'",
 ]
 
 for (const line of extremes)
