@@ -36,3 +36,9 @@ test('so does a verdict on the running copy that held the token, and on whoever 
   assert.ok(reaches({ kind: 'delegation', issuer: idp, id: 'alice' }))
   assert.ok(!reaches({ kind: 'identity', issuer: idp, id: 'alice' }))
 })
+
+test('a name with spaces in it, as an issuer may give to a run, is one name', () => {
+  const traded = { ...child, ancestors: [`${ci} run 9 of 12`] }
+  assert.ok(reaches({ kind: 'instance', issuer: ci, id: 'agent-7', instance: 'run 9 of 12' }, traded))
+  assert.ok(!reaches({ kind: 'instance', issuer: ci, id: 'agent-7', instance: 'run' }, traded))
+})

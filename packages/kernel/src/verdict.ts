@@ -48,7 +48,9 @@ export function verdictKeys(session: VerdictTarget): string[] {
  * are named here that belonged to.
  */
 function ancestorKeys(token: string, { issuer, subject, delegation }: Identity): string[] {
-  const [tokenIssuer, tokenId] = token.split(' ', 2)
+  // An issuer's address has no space; what it calls a token may.
+  const at = token.indexOf(' ')
+  const [tokenIssuer, tokenId] = [token.slice(0, at), token.slice(at + 1)]
   return [
     `token ${token}`,
     ...[{ issuer, subject }, ...delegation]
