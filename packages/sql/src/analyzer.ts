@@ -29,6 +29,7 @@ interface Shared {
    */
   last: Buffer
   lastBytes: number
+  lastHash: number
   lastAnalyses: readonly StatementAnalysis[]
 }
 
@@ -151,6 +152,7 @@ class Analyzer implements SqlAnalyzer {
   ): readonly StatementAnalysis[] | undefined {
     if (!readsAsUtf8(sql, start, end, reading)) return undefined
     const exact = this.#exact.get(sql, start, end)
+    const hash = this.#exact.lastHash
     if (exact !== undefined) {
       this.#hits += 1
       return exact
@@ -160,7 +162,8 @@ class Analyzer implements SqlAnalyzer {
     if (shared === undefined) return undefined
     this.#strippedHits += 1
     const bytes = end - start
-    if (bytes === shared.lastBytes && shared.last.compare(sql, start, end, 0, bytes) === 0) {
+    const isLast = hash === shared.lastHash && bytes === shared.lastBytes
+    if (isLast && shared.last.compare(sql, start, end, 0, bytes) === 0) {
       // It is one of those that come again and again: from now on its bytes will do.
       this.#exact.set(sql, start, end, shared.lastAnalyses, analysisBytes(shared.analysis))
       return shared.lastAnalyses
@@ -175,6 +178,7 @@ class Analyzer implements SqlAnalyzer {
       if (bytes > shared.last.length) shared.last = Buffer.allocUnsafeSlow(Math.min(2 * bytes, lastBytesMax))
       view(sql).copy(shared.last, 0, start, end)
       shared.lastBytes = bytes
+      shared.lastHash = hash
       shared.lastAnalyses = analyses
     }
     return analyses
@@ -221,6 +225,7 @@ class Analyzer implements SqlAnalyzer {
           untouched: isUntouched(first.text, view(sql).toString('utf8', start, end)),
           last: none,
           lastBytes: 0,
+          lastHash: 0,
           lastAnalyses: analyses,
         },
         analysisBytes(first) + lastBytes,

@@ -17,6 +17,8 @@ interface Entry<Value> {
 export class ByteCache<Value> {
   entries = 0
   bytes = 0
+  /** Of the text that was asked for last: another hash is another text. */
+  lastHash = 0
   readonly #entriesMax: number
   readonly #bytesMax: number
   readonly #seed: number
@@ -32,7 +34,8 @@ export class ByteCache<Value> {
   }
 
   get(text: Uint8Array, start: number, end: number): Value | undefined {
-    return this.#find(hashOf(text, start, end, this.#seed), text, start, end)
+    this.lastHash = hashOf(text, start, end, this.#seed)
+    return this.#find(this.lastHash, text, start, end)
   }
 
   #find(hash: number, text: Uint8Array, start: number, end: number): Value | undefined {
@@ -121,25 +124,36 @@ const bucketMax = 8
 /** From here on crossing into native code, which reads ten bytes in the time of one here, costs less than the loop. */
 const nativeHashBytesMin = 1024
 
-/** Four bytes a step; a small integer, so that the map keeps it without a box. */
+/**
+ * Eight bytes a step, in two halves that the processor reckons at once; a small integer, so that the map keeps it without
+ * a box.
+ */
 function hashOf(text: Uint8Array, start: number, end: number, seed: number): number {
   if (end - start >= nativeHashBytesMin) return crc32(text.subarray(start, end), seed >>> 0) & 0x3fffffff
   let hash = seed ^ (end - start)
+  let other = hash
   let at = start
-  for (const whole = end - 3; at < whole; at += 4) {
-    const word =
-      (text[at] as number) |
-      ((text[at + 1] as number) << 8) |
-      ((text[at + 2] as number) << 16) |
-      ((text[at + 3] as number) << 24)
-    hash = Math.imul(hash ^ word, 0x9e3779b1)
+  for (const whole = end - 7; at < whole; at += 8) {
+    hash = Math.imul(hash ^ wordAt(text, at), 0x9e3779b1)
     hash ^= hash >>> 15
+    other = Math.imul(other ^ wordAt(text, at + 4), 0x85ebca6b)
+    other ^= other >>> 13
   }
   for (; at < end; at += 1) {
     hash = Math.imul(hash ^ (text[at] as number), 0x85ebca6b)
     hash ^= hash >>> 13
   }
+  hash = Math.imul(hash ^ Math.imul(other, 0x9e3779b1), 0x85ebca6b)
   return (hash ^ (hash >>> 16)) & 0x3fffffff
+}
+
+function wordAt(text: Uint8Array, at: number): number {
+  return (
+    (text[at] as number) |
+    ((text[at + 1] as number) << 8) |
+    ((text[at + 2] as number) << 16) |
+    ((text[at + 3] as number) << 24)
+  )
 }
 
 function equal(key: Buffer, text: Uint8Array, start: number, end: number): boolean {
