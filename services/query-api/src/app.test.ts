@@ -199,6 +199,10 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
   const { body } = await ask({ url: '/v1/openapi.json' })
   assert.equal(body.openapi, '3.1.0')
   assert.deepEqual(Object.keys(body.paths).sort(), [
+    '/v1/api-keys',
+    '/v1/api-keys/{id}',
+    '/v1/api-keys/{id}/disable',
+    '/v1/api-keys/{id}/enable',
     '/v1/commands',
     '/v1/commands/{id}',
     '/v1/control-events',
@@ -206,8 +210,12 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
     '/v1/findings',
     '/v1/identities',
     '/v1/identities/{key}',
+    '/v1/revocations',
     '/v1/sessions',
     '/v1/sessions/{id}',
+    '/v1/signing-keys',
+    '/v1/signing-keys/rotate',
+    '/v1/token',
     '/v1/verdicts',
     '/v1/verdicts/{id}/lift',
     '/v1/whoami',
@@ -268,6 +276,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     ['a', ['dev', 'oncall']],
     ['b', ['sales']],
     ['c', ['constructor']],
+    ['scoped', ['oncall']],
   ])
   const auth = createAuthenticator({
     tokens: [],
@@ -275,6 +284,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     prove: async (token) => ({
       identity: { issuer: 'https://idp.example', subject: token, groups: groups.get(token) ?? [] },
       expiresAtUs: 5,
+      scope: token === 'scoped' ? { targets: ['shop'] } : {},
     }),
     clock: { nowUs: () => 1, monotonicMs: () => 0 },
     onRefused: () => {},
@@ -287,6 +297,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
   })
   for (const token of ['b', 'c'])
     await assert.rejects(auth.authenticate(`Bearer ${token}`, '192.0.2.1'), /none of your groups has a role/)
+  await assert.rejects(auth.authenticate('Bearer scoped', '192.0.2.1'), /good for targets only/)
 })
 
 test('a static token that is too short is refused at the start', () => {

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
+import type { Prover } from '@portcullis/identity'
 import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
@@ -15,13 +16,20 @@ import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
 import type { Feed } from './live/feed.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
+import { apiKeyRoutes } from './routes/api-keys.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { controlEventRoutes } from './routes/control-events.ts'
 import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
 import { findingRoutes } from './routes/findings.ts'
 import { identityRoutes } from './routes/identities.ts'
+import { revocationRoutes } from './routes/revocations.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { signingKeyRoutes } from './routes/signing-keys.ts'
+import { tokenRoutes } from './routes/token.ts'
 import { verdictRoutes } from './routes/verdicts.ts'
+import { createApiKeys } from './tokens/api-keys.ts'
+import type { SigningKeys } from './tokens/signing-keys.ts'
+import { createTrader } from './tokens/trader.ts'
 import type { Trail } from './trail.ts'
 import { createVerdicts } from './verdicts.ts'
 
@@ -30,6 +38,7 @@ export interface AppParts {
   readonly trail: Trail
   readonly control: ControlLog
   readonly books: Books
+  readonly own: OwnTokenParts
   readonly feed: Feed
   readonly clock: Clock
   readonly log: Log
@@ -39,8 +48,21 @@ export interface AppParts {
   readonly streams?: Pick<EventStreamOptions, 'bufferedBytesMax' | 'heartbeatMs' | 'streamsMax'>
 }
 
+/** What it takes to give out tokens and keys of our own. */
+export interface OwnTokenParts {
+  readonly prover: Prover
+  readonly signingKeys: SigningKeys
+  /** What our tokens name. */
+  readonly names: { readonly issuer: string; readonly audience: string }
+  readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
+  /** Names of the targets that there are. */
+  readonly targets: ReadonlySet<string>
+  /** Names of the API's static tokens. */
+  readonly taken: ReadonlySet<string>
+}
+
 export async function createApp(parts: AppParts): Promise<FastifyInstance> {
-  const { auth, trail, control, books, feed, clock, log } = parts
+  const { auth, trail, control, books, feed, clock, log, own } = parts
   const app = fastify({
     bodyLimit: 65_536,
     requestTimeout: 30_000,
@@ -74,8 +96,21 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     findingRoutes(register, trail)
     verdictRoutes(register, trail, verdicts)
     controlEventRoutes(register, trail)
+    apiKeyRoutes(register, {
+      apiKeys: createApiKeys({ control, taken: own.taken }),
+      trail,
+      targets: own.targets,
+      clock,
+    })
+    signingKeyRoutes(register, own.signingKeys)
+    revocationRoutes(register, {
+      ...{ verdicts, trail, clock, prover: own.prover },
+      tokenSecMax: own.limits.tokenSecMax,
+    })
     eventRoutes(register, { feed, nowUs: clock.nowUs, stopping: stopping.signal, ...parts.streams })
   })
+  const trader = createTrader({ ...own, own: own.names, verdicts, clock, log, metrics: parts.metrics })
+  await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer: own.names.issuer })
   openRoutes(app, parts)
   await app.ready()
   return app

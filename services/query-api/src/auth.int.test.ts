@@ -1,7 +1,7 @@
 /** Signing in to the API with tokens of a real OIDC issuer, through the real verifier. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { createTokenVerifier } from '@portcullis/identity'
+import { createProver, createTokenVerifier } from '@portcullis/identity'
 import { type Started, systemClock } from '@portcullis/kernel'
 import { createLog } from '@portcullis/platform/service'
 import { startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
@@ -20,7 +20,11 @@ before(async () => {
   const auth = createAuthenticator({
     tokens: [{ name: 'ops', role: 'responder', token: tokens.responder }],
     roles: { security: 'admin', auditors: 'viewer' },
-    prove: createTokenVerifier({ issuers, clock: systemClock, log }).verify,
+    prove: createProver({
+      own: { issuer: 'https://gate.example', audience: 'portcullis' },
+      issuers: createTokenVerifier({ issuers, clock: systemClock, log }),
+      ...{ clock: systemClock, log },
+    }).prove,
     clock: systemClock,
     onRefused: (_, why) => refusals.push(why),
     failuresPerMinute: 100,

@@ -1,11 +1,13 @@
 /**
- * Who calls the API and as what: a static token (for machines) or an OIDC token whose groups map to a role. It keeps
+ * Who calls the API and as what: a static token (for machines), or whatever proves an identity whose groups map to a role
+ * (a trusted issuer's token, one of our own, an API key) and was not given out for targets alone. It keeps
  * only hashes of static tokens, compares all of them in constant time, and after some failures an address has to wait. A
  * static token that is right is let in all the same: behind a balancer all callers share an address, and nobody's wrong
  * tokens may keep an analyst from stopping an attack. A refusal never says which part was wrong.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
+import type { Presented, Scope } from '@portcullis/identity'
 import type { Clock, ControlEvent } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
@@ -23,14 +25,18 @@ export interface AuthOptions {
   readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
   /** Role by group. */
   readonly roles: Readonly<Record<string, Role>>
-  /** Proves an OIDC token; rejects where it proves nobody. */
-  readonly prove: (token: string) => Promise<{
+  /** Proves whatever else is presented; rejects where it proves nobody. */
+  readonly prove: (
+    token: string,
+    presented: Presented,
+  ) => Promise<{
     readonly identity: {
       readonly issuer: string
       readonly subject: string
       readonly groups: readonly string[]
     }
     readonly expiresAtUs: number
+    readonly scope: Scope
   }>
   readonly clock: Clock
   /** Told of each refusal, for the log; never the token. */
@@ -62,8 +68,10 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     return { actor: { issuer: 'portcullis', subject: name, roles: [role] }, role, expiresAtUs: undefined }
   }
 
-  async function byOidc(token: string): Promise<Caller> {
-    const { identity, expiresAtUs } = await options.prove(token)
+  async function byProof(token: string, address: string): Promise<Caller> {
+    const { identity, expiresAtUs, scope } = await options.prove(token, { address })
+    if (scope.targets || scope.roles)
+      throw new ApiError('forbidden', 'You are known, but your token is good for targets only.')
     const roles = [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
     const role = roles.sort((a, b) => rank[b] - rank[a])[0]
     if (!role)
@@ -90,7 +98,7 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
       if (token === undefined)
         throw refuse(address, authorization === undefined ? 'no token' : 'not a bearer token')
       try {
-        return await byOidc(token)
+        return await byProof(token, address)
       } catch (error) {
         if (error instanceof ApiError) throw error
         throw refuse(address, error instanceof Error ? error.message : String(error))

@@ -8,7 +8,7 @@ import { type Authenticator, type Caller, requireRole, type Role } from './auth.
 import { parseParts } from './input.ts'
 
 export interface Endpoint<P, Q, B> {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   readonly url: string
   readonly tag: string
   readonly summary: string

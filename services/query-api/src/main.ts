@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
-import { createTokenVerifier } from '@portcullis/identity'
+import { ownTokenNames } from '@portcullis/config/own-tokens'
+import { createProver, createTokenVerifier } from '@portcullis/identity'
 import { type Bus, CodedError, type Received, type Started, systemClock, topics } from '@portcullis/kernel'
 import { type AuditStore, takeEngineAddress } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
@@ -16,7 +17,12 @@ import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
+import { createHoldingsFollower } from './tokens/holdings.ts'
+import { createKeySealer } from './tokens/sealer.ts'
+import { createSigningKeys } from './tokens/signing-keys.ts'
 import { createTrail } from './trail.ts'
+
+const retireEveryMs = 60_000
 
 await runService<Config>({
   name: 'query-api',
@@ -37,10 +43,13 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     unreadable.inc({ topic })
     log.error({ err: error, topic, partition, offset }, 'an event cannot be read; skipped')
   }
+  const names = ownTokenNames(config)
+  const issuers = createTokenVerifier({ issuers: issuersOf(config), clock, log })
+  const prover = createProver({ own: names, issuers, clock, log })
   const auth = createAuthenticator({
     tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
     roles: config.api.roles,
-    prove: createTokenVerifier({ issuers: issuersOf(config), clock, log }).verify,
+    prove: prover.prove,
     clock,
     onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
   })
@@ -50,12 +59,17 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   await topicsExist(bus.value, log)
   const feed = createFeed()
   const books = createBooks({ codecs, nowUs: clock.nowUs, onUnreadable })
+  const publish = createControlPublisher({ feed, books, nowUs: clock.nowUs })
+  const followHoldings = createHoldingsFollower(prover)
   const control = await startControlLog({
     bus: bus.value,
     codecs,
     clock,
     ids: randomUUID,
-    onEvolved: createControlPublisher({ feed, books, nowUs: clock.nowUs }),
+    onEvolved(event, evolved) {
+      followHoldings(event, evolved)
+      publish(event, evolved)
+    },
     onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
   })
   const following = await startFollowing({ bus: bus.value, codecs, books, feed, onUnreadable })
@@ -64,12 +78,24 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       control.value.caughtUp() ? undefined : 'the control log was not read yet',
       following.value.problem(),
     ].filter((problem) => problem !== undefined)
-  const parts = { auth, trail, control: control.value, books, feed, clock, log, metrics, problems }
+  const { key, ...limits } = config.identity.own
+  const signingKeys = createSigningKeys({
+    ...{ control: control.value, clock, log, tokenSecMax: limits.tokenSecMax },
+    sealer: key === undefined ? undefined : createKeySealer(resolveSecret(key)),
+  })
+  const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
+  const own = {
+    ...{ prover, signingKeys, names, limits },
+    targets: new Set(config.targets.map(({ name }) => name)),
+    taken: new Set(config.api.tokens.map(({ name }) => name)),
+  }
+  const parts = { auth, trail, control: control.value, books, own, feed, clock, log, metrics, problems }
   const app = await createApp(parts)
   log.info({ address: await app.listen(listenAt(config.api.listen)) }, 'listening')
   return {
     value: undefined,
     async stop() {
+      clearInterval(retiring)
       await app.close()
       await following.stop()
       await control.stop()

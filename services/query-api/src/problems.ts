@@ -20,6 +20,7 @@ const catalogue = {
   internal: [500, 'Something failed on our side'],
   trail_unavailable: [503, 'The audit trail cannot be read now'],
   control_unavailable: [503, 'The control log cannot be read now'],
+  not_configured: [503, 'This is not configured'],
   overloaded: [503, 'Too much is being asked at once'],
   unconfirmed: [504, 'The change is not confirmed'],
 } as const satisfies Record<string, readonly [number, string]>

@@ -36,3 +36,18 @@ export async function warningAbout(
     ? 'It holds, but it matches nothing known: no session of this id is open.'
     : `It holds, but it matches nothing known: the audit trail has no session of this ${subject.kind}.`
 }
+
+/** When the last of its tokens that was used ends, microseconds since 1970 UTC; undefined where that is not known. */
+export async function lastExpiryUs(
+  subject: Pick<VerdictSubject, 'kind' | 'issuer' | 'id' | 'instance'>,
+  trail: Pick<Trail, 'rows'>,
+): Promise<number | undefined> {
+  const us = 'toString(ifNull(toUnixTimestamp64Micro(max(token_expires_at)), 0)) AS us'
+  const sql = `SELECT ${us} FROM sessions WHERE ${conditions[subject.kind]} LIMIT 1`
+  const { issuer, id, instance } = subject
+  const found = trail.rows(sql, { issuer, id, instance }).then(
+    ([row]) => Number(row?.us ?? 0) || undefined,
+    () => undefined,
+  )
+  return Promise.race([found, delay(waitMsMax, undefined, { ref: false })])
+}

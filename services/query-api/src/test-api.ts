@@ -13,6 +13,7 @@ import {
   type TopicSpec,
   type VerdictEvent,
 } from '@portcullis/kernel'
+import type { Prover } from '@portcullis/identity'
 import { migrate, openAuditStore, startEngine } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
@@ -20,13 +21,15 @@ import { startControlLog } from '@portcullis/platform/control'
 import { createLog, createMetrics } from '@portcullis/platform/service'
 import type { FastifyInstance } from 'fastify'
 import { createApp } from './app.ts'
-import { createAuthenticator } from './auth.ts'
+import { type AuthOptions, createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
 import { startProjector } from './projector/index.ts'
 import { type Sampled, sampleCommand, sampleSession } from './projector/sample-events.ts'
+import { testOwnTokens, testProver } from './test-own-tokens.ts'
+import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createTrail, type Trail } from './trail.ts'
 
 export const tokens = {
@@ -186,17 +189,26 @@ export async function startTestApi(): Promise<Started<TestApi>> {
 }
 
 /** One API instance: its own fold of the control log, its own books and feed. */
-export async function startInstance(bus: Bus, trail: Trail): Promise<Started<FastifyInstance>> {
+export async function startInstance(
+  bus: Bus,
+  trail: Trail,
+  { roles = {}, prover = testProver() }: Partial<Pick<AuthOptions, 'roles'> & { prover: Prover }> = {},
+): Promise<Started<FastifyInstance>> {
   const clock = systemClock
   const feed = createFeed()
   const onUnreadable = () => {}
   const books = createBooks({ codecs, nowUs: clock.nowUs, onUnreadable })
+  const publish = createControlPublisher({ feed, books, nowUs: clock.nowUs })
+  const followHoldings = createHoldingsFollower(prover)
   const control = await startControlLog({
     bus,
     codecs,
     clock,
     ids: randomUUID,
-    onEvolved: createControlPublisher({ feed, books, nowUs: clock.nowUs }),
+    onEvolved(event, evolved) {
+      followHoldings(event, evolved)
+      publish(event, evolved)
+    },
   })
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
   const auth = createAuthenticator({
@@ -205,14 +217,18 @@ export async function startInstance(bus: Bus, trail: Trail): Promise<Started<Fas
       { name: 'ops', role: 'responder', token: tokens.responder },
       { name: 'root', role: 'admin', token: tokens.admin },
     ],
-    roles: {},
-    prove: () => Promise.reject(new Error('no issuer here')),
+    roles,
+    prove: prover.prove,
     clock,
     onRefused: () => {},
   })
   await control.value.whenCaughtUp
   const metrics = createMetrics('test')
-  const parts = { auth, trail, control: control.value, books, feed, clock, log, metrics, problems: () => [] }
+  const own = testOwnTokens(control.value, prover)
+  const parts = {
+    ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
+    problems: () => [],
+  }
   const app = await createApp(parts)
   return {
     value: app,

@@ -8,6 +8,7 @@ import { type AppParts, createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
 import { createFeed } from './live/feed.ts'
+import { testOwnTokens, testProver } from './test-own-tokens.ts'
 import { createTrail } from './trail.ts'
 
 export const tokens = {
@@ -32,6 +33,7 @@ export function startPureApi(more: Partial<AppParts> = {}): Promise<FastifyInsta
     trail: createTrail({ store: { query: unreachable }, nowUs: clock.nowUs }),
     control,
     books: createBooks({ codecs: createCodecs(), nowUs: clock.nowUs, onUnreadable: () => {} }),
+    own: testOwnTokens(control, testProver()),
     feed: createFeed(),
     clock,
     log: createLog({ service: 'test', level: 'silent' }),

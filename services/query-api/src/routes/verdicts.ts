@@ -44,7 +44,7 @@ const history: Listing = {
 const id = z.string().min(1).max(1024)
 const subjectForm =
   'must be an object such as {"kind": "identity", "issuer": "https://idp.example", "id": "agent-1"}; kind: identity, instance, session, token or delegation'
-const subjectKinds = [
+export const subjectKinds = [
   z.strictObject({ kind: z.literal('identity'), issuer: id, id, instance: z.literal('').default('') }),
   z.strictObject({ kind: z.literal('instance'), issuer: id, id, instance: id }),
   z.strictObject({
@@ -210,7 +210,7 @@ function matches(
 }
 
 /** @throws ApiError invalid_request */
-function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
+export function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
   const key = headers['idempotency-key']
   if (key === undefined || (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key))) return key
   throw invalid([

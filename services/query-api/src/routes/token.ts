@@ -1,0 +1,78 @@
+/**
+ * The token endpoint (RFC 8693), its keys (RFC 7517) and its metadata (RFC 8414). Open to everyone: what is presented is
+ * the proof. Its errors are those of RFC 6749, since its clients are OAuth's.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { SigningKeys } from '../tokens/signing-keys.ts'
+import { OauthError } from '../tokens/oauth-error.ts'
+import { grantType } from '../tokens/trade-form.ts'
+import type { Trader } from '../tokens/trader.ts'
+
+export interface TokenRouteParts {
+  readonly trader: Trader
+  readonly signingKeys: Pick<SigningKeys, 'list'>
+  readonly issuer: string
+}
+
+const form = 'application/x-www-form-urlencoded'
+
+export async function tokenRoutes(app: FastifyInstance, parts: TokenRouteParts): Promise<void> {
+  const { trader, signingKeys, issuer } = parts
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    form,
+    { parseAs: 'string' },
+    async (_request: unknown, body: string | Buffer) => new URLSearchParams(String(body)),
+  )
+  app.setErrorHandler((thrown, _request, reply) => {
+    const error = thrown instanceof OauthError ? thrown : malformed(thrown)
+    return reply.code(error.status).send({ error: error.code, error_description: error.message })
+  })
+  app.post('/v1/token', { schema: described }, async (request) => {
+    if (!(request.body instanceof URLSearchParams)) throw malformed(undefined)
+    return trader.trade(request.body, { address: request.ip }, request.id)
+  })
+  const hidden = { schema: { hide: true } }
+  app.get('/v1/jwks.json', hidden, async () => ({
+    keys: signingKeys.list().map(({ keyId, algorithm, publicJwk }) => ({
+      ...(JSON.parse(publicJwk) as object),
+      ...{ kid: keyId, alg: algorithm, use: 'sig' },
+    })),
+  }))
+  app.get('/.well-known/oauth-authorization-server', hidden, async () => ({
+    issuer,
+    token_endpoint: `${issuer}/v1/token`,
+    jwks_uri: `${issuer}/v1/jwks.json`,
+    grant_types_supported: [grantType],
+    token_endpoint_auth_methods_supported: ['none'],
+    response_types_supported: [],
+  }))
+}
+
+function malformed(cause: unknown): OauthError {
+  return new OauthError('invalid_request', `send a form: Content-Type: ${form}`, { cause })
+}
+
+const text = { type: 'string' } as const
+const described = {
+  tags: ['tokens'],
+  summary: 'Trade a proof for a short-lived token of our own (RFC 8693)',
+  description:
+    'Form-encoded. subject_token is a JWT of a trusted issuer, an API key or one of our own tokens; with actor_token the actor acts on behalf of the subject. scope: target:NAME, role:NAME, group:NAME; targets may stand in resource (urn:portcullis:target:NAME) or audience too. A child never has more than its parents and dies with them. Errors are of RFC 6749.',
+  consumes: [form],
+  response: {
+    200: {
+      description: 'Success',
+      type: 'object',
+      properties: {
+        ...{ access_token: text, issued_token_type: text, token_type: text, scope: text },
+        expires_in: { type: 'integer' },
+      },
+    },
+    default: {
+      description: 'An error of RFC 6749',
+      type: 'object',
+      properties: { error: text, error_description: text },
+    },
+  },
+}

@@ -1,0 +1,38 @@
+/** For tests: tokens and keys of our own over a given control log. */
+import { randomBytes } from 'node:crypto'
+import { createProver, IdentityError, type TokenVerifier } from '@portcullis/identity'
+import { systemClock } from '@portcullis/kernel'
+import type { ControlLog } from '@portcullis/platform/control'
+import { createLog } from '@portcullis/platform/service'
+import type { OwnTokenParts } from './app.ts'
+import { createKeySealer } from './tokens/sealer.ts'
+import { createSigningKeys } from './tokens/signing-keys.ts'
+
+const log = createLog({ service: 'test', level: 'silent' })
+/** Shared, as two processes of one configuration share it. */
+const masterKey = randomBytes(32).toString('base64')
+const names = { issuer: 'http://127.0.0.1:8080', audience: 'portcullis' }
+
+/** `issuers`: those that this test trusts. */
+export function testProver(issuers: Pick<TokenVerifier, 'verify'> = nobody) {
+  return createProver({ own: names, issuers, clock: systemClock, log })
+}
+
+const nobody = {
+  verify: () => Promise.reject(new IdentityError('unknown_issuer', 'no issuer is trusted here')),
+}
+
+export function testOwnTokens(
+  control: Pick<ControlLog, 'state' | 'caughtUp' | 'write'>,
+  prover: OwnTokenParts['prover'],
+  sealer = createKeySealer(masterKey),
+): OwnTokenParts {
+  const limits = { tokenSecMax: 3600, ancestorsMax: 4 }
+  const { tokenSecMax } = limits
+  return {
+    ...{ prover, names, limits },
+    signingKeys: createSigningKeys({ control, clock: systemClock, log, tokenSecMax, sealer }),
+    targets: new Set(['shop', 'orders']),
+    taken: new Set(['watch', 'ops', 'root']),
+  }
+}

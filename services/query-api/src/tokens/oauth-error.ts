@@ -1,0 +1,21 @@
+/** Errors of the token endpoint, in the form of RFC 6749 section 5.2, which its clients expect in place of a problem. */
+import { CodedError } from '@portcullis/kernel'
+
+const statuses = {
+  invalid_request: 400,
+  invalid_scope: 400,
+  /** RFC 8707 section 2. */
+  invalid_target: 400,
+  unsupported_grant_type: 400,
+  server_error: 500,
+  temporarily_unavailable: 503,
+} as const
+
+export type OauthErrorCode = keyof typeof statuses
+
+/** `message` is for the client: `error_description`. */
+export class OauthError extends CodedError<OauthErrorCode> {
+  get status(): number {
+    return statuses[this.code]
+  }
+}

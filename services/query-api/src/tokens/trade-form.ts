@@ -1,0 +1,88 @@
+/**
+ * The form of a token request (RFC 8693 section 2.1) -> what is asked for. Pure. It refuses a parameter that comes twice
+ * (RFC 6749 section 3.2), a type of token that it does not know, and a target that there is not; parameters that it does
+ * not know are let go, as the RFC says.
+ */
+import { IdentityError, parseScope, type Scope } from '@portcullis/identity'
+import { OauthError } from './oauth-error.ts'
+
+export const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const type = (name: string) => `urn:ietf:params:oauth:token-type:${name}`
+export const accessTokenType = type('access_token')
+const apiKeyType = 'urn:portcullis:token-type:api-key'
+/** What may be traded in. */
+export const inputTypes = [type('jwt'), accessTokenType, type('id_token'), apiKeyType]
+export const targetPrefix = 'urn:portcullis:target:'
+const taskCharsMax = 200
+
+export interface TradeRequest {
+  readonly subjectToken: string
+  readonly actorToken: string | undefined
+  readonly wanted: Scope & { readonly groups?: readonly string[] }
+  readonly task: string
+}
+
+/** Throws OauthError. */
+export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string>): TradeRequest {
+  for (const name of new Set(form.keys()))
+    if (!['resource', 'audience'].includes(name) && form.getAll(name).length > 1)
+      throw new OauthError('invalid_request', `${shown(name)} comes more than once`)
+  const grant = form.get('grant_type')
+  if (!grant) throw new OauthError('invalid_request', 'grant_type is missing')
+  if (grant !== grantType) throw new OauthError('unsupported_grant_type', `grant_type must be ${grantType}`)
+  const wantedType = form.get('requested_token_type') || accessTokenType
+  if (![accessTokenType, type('jwt')].includes(wantedType))
+    throw new OauthError('invalid_request', `requested_token_type must be ${accessTokenType}`)
+  const subjectToken = tokenOf(form, 'subject')
+  if (subjectToken === undefined) throw new OauthError('invalid_request', 'subject_token is missing')
+  const scope = scopeOf(form.get('scope') ?? '')
+  const named = [...form.getAll('audience').filter(Boolean), ...form.getAll('resource').map(targetOf)]
+  const wanted = [...new Set([...(scope.targets ?? []), ...named])]
+  const unknown = wanted.find((name) => !targets.has(name))
+  if (unknown !== undefined) throw new OauthError('invalid_target', `there is no target ${shown(unknown)}`)
+  return {
+    subjectToken,
+    actorToken: tokenOf(form, 'actor'),
+    wanted: { ...scope, ...(wanted.length > 0 && { targets: wanted }) },
+    task: taskOf(form.get('task') ?? ''),
+  }
+}
+
+function tokenOf(form: URLSearchParams, whose: 'subject' | 'actor'): string | undefined {
+  const token = form.get(`${whose}_token`) || undefined
+  const given = form.get(`${whose}_token_type`) || undefined
+  if (token === undefined) {
+    if (given === undefined) return undefined
+    throw new OauthError('invalid_request', `${whose}_token_type goes with ${whose}_token`)
+  }
+  if (given === undefined) throw new OauthError('invalid_request', `${whose}_token_type is missing`)
+  if (!inputTypes.includes(given))
+    throw new OauthError('invalid_request', `${whose}_token_type must be one of ${inputTypes.join(', ')}`)
+  if ((given === apiKeyType) !== token.startsWith('pck_'))
+    throw new OauthError('invalid_request', `${whose}_token is not of its ${whose}_token_type`)
+  return token
+}
+
+function scopeOf(text: string) {
+  try {
+    return parseScope(text)
+  } catch (cause) {
+    if (!(cause instanceof IdentityError)) throw cause
+    throw new OauthError('invalid_scope', cause.message, { cause })
+  }
+}
+
+function targetOf(resource: string): string {
+  if (resource.startsWith(targetPrefix)) return resource.slice(targetPrefix.length)
+  throw new OauthError('invalid_target', `resource must be ${targetPrefix}NAME`)
+}
+
+function taskOf(text: string): string {
+  if (text.length <= taskCharsMax && text.isWellFormed() && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text))
+    return text
+  throw new OauthError('invalid_request', `task must be at most ${taskCharsMax} characters that show`)
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, 80)).replace(/[^\x20-\x7e]/g, '?')
+}

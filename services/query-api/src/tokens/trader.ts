@@ -1,0 +1,148 @@
+/**
+ * Trades any proof for a token of our own (RFC 8693). It records every trade, granted or refused, in the log and in the
+ * metrics; not in the control log, which is kept for ever (ADR 12). A client hears that its token proves nobody, the log
+ * hears why.
+ */
+import { randomUUID } from 'node:crypto'
+import {
+  type Grant,
+  IdentityError,
+  mintToken,
+  type Presented,
+  type Prover,
+  type ScopedProof,
+  scopeText,
+  tokenName,
+  tradedGrant,
+} from '@portcullis/identity'
+import { type Clock, verdictKey, verdictKeys } from '@portcullis/kernel'
+import type { Log, Metrics } from '@portcullis/platform/service'
+import { ApiError } from '../problems.ts'
+import type { Verdicts } from '../verdicts.ts'
+import { OauthError } from './oauth-error.ts'
+import type { SigningKeys } from './signing-keys.ts'
+import { accessTokenType, readTradeForm } from './trade-form.ts'
+
+export interface Issued {
+  readonly access_token: string
+  readonly issued_token_type: string
+  readonly token_type: 'Bearer'
+  readonly expires_in: number
+  readonly scope: string
+}
+
+export interface Trader {
+  /** @throws OauthError, with its reason in the log. */
+  trade(form: URLSearchParams, presented: Presented, requestId: string): Promise<Issued>
+}
+
+export interface TraderOptions {
+  readonly prover: Pick<Prover, 'prove'>
+  readonly signingKeys: Pick<SigningKeys, 'current'>
+  readonly verdicts: Pick<Verdicts, 'active'>
+  readonly own: { readonly issuer: string; readonly audience: string }
+  readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
+  /** Names of the targets that there are. */
+  readonly targets: ReadonlySet<string>
+  readonly clock: Clock
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>
+  readonly metrics: Metrics
+}
+
+export function createTrader(options: TraderOptions): Trader {
+  const { prover, signingKeys, verdicts, own, limits, clock, log, metrics } = options
+  const issued = metrics.counter('portcullis_tokens_issued_total', 'Tokens given out', ['delegated'])
+  const refused = metrics.counter('portcullis_tokens_refused_total', 'Trades refused', ['error'])
+
+  /** Whose it is, or a refusal that does not say which part was wrong. */
+  async function proven(token: string, presented: Presented, whose: string): Promise<ScopedProof> {
+    try {
+      return await prover.prove(token, presented)
+    } catch (cause) {
+      if (!(cause instanceof IdentityError)) throw cause
+      throw new OauthError('invalid_request', `${whose} proves nobody here`, { cause })
+    }
+  }
+
+  function refuseRevoked({ identity }: ScopedProof, whose: string): void {
+    const keys = verdictKeys({ identity, sessionId: '', target: '' })
+    const by = verdicts
+      .active()
+      .find(
+        ({ action, target, subject }) =>
+          (action === 'kill' || action === 'block') && target === '' && keys.includes(verdictKey(subject)),
+      )
+    if (!by) return
+    const cause = new Error(`verdict ${by.verdictId}`)
+    throw new OauthError('invalid_request', `${whose} proves nobody here`, { cause })
+  }
+
+  async function granted(form: URLSearchParams, presented: Presented) {
+    const { subjectToken, actorToken, wanted, task } = readTradeForm(form, options.targets)
+    const subject = await proven(subjectToken, presented, 'subject_token')
+    refuseRevoked(subject, 'subject_token')
+    const actor = actorToken === undefined ? undefined : await proven(actorToken, presented, 'actor_token')
+    if (actor) refuseRevoked(actor, 'actor_token')
+    const nowUs = clock.nowUs()
+    const grant = tradedGrant({ subject, ...(actor && { actor }), wanted, task }, { ...limits, nowUs })
+    const tokenId = randomUUID()
+    const token = await mintToken(grant, { ...own, ...(await signingKeys.current()), nowUs, tokenId })
+    return { grant, nowUs, token, tokenId, delegated: actor !== undefined }
+  }
+
+  return {
+    async trade(form, presented, requestId) {
+      try {
+        const { grant, nowUs, token, tokenId, delegated } = await granted(form, presented)
+        log.info({ requestId, address: presented.address, ...told(grant, tokenId) }, 'token issued')
+        issued.inc({ delegated: String(delegated) })
+        return {
+          access_token: token,
+          issued_token_type: accessTokenType,
+          token_type: 'Bearer',
+          expires_in: Math.floor((grant.expiresAtUs - nowUs) / 1e6),
+          scope: scopeText(grant.scope),
+        }
+      } catch (thrown) {
+        const error = oauthErrorOf(thrown)
+        const why = error.cause instanceof Error ? error.cause.message : error.message
+        const by = error.cause instanceof IdentityError ? error.cause.proven?.identity : undefined
+        const fields = { requestId, address: presented.address, error: error.code, why }
+        if (error.code === 'server_error') log.error({ ...fields, err: thrown }, 'a trade failed')
+        else log.warn({ ...fields, ...(by && { identity: `${by.issuer}|${by.subject}` }) }, 'token refused')
+        refused.inc({ error: error.code })
+        throw error
+      }
+    },
+  }
+}
+
+/** Who got what for which tokens: all that it takes to follow a token back, and never the token. */
+function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
+  const { issuer, subject, delegation, task, ancestors } = identity
+  return {
+    token: tokenName({ issuer, instance: tokenId }),
+    identity: `${issuer}|${subject}`,
+    delegation: delegation.map((actor) => `${actor.issuer}|${actor.subject}`),
+    ancestors,
+    task,
+    ...scope,
+    expiresAt: new Date(expiresAtUs / 1000).toISOString(),
+  }
+}
+
+function oauthErrorOf(thrown: unknown): OauthError {
+  if (thrown instanceof OauthError) return thrown
+  if (thrown instanceof IdentityError) {
+    const code =
+      thrown.code === 'scope'
+        ? 'invalid_scope'
+        : thrown.code === 'target'
+          ? 'invalid_target'
+          : 'invalid_request'
+    return new OauthError(code, thrown.message, { cause: thrown })
+  }
+  if (thrown instanceof ApiError && thrown.code !== 'internal')
+    return new OauthError('temporarily_unavailable', thrown.message, { cause: thrown })
+  return new OauthError('server_error', 'The log has the details.', { cause: thrown })
+}
