@@ -231,7 +231,7 @@ export function resign(
     digestAlgorithm: methods.digest ?? 'http://www.w3.org/2001/04/xmlenc#sha256',
   })
   signed.computeSignature(xml, {
-    location: { reference: `//*[@ID='${id}']/*[local-name(.)='Issuer']`, action: 'after' },
+    location: { reference: `//*[@ID='${id}']`, action: 'append' },
   })
   return signed.getSignedXml()
 }

@@ -24,6 +24,8 @@ export interface TestSamlOptions {
   readonly requestsSignedBy?: string
   readonly pair?: CertificateAndKey
   readonly nameIdFormat?: string
+  /** Entity id of the service provider, for what this one begins by itself. */
+  readonly audience?: string
 }
 
 export interface TestSamlProvider {
@@ -76,6 +78,7 @@ function settingsOf(options: TestSamlOptions, issuer: string, pair: CertificateA
     authnContextClassRef: 'urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport',
     nameIdentifierFormat: options.nameIdFormat ?? 'urn:oasis:names:tc:SAML:2.0:nameid-format:persistent',
     sessionIndex: '_session',
+    ...(options.audience === undefined ? {} : { audience: options.audience }),
     ...(options.requestsSignedBy === undefined ? {} : { signingCert: options.requestsSignedBy }),
     ...(options.encryptFor === undefined
       ? {}

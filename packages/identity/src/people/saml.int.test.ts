@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { systemClock } from '@portcullis/kernel'
+import { createBrowser, formOf } from '@portcullis/testkit/browser'
 import { makeRsaCertificate } from '@portcullis/testkit/certificates'
 import { createUsedOnce } from './index.ts'
 import {
@@ -225,11 +226,20 @@ test('for someone else: audience, recipient and destination, issuer', async () =
   await refused(finish(renamed, await answerOf(renamed)), 'wrong_issuer')
 })
 
-test('what the provider begins is refused, unless configured, and then binds to no request', async () => {
-  const signIn = signInAt(plain.metadataUrl, { config: { idpInitiated: true } })
-  const answer = await answerOf(signIn)
-  await refused(signIn.finish('corp', { kind: 'form', ...answer }, undefined), 'wrong_request')
-  await finish(signIn, answer)
+test('what the provider begins is refused, unless configured, and then answers no request', async () => {
+  const idp = await start({ audience: entityId })
+  const page = await createBrowser().post(`${idp.entityId}/sso`, { login: 'alice@corp.example' })
+  const samlResponse = formOf(page).fields.SAMLResponse ?? ''
+  const unasked = { kind: 'form', samlResponse, relayState: 'https://evil.example/' } as const
+  await refused(signInAt(idp.metadataUrl).finish('corp', unasked, undefined), 'unsolicited')
+  const signIn = signInAt(idp.metadataUrl, { config: { idpInitiated: true } })
+  const asked = await answerOf(signIn)
+  await refused(signIn.finish('corp', { ...unasked, ...asked }, undefined), 'wrong_request')
+  // A cookie of an abandoned sign-in is in nobody's way; where to go is never the provider's to say.
+  const { person, returnTo } = await signIn.finish('corp', unasked, asked.transaction)
+  assert.deepEqual([person.subject, returnTo], ['alice@corp.example', '/'])
+  await refused(signIn.finish('corp', unasked, undefined), 'replayed')
+  await finish(signIn, asked)
 })
 
 test("certificates are rolled over: the new one beside the old, by settings and by the provider's metadata", async () => {
