@@ -39,11 +39,13 @@ export async function probe(pid: number, inspectorUrl: string): Promise<Sample> 
     const seen = await inspector.evaluate<{ heapBytes: number; handles: number }>(
       '({ heapBytes: process.memoryUsage().heapUsed, handles: process.getActiveResourcesInfo().length })',
     )
+    // Before the listeners are counted, which itself takes memory that malloc does not give back.
+    const anonymous = anonymousBytes(pid)
     return {
       ...seen,
       listeners: await countListeners(inspector),
       descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      anonymousBytes: anonymousBytes(pid),
+      anonymousBytes: anonymous,
     }
   } finally {
     inspector.close()
