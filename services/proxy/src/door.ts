@@ -64,6 +64,8 @@ export function createSessions(deps: DoorDeps): Sessions {
   const { recorder, clock, ids, policyVersion, verdicts } = deps
   const live = new Set<LiveSession>()
   let draining: Refusal | undefined
+  // Not made in `login`: what a session holds would then hold the whole request, token and all.
+  const gone = (session: LiveSession) => void live.delete(session)
 
   async function login(request: LoginRequest): Promise<LiveSession | Refusal> {
     const sessionId = ids()
@@ -148,7 +150,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     const session = openSession(
       { record, identity, access: access.access, signIn: access.signIn, caps: access.caps, budget, allow },
       deps,
-      (closed) => live.delete(closed),
+      gone,
     )
     live.add(session)
     if (draining) session.drain(draining)

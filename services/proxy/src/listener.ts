@@ -86,7 +86,7 @@ async function accept(socket: Socket, options: ListenerOptions): Promise<void> {
   const peer = socket.remoteAddress
   if (peer === undefined) return void socket.destroy()
   const viaProxy = options.viaProxy(peer)
-  const entry = viaProxy ? await readEntry(socket, options.headerMsMax) : { head: Buffer.alloc(0) }
+  const entry = viaProxy ? await readEntry(socket, options.headerMsMax) : { head: nothing }
   if ('why' in entry) {
     if (entry.why) options.log.warn({ peer, why: entry.why }, 'refused a connection of a trusted proxy')
     return void socket.destroy()
@@ -125,6 +125,9 @@ function readEntry(socket: Socket, headerMsMax: number): Promise<Entered> {
   socket.resume()
   return promise
 }
+
+/** One for all: a session holds it as long as it lasts. */
+const nothing = Buffer.alloc(0)
 
 function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./.test(address)

@@ -25,6 +25,7 @@ export interface Supervised {
  *
  * Nobody is served while young objects are collected: of 2 MiB, where 16 are usual, it takes half a millisecond at most.
  * Done by several threads it waits for the last of them, which on a busy machine takes longer than doing it alone.
+ * A burst of logins fills it, too, and V8 never gives it back: of what a thousand idle sessions cost it was more than half.
  */
 const workerFlags = ['--liftoff-only', '--max-semi-space-size=2', '--no-parallel-scavenge']
 const agentStopMsMax = 15_000

@@ -4,7 +4,7 @@
  * NOTIFY says of its sender). Two servers may have given the same one, and any process may hold its session: a request
  * that is for none here goes to all others.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomFillSync, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '@portcullis/kernel'
 
 export interface CancelKey {
@@ -37,6 +37,7 @@ const addressesMax = 10_000
 export function createCancelKeys({ clock, handOn, onGuess }: CancelKeysDeps): CancelKeys {
   const sessions = new Map<number, Map<CancelKey, () => void>>()
   const guesses = new Map<string, { count: number; since: number }>()
+  const randomBytes = createRandomBytes()
 
   const handedOn = (processId: number, secret: Uint8Array): boolean => {
     for (const [key, cancel] of sessions.get(processId) ?? []) {
@@ -74,5 +75,16 @@ export function createCancelKeys({ clock, handOn, onGuess }: CancelKeysDeps): Ca
       guesses.set(address, known)
       onGuess(address)
     },
+  }
+}
+
+/** A few at a time out of many made at once: each session's own would cost it a job for the generator, and 200 bytes more. */
+function createRandomBytes(): (length: number) => Buffer {
+  let made = Buffer.alloc(0)
+  return (length) => {
+    if (made.length < length) made = randomFillSync(Buffer.allocUnsafeSlow(4096))
+    const taken = made.subarray(0, length)
+    made = made.subarray(length)
+    return taken
   }
 }

@@ -23,15 +23,15 @@ import type {
   Session,
   TargetAccess,
 } from '@portcullis/kernel'
-import type { CancelKeys } from './cancel-keys.ts'
+import type { CancelKey, CancelKeys } from './cancel-keys.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { openUpstream } from './hosts.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
-import { type Ending, startRelay } from './relay.ts'
+import { type Ending, type Relay, startRelay } from './relay.ts'
 import { reuseReads, type ReusingSource } from './reused-reads.ts'
 import { rememberKeys } from './scram-keys.ts'
-import { createScrub } from './scrub.ts'
+import { createScrub, type Scrub } from './scrub.ts'
 import { type Login, readStartup } from './startup.ts'
 import { joinRecords } from './tls-reads.ts'
 import type { Upstream } from './upstream.ts'
@@ -60,22 +60,17 @@ export function createPostgres(given: PostgresDeps): Protocol {
   return {
     name: 'postgres',
     async serve(connection, door) {
-      const { socket } = connection
+      const { source, early } = reuseReads(connection.socket)
+      const { socket } = source
       let failure: Error | undefined
       socket.on('error', (error) => {
         failure = error
       })
       const late = setTimeout(() => socket.destroy(), deps.loginMsMax)
+      const opener = { connection, source, early, door, signedIn: () => clearTimeout(late) }
       try {
-        const { tls, tokenBytesMax } = deps
-        const opening = await readStartup(socket, connection.head, {
-          tls,
-          tokenBytesMax,
-          loopback: connection.loopback,
-        })
-        if (opening.kind === 'login') await login(connection, opening, door, () => clearTimeout(late), deps)
-        else if (opening.kind === 'cancel')
-          await deps.cancelKeys.request(opening.processId, opening.secret, connection.origin.address)
+        const begun = await begin(opener, deps)
+        await begun?.over
       } catch (error) {
         deps.log.warn(
           { err: error, address: connection.origin.address, failure: failure?.message },
@@ -89,15 +84,51 @@ export function createPostgres(given: PostgresDeps): Protocol {
   }
 }
 
+interface Opener {
+  readonly connection: ClientConnection
+  readonly source: ReusingSource
+  /** What had been read of the client before its source was. */
+  readonly early: Buffer
+  readonly door: Door
+  readonly signedIn: () => void
+}
+
+/**
+ * A session under way. Nothing that waits for its end may have had part in its beginning: a function that waits holds
+ * all it was called with, the token among it.
+ */
+interface Begun {
+  readonly over: Promise<void>
+}
+
+/** Undefined where it came to no session: whoever is there has been told. */
+async function begin(opener: Opener, deps: Serving): Promise<Begun | undefined> {
+  const { connection, source, early, door, signedIn } = opener
+  const opening = await readStartup(source, Buffer.concat([connection.head, early]), {
+    tls: deps.tls,
+    tokenBytesMax: deps.tokenBytesMax,
+    loopback: connection.loopback,
+  })
+  if (opening.kind === 'cancel')
+    await deps.cancelKeys.request(opening.processId, opening.secret, connection.origin.address)
+  if (opening.kind !== 'login') return undefined
+  const session = await login(connection, opening, door, deps)
+  if (!session) return undefined
+  // The client has done its part; how long the target may take is the target's own limit.
+  signedIn()
+  const upstream = await reach(opening, session, deps)
+  return upstream && { over: relayed(opening, session, upstream, deps) }
+}
+
 async function login(
   connection: ClientConnection,
   opening: Login,
   door: Door,
-  signedIn: () => void,
-  deps: Serving,
-): Promise<void> {
-  const { target, role, database, token, tls, socket: client } = opening
-  client.on('error', (error) => deps.log.warn({ why: error.message, target }, 'client connection failed'))
+  { log }: Serving,
+): Promise<Session | undefined> {
+  const { target, role, database, token, tls } = opening
+  const client = opening.source.socket
+  client.on('error', (error) => log.warn({ why: error.message, target }, 'client connection failed'))
   const result = await door.login({
     connection,
     protocol: 'postgres',
@@ -108,73 +139,62 @@ async function login(
     client: opening.parameters.application_name ?? '',
     tls,
   })
-  if (isRefusal(result)) return void client.end(refusalMessage(result, 'FATAL'))
-  // The client has done its part; how long the target may take is the target's own limit.
-  signedIn()
-  let ending: Ending = { detail: 'failed' }
+  if (!isRefusal(result)) return result
+  client.end(refusalMessage(result, 'FATAL'))
+  return undefined
+}
+
+async function reach(opening: Login, session: Session, deps: Serving): Promise<Upstream | undefined> {
   try {
-    ending = await serveSession(opening, result, deps)
-  } finally {
-    result.close(ending.detail, ending.by)
+    return await openTarget(session, opening.parameters, deps)
+  } catch (error) {
+    const isTold = error instanceof UpstreamError
+    session.close(isTold ? `target not reached: ${error.code}` : 'failed')
+    if (!isTold) throw error
+    deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
+    opening.source.socket.end(fatalMessage(error.sqlstate, error.message))
+    return undefined
   }
 }
 
-async function serveSession(opening: Login, session: Session, deps: Serving): Promise<Ending> {
-  let upstream: Upstream
-  try {
-    upstream = await openTarget(session, opening.parameters, deps)
-  } catch (error) {
-    if (!(error instanceof UpstreamError)) throw error
-    deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
-    opening.socket.end(fatalMessage(error.sqlstate, error.message))
-    return { detail: `target not reached: ${error.code}` }
-  }
-  upstream.source.socket.on('error', (error) =>
-    deps.log.warn({ why: error.message, session: session.id }, 'target connection failed'),
+/** From the greeting on. Resolves when all of it has ended. */
+function relayed(opening: Login, session: Session, upstream: Upstream, deps: Serving): Promise<void> {
+  const { source, status, processId } = upstream
+  const { log, cancelKeys } = deps
+  source.socket.on('error', (error) =>
+    log.warn({ why: error.message, session: session.id }, 'target connection failed'),
   )
-  const { source, early } = takeOver(opening)
-  const client = source.socket
-  if (client !== opening.socket)
-    client.on('error', (error) =>
-      deps.log.warn({ why: error.message, session: session.id }, 'client connection failed'),
-    )
   const readText = deps.readText(session.target, opening.parameters)
-  let cancel = () => {}
-  const key = deps.cancelKeys.issue(opening.minor, upstream.processId, () => cancel())
+  let relay: Relay | undefined
+  const key = cancelKeys.issue(opening.minor, processId, () => relay?.cancel())
+  const end = ({ detail, by }: Ending) => {
+    readText.leave()
+    cancelKeys.revoke(key)
+    source.socket.destroy()
+    session.close(detail, by)
+  }
   try {
     const scrub = createScrub(session.target)
-    const settings = Array.from(upstream.parameters, ([name, value]) => {
-      readText.setting(name, value)
-      return scrub.setting(name, value) ?? parameterStatus(name, value)
-    })
-    // In one piece: a write for each setting would be most of what a login costs, here and at the client.
-    client.write(
-      Buffer.concat([
-        authentication(0),
-        ...upstream.notices.map((notice) => scrub.fields(notice)),
-        ...settings,
-        message(backend.backendKeyData, int32(key.processId), key.secret),
-        readyForQuery(upstream.status),
-      ]),
-    )
-    const relay = startRelay({
-      client: source,
+    for (const [name, value] of upstream.parameters) readText.setting(name, value)
+    opening.source.socket.write(greeting(upstream, key, scrub))
+    const early = opening.reader.release()
+    relay = startRelay({
+      client: clientOf(opening),
       early,
-      upstream,
+      upstream: { source, status, cancel: upstream.cancel, drop: upstream.drop },
+      settings: upstream.parameters,
       session,
       scrub,
       readText,
       clock: deps.clock,
       statementBytesMax: deps.statementBytesMax,
-      log: deps.log,
+      log,
     })
-    cancel = relay.cancel
-    return await relay.over
-  } finally {
-    readText.leave()
-    deps.cancelKeys.revoke(key)
-    upstream.source.socket.destroy()
+  } catch (error) {
+    end({ detail: 'failed' })
+    throw error
   }
+  return relay.over.then(end)
 }
 
 /** Once more where the target refuses credentials that were changed meanwhile. */
@@ -192,15 +212,20 @@ async function openTarget(
   }
 }
 
-/** The client's bytes from here on, and those that had been read too far. */
-function takeOver({ socket, reader, tls }: Login): {
-  readonly source: ReusingSource
-  readonly early: Buffer
-} {
-  const released = reader.release()
-  if (tls) return { source: joinRecords(socket), early: released }
-  const { source, early } = reuseReads(socket)
-  return { source, early: Buffer.concat([released, early]) }
+/** What the client sends from here on; what was read too far has been taken out before. */
+function clientOf({ source, tls }: Login): ReusingSource {
+  return tls ? joinRecords(source.socket) : source
+}
+
+/** In one piece: a write for each setting would be most of what a login costs, here and at the client. */
+function greeting({ parameters, notices, status }: Upstream, key: CancelKey, scrub: Scrub): Buffer {
+  return Buffer.concat([
+    authentication(0),
+    ...notices.map((notice) => scrub.fields(notice)),
+    ...Array.from(parameters, ([name, value]) => scrub.setting(name, value) ?? parameterStatus(name, value)),
+    message(backend.backendKeyData, int32(key.processId), key.secret),
+    readyForQuery(status),
+  ])
 }
 
 function isRefusal(result: Session | Refusal): result is Refusal {

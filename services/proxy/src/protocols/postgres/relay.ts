@@ -26,7 +26,9 @@ export interface RelayParts {
   readonly client: ReusingSource
   /** What had been read from the client too far. */
   readonly early: Buffer
-  readonly upstream: Upstream
+  readonly upstream: Pick<Upstream, 'source' | 'status' | 'cancel' | 'drop'>
+  /** The server's own, as the client was told. */
+  readonly settings: Upstream['parameters']
   readonly session: Session
   readonly scrub: Scrub
   readonly readText: ReadText
@@ -53,8 +55,9 @@ const saidGoodbye = 'the client said goodbye'
 const goodbyeMsMax = 2000
 
 export function startRelay(parts: RelayParts): Relay {
-  const { upstream, session, readText, clock } = parts
-  const client = parts.client.socket
+  // One by one: what holds `parts` would hold what is needed only at the beginning, too.
+  const { client: clientSource, upstream, session, scrub, readText, clock, log, early } = parts
+  const client = clientSource.socket
   const server = upstream.source.socket
   const ledger = new Ledger(session)
   const toClient = new Output()
@@ -93,7 +96,7 @@ export function startRelay(parts: RelayParts): Relay {
       ledger,
       requests,
       output: toClient,
-      scrub: parts.scrub,
+      scrub,
       unasked: session.unasked,
       cancelAsked: () => cancelAsked,
       cancelUpstream: (arrived) =>
@@ -118,9 +121,9 @@ export function startRelay(parts: RelayParts): Relay {
     guarded(() => timedOut(reason)),
   )
 
-  const probe = createProbe(client, upstream.parameters, () => answers.atBoundary)
+  const probe = createProbe(client, parts.settings, () => answers.atBoundary)
 
-  parts.client.listen((chunk) => guarded(() => fromClient(chunk)))
+  clientSource.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
     upstream.source.release()
     server.resume()
@@ -148,7 +151,8 @@ export function startRelay(parts: RelayParts): Relay {
   timeouts?.note()
   client.resume()
   server.resume()
-  if (parts.early.length > 0) guarded(() => fromClient(parts.early))
+  // Bound: a closure would have every other one hold these bytes, and the 64 KiB that they are a part of.
+  if (early.length > 0) guarded(fromClient.bind(undefined, early))
   // Who left while the target was dialled has said so already.
   if (client.destroyed) finish('the client is gone', 'cancelled', undefined)
 
@@ -157,11 +161,11 @@ export function startRelay(parts: RelayParts): Relay {
     requests.feed(chunk)
     pump()
     // What waits for the gate or for the server's socket still lies in that chunk.
-    if (passing || requests.inputLeft || server.writableLength > 0) parts.client.keep()
+    if (passing || requests.inputLeft || server.writableLength > 0) clientSource.keep()
   }
 
   function releaseClient(): void {
-    if (!passing && !requests.inputLeft && server.writableLength === 0) parts.client.release()
+    if (!passing && !requests.inputLeft && server.writableLength === 0) clientSource.release()
   }
 
   /** Lets the gate take what it can of the input; while it waits nothing more is read from the client. */
@@ -284,7 +288,7 @@ export function startRelay(parts: RelayParts): Relay {
       theirs || error instanceof ServerViolation
         ? (error as Error).message
         : 'internal error; the operators have been told'
-    parts.log.warn({ err: error, session: session.id }, 'session failed')
+    log.warn({ err: error, session: session.id }, 'session failed')
     tell(fatalMessage(sqlstate, text))
     finish(`failed: ${text}`, 'unknown', undefined)
   }
@@ -315,7 +319,7 @@ export function startRelay(parts: RelayParts): Relay {
     clearTimeout(lateCut)
     // What is still on its way to a side that reads slowly must not be overwritten by what the other sends meanwhile.
     if (client.writableLength > 0) upstream.source.keep()
-    if (server.writableLength > 0) parts.client.keep()
+    if (server.writableLength > 0) clientSource.keep()
     const busy = !ledger.idle && !server.destroyed
     const isPipelined = ledger.owesBeyondReady
     ledger.abandon(runningOutcome, by)

@@ -17,31 +17,37 @@ export interface ReusingSource extends ByteSource {
   release(): void
 }
 
-export const smallBytes = 4096
-const largeBytes = 65_536
-/** So many reads in a row that a small buffer would have held. */
+const sizes = [1024, 8192, 65_536] as const
+/** A read that is shorter fits a small buffer: it is a query, or the end of something longer. */
+export const smallBytes = sizes[1]
+/** So many reads in a row that the next smaller buffer would have held. */
 const smallReadsMax = 32
 /** A side that reads slowly holds one or two; more are left over from a burst. */
 const sparesMax = 2
 
 /** The buffers that one source reads into: small while little comes, and one that was kept is used again. */
 export function createBuffers() {
-  let bytes = smallBytes
+  let size = 0
   let smallReads = 0
   let kept: Buffer[] = []
   let spares: Buffer[] = []
+  const bytes = () => sizes[size] as number
   return {
     /** After each read, of its length. */
     adapt(length: number): void {
-      if (length > smallBytes) smallReads = 0
-      if (length === bytes) bytes = largeBytes
-      else if (bytes > smallBytes && length <= smallBytes && ++smallReads > smallReadsMax) {
-        bytes = smallBytes
+      if (length === bytes() && size < sizes.length - 1) {
+        size++
+        spares = []
+      } else if (size === 0) return
+      else if (length <= (sizes[size - 1] as number)) {
+        if (++smallReads <= smallReadsMax) return
+        size--
         spares = []
       }
+      smallReads = 0
     },
-    fits: (buffer: Buffer) => buffer.length === bytes,
-    take: (): Buffer => (bytes > smallBytes && spares.pop()) || Buffer.allocUnsafeSlow(bytes),
+    fits: (buffer: Buffer) => buffer.length === bytes(),
+    take: (): Buffer => spares.pop() ?? Buffer.allocUnsafeSlow(bytes()),
     /** Not to be used again before `release`. What is kept beyond a few is let go: a side that never reads holds no more. */
     keep(buffer: Buffer): void {
       if (kept.length < sparesMax) kept.push(buffer)
@@ -52,8 +58,7 @@ export function createBuffers() {
       const still: Buffer[] = []
       for (const buffer of kept) {
         if (isNeeded?.(buffer)) still.push(buffer)
-        else if (bytes > smallBytes && buffer.length === bytes && spares.length < sparesMax)
-          spares.push(buffer)
+        else if (size > 0 && buffer.length === bytes() && spares.length < sparesMax) spares.push(buffer)
       }
       kept = still
     },
@@ -99,6 +104,8 @@ export function ordinaryReads(socket: Socket): ReusingSource {
   return { ...sourceOf(socket), keep: () => undefined, release: () => undefined }
 }
 
+const nothing = Buffer.alloc(0)
+
 interface Handle {
   readonly readStop: () => number
   readonly useUserBuffer: (buffer: Uint8Array) => void
@@ -110,7 +117,7 @@ interface Handle {
  * on, which closes with the one that took its place and closes that. `early`: what had been read from it.
  */
 export function reuseReads(accepted: Socket): { readonly source: ReusingSource; readonly early: Buffer } {
-  const early: Buffer = accepted.read() ?? Buffer.alloc(0)
+  const early: Buffer = accepted.read() ?? nothing
   const holder = accepted as Socket & { _handle?: Handle | null }
   const handle = holder._handle
   if (!handle || !isAsExpected(handle) || accepted.writableLength > 0 || accepted.readableEnded)

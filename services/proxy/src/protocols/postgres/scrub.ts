@@ -14,28 +14,15 @@ export interface Scrub {
 /** Message, detail, hint, context and internal query: sentences. The others are codes, places and objects' own names. */
 const texts = new Set(['M', 'D', 'H', 'W', 'q'])
 
-export function createScrub({ name, hosts, credentials }: TargetAccess): Scrub {
-  const secrets: [string, string][] = [
-    [`"${credentials.user}"`, `"${name}"`],
-    ...hosts.flatMap(({ host, port }): [string, string][] => [
-      [`${host}:${port}`, name],
-      [`"${host}"`, `"${name}"`],
-      [`(${host})`, `(${name})`],
-    ]),
-  ]
-  if (credentials.password.length >= 4) secrets.push([credentials.password, '***'])
-  const needles = [credentials.user, ...secrets.map(([secret]) => secret)].map((secret) =>
-    Buffer.from(secret),
-  )
-  // The server also names roles without quotes: `privileges for role app`, `user mapping for app`.
-  const bareUser = new RegExp(`(?<![\\w"])${RegExp.escape(credentials.user)}(?![\\w"])`, 'g')
-  const clean = (text: string) =>
-    secrets
-      .reduce((cleaned, [secret, shown]) => cleaned.replaceAll(secret, shown), text)
-      .replaceAll(bareUser, () => name)
+export function createScrub(access: TargetAccess): Scrub {
+  const { name, credentials } = access
+  // Most sessions never need it: nothing is made of it before.
+  let cleaning: Cleaning | undefined
 
   return {
     fields(bytes) {
+      cleaning ??= cleaningOf(access)
+      const { needles, clean } = cleaning
       if (!needles.some((needle) => bytes.includes(needle))) return bytes
       const fields = Object.entries(readFields(bytes.subarray(headerBytes))).map(([code, value]) => [
         code,
@@ -51,5 +38,31 @@ export function createScrub({ name, hosts, credentials }: TargetAccess): Scrub {
       setting === 'session_authorization' && value === credentials.user
         ? parameterStatus(setting, name)
         : undefined,
+  }
+}
+
+interface Cleaning {
+  readonly needles: readonly Buffer[]
+  readonly clean: (text: string) => string
+}
+
+function cleaningOf({ name, hosts, credentials }: TargetAccess): Cleaning {
+  const secrets: [string, string][] = [
+    [`"${credentials.user}"`, `"${name}"`],
+    ...hosts.flatMap(({ host, port }): [string, string][] => [
+      [`${host}:${port}`, name],
+      [`"${host}"`, `"${name}"`],
+      [`(${host})`, `(${name})`],
+    ]),
+  ]
+  if (credentials.password.length >= 4) secrets.push([credentials.password, '***'])
+  // The server also names roles without quotes: `privileges for role app`, `user mapping for app`.
+  const bareUser = new RegExp(`(?<![\\w"])${RegExp.escape(credentials.user)}(?![\\w"])`, 'g')
+  return {
+    needles: [credentials.user, ...secrets.map(([secret]) => secret)].map((secret) => Buffer.from(secret)),
+    clean: (text) =>
+      secrets
+        .reduce((cleaned, [secret, shown]) => cleaned.replaceAll(secret, shown), text)
+        .replaceAll(bareUser, () => name),
   }
 }

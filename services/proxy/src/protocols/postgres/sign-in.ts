@@ -17,7 +17,6 @@ import type { DeriveKeys } from './scram-keys.ts'
 import { UpstreamError } from './upstream-error.ts'
 import {
   backend,
-  cancelRequest,
   cstring,
   frontend,
   headerBytes,
@@ -35,8 +34,8 @@ export interface SignedIn {
   readonly notices: readonly Buffer[]
   /** Of the backend; 0 where the server has not said. */
   readonly processId: number
-  /** The whole CancelRequest for this backend. */
-  readonly cancelRequest: Buffer
+  /** What a CancelRequest must say beside it, a character a byte. */
+  readonly secret: string
 }
 
 const handshakeMessageBytesMax = 1_048_576
@@ -55,7 +54,7 @@ export async function signIn(
   const parameters = new Map<string, string>()
   const notices: Buffer[] = []
   let processId = 0
-  let secret: Buffer = Buffer.alloc(0)
+  let secret = ''
   for (;;) {
     const { type, payload } = await readMessage(reader, access)
     switch (type) {
@@ -69,7 +68,8 @@ export async function signIn(
       }
       case backend.backendKeyData:
         processId = payload.readInt32BE(0)
-        secret = Buffer.from(payload.subarray(4))
+        // No buffer: one as small as this keeps the 8 KiB alive that it is a part of.
+        secret = payload.toString('latin1', 4)
         break
       case backend.notice:
         notices.push(message(type, payload))
@@ -83,7 +83,7 @@ export async function signIn(
           notices,
           processId,
           status: payload.toString('latin1', 0, 1) as TransactionStatus,
-          cancelRequest: cancelRequest(processId, secret),
+          secret,
         }
       case backend.negotiateVersion:
         break

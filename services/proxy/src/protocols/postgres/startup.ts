@@ -21,7 +21,8 @@
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { fatalMessage } from './deny.ts'
-import { ByteReader, sourceOf, StreamEnded } from './byte-reader.ts'
+import { ByteReader, StreamEnded } from './byte-reader.ts'
+import { ordinaryReads, type ReusingSource } from './reused-reads.ts'
 import { refusedSetting } from './startup-settings.ts'
 import { authentication, backend, cstring, frontend, int32, message, startupCode } from './wire.ts'
 
@@ -38,7 +39,7 @@ export type Opening =
 
 export interface Login {
   readonly kind: 'login'
-  readonly socket: Socket
+  readonly source: ReusingSource
   readonly reader: ByteReader
   /** Minor version spoken from here on: 0 or 2. */
   readonly minor: 0 | 2
@@ -61,12 +62,12 @@ export interface StartupOptions {
 }
 
 export async function readStartup(
-  socket: Socket,
+  source: ReusingSource,
   head: Uint8Array,
   options: StartupOptions,
 ): Promise<Opening> {
   try {
-    return await negotiate(socket, new ByteReader(sourceOf(socket), head), options, '')
+    return await negotiate(source, new ByteReader(source, head), options, '')
   } catch (error) {
     if (error instanceof StreamEnded) return { kind: 'over' }
     throw error
@@ -79,11 +80,12 @@ export function tlsContext(cert: string, key: string): SecureContext {
 }
 
 async function negotiate(
-  socket: Socket,
+  source: ReusingSource,
   reader: ByteReader,
   options: StartupOptions,
   tls: string,
 ): Promise<Opening> {
+  const { socket } = source
   for (let requests = 0; requests < 3; requests++) {
     const packet = await readPacket(reader)
     if (!packet) return refuse(socket, '08P01', 'invalid start-up packet')
@@ -98,24 +100,26 @@ async function negotiate(
       continue
     }
     if (code !== startupCode.ssl || !options.tls)
-      return startup(socket, reader, options, tls, code, packet.subarray(4))
+      return startup(source, reader, options, tls, code, packet.subarray(4))
     if (reader.buffered > 0) return refuse(socket, '08P01', 'data sent together with SSLRequest')
     socket.write('S')
     reader.release()
     const secure = await acceptTls(socket, options.tls)
-    return negotiate(secure, new ByteReader(sourceOf(secure)), options, secure.getProtocol() ?? 'TLS')
+    const inside = ordinaryReads(secure)
+    return negotiate(inside, new ByteReader(inside), options, secure.getProtocol() ?? 'TLS')
   }
   return refuse(socket, '08P01', 'too many negotiation requests')
 }
 
 async function startup(
-  socket: Socket,
+  source: ReusingSource,
   reader: ByteReader,
   options: StartupOptions,
   tls: string,
   version: number,
   body: Buffer,
 ): Promise<Opening> {
+  const { socket } = source
   if (version >>> 16 !== 3)
     return refuse(
       socket,
@@ -164,7 +168,7 @@ async function startup(
   if (token === undefined) return refuse(socket, '08P01', 'the password message is missing')
   return {
     kind: 'login',
-    socket,
+    source,
     reader,
     minor,
     target,

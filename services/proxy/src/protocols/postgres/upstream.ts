@@ -20,7 +20,7 @@ import type { DeriveKeys } from './scram-keys.ts'
 import { ask, signIn } from './sign-in.ts'
 import { joinRecords } from './tls-reads.ts'
 import { UpstreamError } from './upstream-error.ts'
-import { int32, startupCode, type TransactionStatus } from './wire.ts'
+import { cancelRequest, int32, startupCode, type TransactionStatus } from './wire.ts'
 
 export interface Upstream {
   readonly source: ReusingSource
@@ -62,10 +62,12 @@ export async function openHost(
   try {
     const { source, address, drop } = await dial(plain, access, host)
     socket = source.socket
-    const { cancelRequest, ...signedIn } = await signIn(source, access, parameters, derive)
+    const { secret, ...signedIn } = await signIn(source, access, parameters, derive)
+    const { processId } = signedIn
     const fresh = { parameters: signedIn.parameters, ask: (sql: string) => ask(source, access, sql) }
     if (!(await fits(fresh))) throw unfit(access)
-    const cancel = () => sendCancel(access, { ...host, address }, cancelRequest)
+    const cancel = () =>
+      sendCancel(access, { ...host, address }, cancelRequest(processId, Buffer.from(secret, 'latin1')))
     return { ...signedIn, source, cancel, drop }
   } catch (error) {
     socket.destroy()

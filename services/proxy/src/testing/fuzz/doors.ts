@@ -9,6 +9,7 @@ import { Duplex } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import type { SqlAnalyzer, StatementAnalysis } from '@portcullis/sql'
 import { type Random, randomFrom } from '../../../../../load-tests/simulator/random.ts'
+import { ordinaryReads } from '../../protocols/postgres/reused-reads.ts'
 import { readStartup } from '../../protocols/postgres/startup.ts'
 import {
   backend,
@@ -38,7 +39,7 @@ export async function fuzzStartup(seed: number, tls: SecureContext): Promise<Doo
   const input = startupInput(random)
   const loopback = random.next() < 0.8
   const socket = new Said()
-  const opened = readStartup(socket as unknown as Socket, Buffer.alloc(0), {
+  const opened = readStartup(ordinaryReads(socket as unknown as Socket), Buffer.alloc(0), {
     tls: random.next() < 0.3 ? tls : undefined,
     loopback,
     tokenBytesMax: 100,
