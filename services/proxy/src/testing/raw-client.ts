@@ -13,6 +13,9 @@ export class RawClient {
   #held: Buffer = Buffer.alloc(0)
   #wake: () => void = () => undefined
   closed = false
+  /** Settings that came again unchanged: the gate asks so whether somebody is there, at times that no test can tell. */
+  nothingNew = 0
+  readonly #settings = new Map<string, string>()
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -20,10 +23,10 @@ export class RawClient {
       this.#held = Buffer.concat([this.#held, chunk])
       while (this.#held.length >= 5 && this.#held.length > this.#held.readUInt32BE(1)) {
         const end = this.#held.readUInt32BE(1) + 1
-        this.replies.push({
-          type: String.fromCharCode(this.#held[0] ?? 0),
-          payload: this.#held.subarray(5, end),
-        })
+        const type = String.fromCharCode(this.#held[0] ?? 0)
+        const payload = this.#held.subarray(5, end)
+        if (type === 'S' && this.#knows(payload)) this.nothingNew++
+        else this.replies.push({ type, payload })
         this.#held = this.#held.subarray(end)
       }
       this.#wake()
@@ -49,6 +52,13 @@ export class RawClient {
     socket.write(message(frontend.password, cstring(password)))
     await client.ready(1)
     return client
+  }
+
+  #knows(setting: Buffer): boolean {
+    const [name = '', value = ''] = setting.toString().split('\0')
+    const isKnown = this.#settings.get(name) === value
+    this.#settings.set(name, value)
+    return isKnown
   }
 
   write(bytes: Buffer): void {

@@ -121,10 +121,11 @@ for (const [what, options, first, more, bytes] of [
       assert.equal(await backends(), 2)
       child.kill('SIGKILL')
       const sinceMs = performance.now()
-      while ((await backends()) > 1 && performance.now() - sinceMs < 2000) await sleep(20)
+      while ((await backends()) > 1 && performance.now() - sinceMs < 5000) await sleep(20)
       const goneMs = performance.now() - sinceMs
       await locker.end()
-      assert.ok(goneMs < 1000, `the backend was there for ${goneMs} ms`)
+      // A second, and what a busy machine makes of it: what ran would have gone on for a minute.
+      assert.ok(goneMs < 3000, `the backend was there for ${goneMs} ms`)
       context.diagnostic(`gone after ${Math.round(goneMs)} ms`)
       assert.equal(bed.commands[0]?.result?.outcome, 'cancelled')
       assert.equal(bed.closed[0]?.detail, 'the client is gone')
@@ -134,16 +135,11 @@ for (const [what, options, first, more, bytes] of [
 test('one that is alive hears nothing new, and nothing in the middle of a message', () =>
   withBed({ caps: { rowsPerStatement: 5 } }, async (bed) => {
     const client = await RawClient.open(bed.port, 'shop', 'ann', 'postgres')
-    const told = client.take()
+    client.take()
     client.write(Buffer.concat([send.query('select pg_sleep(1)'), batch, batch]))
     await client.ready(3)
-    const more = client.take()
-    const settings = more.filter(({ type }) => type === 'S')
-    assert.ok(settings.length > 0, 'the gate has asked whether it is there')
-    for (const { payload } of settings)
-      assert.ok(told.some(({ type, payload: old }) => type === 'S' && old.equals(payload)))
-    const rest = client.summary(more.filter(({ type }) => type !== 'S'))
+    assert.ok(client.nothingNew > 0, 'the gate has asked whether it is there')
     const answered = ['1', '2', 'D', 'C:SELECT 1', 'Z:I']
-    assert.deepEqual(rest, ['T', 'D', 'C:SELECT 1', 'Z:I', ...answered, ...answered])
+    assert.deepEqual(client.summary(), ['T', 'D', 'C:SELECT 1', 'Z:I', ...answered, ...answered])
     client.end()
   }))
