@@ -206,6 +206,8 @@ export function startRelay(parts: RelayParts): Relay {
     flushToClient()
     // What the client's socket has not passed on yet still lies in that chunk.
     if (client.writableLength > 0) upstream.source.keep()
+    // A driver that reads the server's last words finds the connection closed behind them.
+    if (answers.saidGoodbye) return lostServer()
     if (client.isPaused()) goOn()
     if (draining) drainIfIdle()
   }
@@ -320,7 +322,7 @@ export function startRelay(parts: RelayParts): Relay {
     // What is still on its way to a side that reads slowly must not be overwritten by what the other sends meanwhile.
     if (client.writableLength > 0) upstream.source.keep()
     if (server.writableLength > 0) clientSource.keep()
-    const busy = !ledger.idle && !server.destroyed
+    const busy = !ledger.idle && !server.destroyed && !answers.saidGoodbye
     const isPipelined = ledger.owesBeyondReady
     ledger.abandon(runningOutcome, by)
     for (const run of requests.statements.closeBatch()) ledger.finish(run, 'unknown')
@@ -331,7 +333,7 @@ export function startRelay(parts: RelayParts): Relay {
     const close = () => {
       // An idle backend leaves at once when its connection ends; Terminate keeps its log clean. In the middle of a
       // message it would be taken for the bytes that are missing.
-      if (requests.midMessage) server.destroy()
+      if (requests.midMessage || answers.saidGoodbye) server.destroy()
       else if (!server.destroyed) server.end(goodbye, () => server.destroy())
       over.resolve({ detail, by })
     }
