@@ -184,7 +184,9 @@ const proxy = z.strictObject({
   statementBytesMax: positive
     .max(1_073_741_823)
     .default(16_777_216)
-    .describe('Longer statement texts are refused.'),
+    .describe(
+      'Longer statement texts are refused. One is held whole, at up to six times its length; bind values and copied data are not.',
+    ),
   sessionSecMax: positive.default(43_200).describe('A session may outlive its token up to this age.'),
   loginSecMax: positive.default(10).describe('A client that has not signed in by then is disconnected.'),
   drainSecMax: positive
