@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,6 +22,7 @@ import { startTestIssuer, type TestIssuer } from './tokens.ts'
 
 const root = join(import.meta.dirname, '../../..')
 const apiToken = 'a-token-for-tests-only'
+const ownKey = randomBytes(32).toString('base64')
 /** Types stripped and code compiled once for all runs: half of what a start costs. */
 const compiled = join(root, 'node_modules/.cache/compiled')
 
@@ -149,6 +151,7 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
           ...options.env,
           SHOP_PASSWORD: options.postgres.password,
           API_TOKEN: apiToken,
+          OWN_KEY: ownKey,
           ...(engine && {
             PORTCULLIS_ENGINE_URL: engine.value.url,
             PORTCULLIS_ENGINE_PASSWORD: engine.value.password,
@@ -303,6 +306,7 @@ identity:
     - issuer: '${issuer}'
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
+  own: { key: 'env:OWN_KEY' }
 ${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}

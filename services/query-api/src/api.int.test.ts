@@ -333,3 +333,21 @@ function blockOf(id: string) {
     explanation: 'leaked token',
   }
 }
+
+test('a revocation lasts as long as the tokens that the trail has seen, and says where it has seen none', async () => {
+  const issuer = 'https://idp.example'
+  const until = async (subject: object) => {
+    const { status, body } = await post('/v1/revocations', { subject, reason: 'a test' })
+    assert.equal(status, 201, JSON.stringify(body))
+    return { sec: (Date.parse(body.until) - Date.now()) / 1000, warning: body.warning }
+  }
+  const day = 86_400
+  const seen = await until({ kind: 'token', issuer, instance: 'jti-1' })
+  assert.ok(seen.sec > day - 60 && seen.sec <= day, `${seen.sec}`)
+  assert.equal(seen.warning, undefined)
+  const unseen = await until({ kind: 'token', issuer, instance: 'jti-never' })
+  assert.ok(unseen.sec > 365 * day)
+  assert.match(unseen.warning, /matches nothing known/)
+  const person = await until({ kind: 'delegation', issuer, id: 'ann' })
+  assert.ok(person.sec > day - 60 && person.sec <= day, `${person.sec}`)
+})

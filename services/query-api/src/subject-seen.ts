@@ -37,7 +37,13 @@ export async function warningAbout(
     : `It holds, but it matches nothing known: the audit trail has no session of this ${subject.kind}.`
 }
 
-/** When the last of its tokens that was used ends, microseconds since 1970 UTC; undefined where that is not known. */
+/** Who stops somebody is not to wait at all: without an answer by then the longest is assumed. */
+const expiryWaitMsMax = 150
+
+/**
+ * When the last of its tokens that was used ends, microseconds since 1970 UTC; 0 where none was, undefined where the trail
+ * does not say. Never rejects.
+ */
 export async function lastExpiryUs(
   subject: Pick<VerdictSubject, 'kind' | 'issuer' | 'id' | 'instance'>,
   trail: Pick<Trail, 'rows'>,
@@ -46,8 +52,8 @@ export async function lastExpiryUs(
   const sql = `SELECT ${us} FROM sessions WHERE ${conditions[subject.kind]} LIMIT 1`
   const { issuer, id, instance } = subject
   const found = trail.rows(sql, { issuer, id, instance }).then(
-    ([row]) => Number(row?.us ?? 0) || undefined,
+    ([row]) => Number(row?.us ?? 0),
     () => undefined,
   )
-  return Promise.race([found, delay(waitMsMax, undefined, { ref: false })])
+  return Promise.race([found, delay(expiryWaitMsMax, undefined, { ref: false })])
 }

@@ -82,6 +82,7 @@ export function commandEvent(id: string, event: CommandEvent): LiveEvent {
       issuer: event.identity.issuer,
       subject: event.identity.subject,
       instance: event.identity.instance,
+      task: event.identity.task,
       target: event.target,
       protocol: event.protocol,
       country: event.origin.country,

@@ -62,16 +62,21 @@ type Subject = z.output<typeof token | typeof instance | typeof identity | typeo
 export function revocationRoutes(register: Register, parts: RevocationParts): void {
   const { verdicts, trail, prover, clock } = parts
 
+  /** Until `expiryUs` is over by anybody's clock; at least a day, since a running copy may be given another token. */
+  function endAfter(expiryUs: number): number {
+    const nowUs = clock.nowUs()
+    const leastUs = nowUs + Math.max(daySec, parts.tokenSecMax) * 1_000_000
+    const mostUs = nowUs + longestSec * 1_000_000
+    return Math.min(mostUs, Math.max(leastUs, expiryUs + leewaySec * 1_000_000))
+  }
+
   /** Until nothing that it is about can be used any more, by what the trail knows of those that were. */
   async function endOf(subject: Subject): Promise<number> {
-    const nowUs = clock.nowUs()
-    const latestUs = nowUs + longestSec * 1_000_000
     const seenUs = await lastExpiryUs(subject, trail)
     const isOne = subject.kind === 'token' || subject.kind === 'instance'
-    // One token that nobody has seen: nobody can say when it ends. All of somebody's: none that is given out now.
-    if (seenUs === undefined && isOne) return latestUs
-    const leastUs = nowUs + (isOne ? leewaySec : Math.max(daySec, parts.tokenSecMax)) * 1_000_000
-    return Math.min(latestUs, Math.max(leastUs, (seenUs ?? 0) + leewaySec * 1_000_000))
+    // Nobody can say when it ends: the trail does not answer, or has never seen this one token.
+    const isUnknown = seenUs === undefined || (seenUs === 0 && isOne)
+    return endAfter(isUnknown ? Number.POSITIVE_INFINITY : seenUs)
   }
 
   /** Of a token that was found; also where it is refused already, as long as it is known whose it was. */
@@ -82,11 +87,9 @@ export function revocationRoutes(register: Register, parts: RevocationParts): vo
       throw invalid([{ in: 'body', field: 'token', message: `proves nobody: ${why}` }])
     })
     const { issuer, instance: tokenId } = proof.identity
-    const untilUs = Math.max(proof.expiresAtUs, clock.nowUs()) + leewaySec * 1_000_000
-    const untilUsMax = clock.nowUs() + longestSec * 1_000_000
     return {
       subject: { kind: 'token', issuer, instance: tokenId, id: '' },
-      untilUs: Math.min(untilUs, untilUsMax),
+      untilUs: endAfter(proof.expiresAtUs),
     }
   }
 
