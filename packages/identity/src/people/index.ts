@@ -1,4 +1,5 @@
 export { SignInError, type SignInErrorCode, sentenceFor } from './errors.ts'
+export { type FormPage, formPage } from './form-page.ts'
 export type { Begun, Person, SignedIn } from './person.ts'
 export { isAtLeast, type PeopleRole, peopleRoles, rolesOf } from './roles.ts'
 export { safeReturnTo } from './return-to.ts'

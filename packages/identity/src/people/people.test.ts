@@ -1,11 +1,13 @@
 /** The small parts of sign-in that need no provider. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { formOf } from '@portcullis/testkit/browser'
 import fc from 'fast-check'
 import {
   type SignInErrorCode,
   createUsedOnce,
+  formPage,
   isAtLeast,
   peopleRoles,
   rolesOf,
@@ -174,4 +176,19 @@ test('a person is told the same of everything that looks like an attack', () => 
     'unsigned',
   ]
   assert.equal(new Set(attacks.map(sentenceFor)).size, 1)
+})
+
+test('the page that posts a request holds its fields unchanged and runs nothing but its own script', () => {
+  const fields = { SAMLRequest: 'a+/=', RelayState: `"><script>alert(1)</script>&'` }
+  const { html, contentSecurityPolicy } = formPage('https://idp.example/sso?a=1&b=2', fields)
+  const form = formOf({ url: 'https://gate.example/', text: html })
+  assert.deepEqual(form, { action: 'https://idp.example/sso?a=1&b=2', fields })
+  const scripts = [...html.matchAll(/<script>(.*?)<\/script>/g)].map(([, text = '']) => text)
+  assert.equal(scripts.length, 1)
+  const hash = createHash('sha256')
+    .update(scripts[0] ?? '')
+    .digest('base64')
+  assert.ok(
+    contentSecurityPolicy.includes(`script-src 'sha256-${hash}'; form-action https: https://idp.example;`),
+  )
 })

@@ -28,7 +28,7 @@ export interface SignedIn {
 
 /** What the browser has to do to begin. */
 export interface Begun {
-  /** Redirect here (GET). With `form`, answer with a page that posts these fields here. */
+  /** Redirect here (GET). With `form`, answer with a page that posts these fields here (form-page.ts). */
   readonly url: string
   readonly form: Readonly<Record<string, string>> | undefined
   /** Opaque, at most 2,048 characters, fit for a cookie's value: Secure, HttpOnly, Path of the callback. */

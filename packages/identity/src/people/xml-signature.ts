@@ -100,13 +100,20 @@ function check(document: string, node: Node, key: KeyObject): string | undefined
   keepOnly(signed.SignatureAlgorithms, signatureMethods)
   keepOnly(signed.HashAlgorithms, digestMethods)
   keepOnly(signed.CanonicalizationAlgorithms, [excC14n, enveloped])
+  let isDigestGood: boolean
   try {
     signed.loadSignature(node)
-    if (!signed.checkSignature(document)) return undefined
+    isDigestGood = signed.checkSignature(document)
   } catch {
     // It throws for a wrong value as for anything else; its texts hold parts of the message.
     return undefined
   }
+  // No other key would help, and each costs another canonicalisation of a message that anyone may send.
+  if (!isDigestGood)
+    throw new SignInError(
+      'bad_signature',
+      'what is signed was changed: its digest is not the one that was signed',
+    )
   const [bytes, ...more] = signed.getSignedReferences()
   if (bytes === undefined || more.length > 0)
     throw new SignInError('structure', 'a Signature covers another number of elements than one')

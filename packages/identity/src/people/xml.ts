@@ -24,7 +24,7 @@ export interface XmlLimits {
   readonly comments?: 'skip'
 }
 
-const limitsOfMessages: XmlLimits = { depthMax: 32, elementsMax: 5000 }
+const limitsOfMessages: XmlLimits = { depthMax: 32, elementsMax: 2500 }
 const attributesMax = 64
 const xmlNamespace = 'http://www.w3.org/XML/1998/namespace'
 const declaration =
