@@ -41,6 +41,13 @@ alerts:
 api:
   tokens:
     - { name: ops, role: admin, token: 'file:api.secret' }
+people:
+  publicUrl: https://gate.example
+  key: file:people.secret
+  oidc:
+    - { name: corp, issuer: 'https://idp.example', clientId: a, clientSecret: 'env:PC_TEST_UNSET' }
+  saml:
+    - { name: old, idp: { metadataFile: idp.xml, certificates: [no.pem] }, decryption: [{ key: 'env:PC_TEST_UNSET', cert: own.pem }] }
 `
 
 test('every secret and file that is not here is named with its line, and so are addresses that two services share', () => {
@@ -67,6 +74,12 @@ test('every secret and file that is not here is named with its line, and so are 
       '23:16 alerts.pagerduty.routingKey',
       '24:43 alerts.webhook.secret',
       '27:33 api.tokens.0.token',
+      '30:3 people.key',
+      '32:65 people.oidc.0.clientSecret',
+      '34:27 people.saml.0.idp.metadataFile',
+      '34:65 people.saml.0.idp.certificates.0',
+      '34:91 people.saml.0.decryption.0.key',
+      '34:117 people.saml.0.decryption.0.cert',
     ],
   )
   const told = (key: string) => missing.find((line) => line.includes(` ${key}: `))
@@ -87,4 +100,10 @@ test('an API token that is too short is a mistake wherever it runs, and is not s
       return true
     },
   )
+})
+
+test('what seals sign-ins must be long enough', () => {
+  writeFileSync(join(folder, 'people.secret'), 'x'.repeat(31))
+  assert.throws(() => loadConfigHere(written(text)), /people\.key: .*must have at least 32 characters/)
+  rmSync(join(folder, 'people.secret'))
 })
