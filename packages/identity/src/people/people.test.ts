@@ -108,6 +108,26 @@ test('a sealed transaction opens for its provider only, unchanged, in its time, 
   )
 })
 
+test('a sealed transaction fits a cookie, however long the way back', () => {
+  const clock = clockAt(1e15)
+  const transactions = createTransactions({
+    key: randomBytes(32),
+    lifeSec: 60,
+    clock,
+    used: createUsedOnce(clock),
+  })
+  const random = 'r'.repeat(43)
+  const longest = {
+    state: random,
+    nonce: random,
+    codeVerifier: random,
+    returnTo: safeReturnTo(`/${'x'.repeat(1023)}`),
+  }
+  assert.equal(longest.returnTo.length, 1024)
+  const redirectUri = `https://portcullis.example/v1/sign-in/${'n'.repeat(63)}/callback`
+  assert.ok(transactions.seal('corp', { ...longest, redirectUri }).sealed.length <= 2048)
+})
+
 test('what was used is remembered until its time, and never forgotten for want of room', async () => {
   const clock = clockAt(0)
   const used = createUsedOnce(clock, 2)

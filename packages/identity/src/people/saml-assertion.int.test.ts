@@ -131,3 +131,28 @@ test('a friendly name of one attribute does not take the name of another', async
   )
   assert.deepEqual((await finish(signIn, answer)).person.groups, ['sre', 'on call'])
 })
+
+test('a list of groups that the provider cut off is not taken for none', async () => {
+  const cut = (xml: string) =>
+    xml
+      .replace(/<saml:Attribute [^>]*Name="groups"[\s\S]*?<\/saml:Attribute>/, '')
+      .replace(
+        '</saml:AttributeStatement>',
+        '<saml:Attribute Name="http://schemas.microsoft.com/claims/groups.link"><saml:AttributeValue>https://graph.example</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>',
+      )
+  await refused(finish(signIn, (await signedAgain(cut)).answer), 'claim_missing')
+})
+
+test('attributes that are required, and a subject by attribute', async () => {
+  const by = (config: Parameters<typeof signInAt>[1] & object) => signInAt(idp.value.metadataUrl, config)
+  const strict = by({ config: { requiredAttributes: { groups: ['admins'] } } })
+  await refused(finish(strict, await answerOf(strict)), 'not_allowed')
+  const named = by({
+    config: { subjectAttribute: 'email', requiredAttributes: { groups: ['admins', 'sre'] } },
+  })
+  assert.equal((await finish(named, await answerOf(named))).person.subject, 'alice@corp.example')
+  for (const subjectAttribute of ['groups', 'none']) {
+    const odd = by({ config: { subjectAttribute } })
+    await refused(finish(odd, await answerOf(odd)), 'claim_missing')
+  }
+})

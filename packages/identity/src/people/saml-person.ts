@@ -48,6 +48,7 @@ export interface AssertedPerson {
 /** An answer is at most so old, whatever its conditions allow. */
 const answerAgeSecMax = 600
 const transient = 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient'
+const groupsLink = 'http://schemas.microsoft.com/claims/groups.link'
 const nameCharsMax = 512
 const groupsMax = 1000
 
@@ -75,7 +76,7 @@ export function personOfAssertion(
     person: {
       issuer: expected.issuer,
       subject: subjectOf(subject, attributes, rules),
-      groups: groupsOf(attributes.get(rules.groupsAttribute ?? 'groups') ?? []),
+      groups: groupsOf(attributes, rules.groupsAttribute ?? 'groups'),
       name: forScreen(attributes.get(rules.nameAttribute ?? 'displayName')?.[0]),
       email: forScreen(attributes.get(rules.emailAttribute ?? 'email')?.[0]),
       amr: [],
@@ -198,10 +199,18 @@ function requireAttributes(attributes: Attributes, { requiredAttributes = {} }: 
       throw new SignInError('not_allowed', `attribute ${name} has none of the values that are allowed`)
 }
 
-function groupsOf(values: readonly string[]): string[] {
+function groupsOf(attributes: Attributes, name: string): string[] {
+  const values = attributes.get(name)
+  // Microsoft Entra sends this instead of more than 150 groups: a list that was cut off is not an empty one.
+  if (!values && attributes.has(groupsLink))
+    throw new SignInError(
+      'claim_missing',
+      'the provider left out the groups, since this person has too many: have it send only those assigned to this application',
+    )
+  if (!values) return []
   if (values.length > groupsMax)
     throw new SignInError('claim_invalid', `the assertion names more than ${groupsMax} groups`)
-  return [...new Set(values.filter((value) => value !== '').map((value) => plainName(value, 'groups')))]
+  return [...new Set(values.filter((value) => value !== '').map((value) => plainName(value, name)))]
 }
 
 /** As for a workload's token: nothing that does not show, or that two names could share. */
