@@ -45,7 +45,17 @@ test('the page has each difference with its reason', () => {
     compare({ name: 's', version: '1', explanations }, direct, gate),
   ])
   const page = readFileSync(join(dir, 'page.md'), 'utf8')
+  writePage(
+    join(dir, 'page.md'),
+    '# Title\n',
+    [compare({ name: 'other', version: '2', explanations: [] }, direct, direct)],
+    ['s', 'other'],
+  )
+  const later = readFileSync(join(dir, 'page.md'), 'utf8')
   rmSync(dir, { recursive: true })
+  for (const line of page.trim().split('\n'))
+    assert.ok(later.includes(line), 'what did not run keeps its lines')
+  assert.match(later, /^\| other \| 2 \| 4 \| 3 \| 3 \| 0 \| 0 \| 2 of 2 \|$/m)
   assert.match(page, /^\| s \| 1 \| 4 \| 3 \| 2 \| 2 \| 1 \| 1 of 2 \|$/m)
   assert.match(page, /^\| s \| `b` \| because \|$/m)
   assert.match(page, /^\| s \| `d` \| \*\*not explained\*\* \|$/m)

@@ -2,7 +2,7 @@
  * The same suite of tests run twice, directly and through the gate: which tests come out otherwise and why. What nobody
  * has explained makes the run fail; an explanation that no longer explains anything does too, so the page stays true.
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Row } from '../report.ts'
 
 export type Result = 'passed' | 'failed' | 'skipped'
@@ -109,18 +109,35 @@ export function rowsOf({ suite, passedDirect, passedGate, lost, explanations, ou
 }
 
 /** Markdown: `opening`, the table, and each difference with its reason. */
-export function writePage(file: string, opening: string, all: readonly Compared[]): void {
-  const table = all.map(
-    ({ suite, version, tests, passedDirect, passedGate, lost, won, outputs }) =>
+/** `names`: every suite of the page in its order; those that did not run keep the lines that the page has of them. */
+export function writePage(
+  file: string,
+  opening: string,
+  all: readonly Compared[],
+  names: readonly string[] = all.map(({ suite }) => suite),
+): void {
+  const old = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []
+  const inOrder = (ran: (one: Compared) => readonly string[], columns: number) =>
+    names.flatMap((name) => {
+      const one = all.find(({ suite }) => suite === name)
+      return one ? ran(one) : old.filter((line) => isRowOf(line, name, columns))
+    })
+  const table = inOrder(
+    ({ suite, version, tests, passedDirect, passedGate, lost, won, outputs }) => [
       `| ${suite} | ${version} | ${tests} | ${passedDirect} | ${passedGate} | ${lost.length} | ${won.length} | ${outputs.kept === 0 ? '' : `${outputs.equal} of ${outputs.kept}`} |`,
+    ],
+    8,
   )
-  const differences = all.flatMap(({ suite, lost, won, explanations }) => [
-    ...lost.map(
-      (test) =>
-        `| ${suite} | \`${test}\` | ${explanations.find((one) => one.test === test)?.why ?? '**not explained**'} |`,
-    ),
-    ...won.map((test) => `| ${suite} | \`${test}\` | passes through the gate and not directly |`),
-  ])
+  const differences = inOrder(
+    ({ suite, lost, won, explanations }) => [
+      ...lost.map(
+        (test) =>
+          `| ${suite} | \`${test}\` | ${explanations.find((one) => one.test === test)?.why ?? '**not explained**'} |`,
+      ),
+      ...won.map((test) => `| ${suite} | \`${test}\` | passes through the gate and not directly |`),
+    ],
+    3,
+  )
   const lines = [
     opening.trim(),
     '',
@@ -133,4 +150,8 @@ export function writePage(file: string, opening: string, all: readonly Compared[
       : ['| suite | test | why it comes out otherwise |', '|---|---|---|', ...differences]),
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)
+}
+
+function isRowOf(line: string, name: string, columns: number): boolean {
+  return line.startsWith(`| ${name} | `) && line.split('|').length === columns + 2
 }
