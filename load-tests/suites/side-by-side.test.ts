@@ -31,6 +31,11 @@ test('an explanation of nothing, and a suite that did not run, are faults', () =
     faultsOf(compare({ name: 's', version: '1', explanations }, direct, direct))[0] ?? '',
     /a is explained/,
   )
+  const sometimes = [{ test: 'a', why: 'a race', sometimes: true }]
+  assert.deepEqual(
+    faultsOf(compare({ name: 's', version: '1', explanations: sometimes }, direct, direct)),
+    [],
+  )
   const nothing = runOf({ a: 'failed' })
   assert.match(
     faultsOf(compare({ name: 's', version: '1', explanations: [] }, nothing, nothing))[0] ?? '',

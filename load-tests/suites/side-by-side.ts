@@ -29,6 +29,8 @@ export interface Explanation {
   /** Whole name of the test. */
   readonly test: string
   readonly why: string
+  /** How it comes out depends on how busy the machine is: no fault where it passes. */
+  readonly sometimes?: boolean
 }
 
 export interface Compared {
@@ -82,7 +84,7 @@ export function faultsOf({ suite, passedDirect, lost, explanations }: Compared):
       .filter((test) => !explanations.some((one) => one.test === test))
       .map((test) => `${suite}: ${test} passes directly and not through the gate`),
     ...explanations
-      .filter((one) => !lost.includes(one.test))
+      .filter((one) => !one.sometimes && !lost.includes(one.test))
       .map((one) => `${suite}: ${one.test} is explained, and passes through the gate`),
   ]
 }
