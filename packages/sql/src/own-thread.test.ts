@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { test } from 'node:test'
 import { createSqlAnalyzer } from './analyzer.ts'
 import { cpuMsOf, ownThread } from './own-thread.ts'
@@ -21,7 +22,7 @@ test('the thread for long texts goes behind the one that serves sessions, and no
   const analyzer = await createSqlAnalyzer({ cacheEntries: 10, cacheBytesMax: 1 << 20 })
   try {
     await analyzer.warm()
-    const nicer = [...nicenesses()].filter(([thread, nice]) => nice > (before.get(thread) ?? 0))
+    const nicer = [...nicenesses()].filter(([thread, nice]) => nice > (before.get(thread) ?? getPriority()))
     assert.equal(nicer.length, 1)
     assert.ok(nicer.every(([thread]) => !before.has(thread)))
   } finally {

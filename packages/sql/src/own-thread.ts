@@ -1,7 +1,7 @@
 // What Linux tells of one thread of a process: Node names none of its threads to the system. Elsewhere, and where /proc
 // is not mounted, it knows nothing, and says so.
 import { readFileSync, readlinkSync } from 'node:fs'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 
 /** The system's number of the calling thread. */
 export function ownThread(): number | undefined {
@@ -25,8 +25,9 @@ export function cpuMsOf(thread: number | undefined): number | undefined {
 
 /** Lets the other threads go first, which on Linux can be said of one thread alone: setpriority(2), "C library/kernel differences". */
 export function yieldToOthers(): void {
-  if (process.platform === 'linux') setPriority(niceness)
+  if (process.platform === 'linux') setPriority(Math.min(getPriority() + niceness, nicest))
 }
 
-/** A third of the weight of a thread at 0, sched(7): behind the sessions, and yet never starved by them. */
+/** A third of the weight of what it began with, sched(7): behind the sessions, and yet never starved by them. */
 const niceness = 5
+const nicest = 19
