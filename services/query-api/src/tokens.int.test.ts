@@ -329,6 +329,22 @@ test('a token that was found is revoked by itself: its children are too, and it 
   assert.equal((await ask('POST', '/v1/revocations', { subject, reason: 'r' })).status, 201)
 })
 
+test('an identity is revoked with all who act for it', async () => {
+  const person = await issuer.value.sign({ sub: 'bob', groups: ['agents'] })
+  const agent = await issuer.value.sign({ sub: 'agent-9', groups: ['agents'] })
+  const both = { subject_token: person, actor_token: agent, actor_token_type: type('jwt') }
+  const child = (await trade(both)).body.access_token
+  const subject = { kind: 'identity', issuer: issuer.value.issuer, id: 'bob' }
+  const { body } = await ask('POST', '/v1/revocations', { subject, reason: 'left' })
+  const listed = await ask('GET', '/v1/verdicts')
+  const second = listed.body.items.find(
+    ({ verdictId }: { verdictId: string }) => verdictId === body.delegationVerdictId,
+  )
+  assert.deepEqual(second?.subject, { ...subject, kind: 'delegation', instance: '' })
+  for (const token of [person, child]) assert.equal((await trade({ subject_token: token })).status, 400)
+  assert.equal((await trade({ subject_token: agent })).status, 200, 'the agent works on for others')
+})
+
 test('of our own tokens one for targets does not sign in to the API; one without does, by its groups', async () => {
   const whole = (await trade({ subject_token: await ciToken() })).body.access_token
   const scoped = (await trade({ subject_token: whole, scope: 'target:shop' })).body.access_token

@@ -66,13 +66,8 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
   return token
 }
 
-export interface OwnClaims {
-  readonly proof: ScopedProof
-  readonly confirmation: Confirmation
-}
-
 /** Reads the payload of a token whose signature, issuer, audience and time are verified. Throws IdentityError('claim_invalid'). */
-export function readOwnClaims(payload: Readonly<Record<string, unknown>>): OwnClaims {
+export function readOwnClaims(payload: Readonly<Record<string, unknown>>): ScopedProof {
   refuseUnknown('payload', payload, ['iss', 'aud', 'iat', 'exp', 'jti', 'sub', 'groups', 'cnf', 'portcullis'])
   const own = object('portcullis', payload.portcullis)
   refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', 'targets', 'roles'])
@@ -99,7 +94,10 @@ export function readOwnClaims(payload: Readonly<Record<string, unknown>>): OwnCl
   if (payload.cnf !== undefined && Object.keys(confirmation).length === 0) throw invalid('cnf')
   const expiresAtUs = Number(payload.exp) * 1e6
   if (!Number.isSafeInteger(expiresAtUs)) throw invalid('exp')
-  return { proof: { identity, expiresAtUs, tokenId: instance, scope }, confirmation }
+  return {
+    ...{ identity, expiresAtUs, tokenId: instance, scope },
+    ...(payload.cnf !== undefined && { confirmation }),
+  }
 }
 
 function actorOf(value: unknown): Actor {

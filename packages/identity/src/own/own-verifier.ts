@@ -10,7 +10,7 @@ import { IdentityError, quoteUnproven } from '../errors.ts'
 import type { IdentityLog } from '../issuer-keys.ts'
 import { createProofCache } from '../proof-cache.ts'
 import { apiKeyPrefix } from './api-key.ts'
-import { ownAlgorithm, ownTokenCharsMax, ownTokenType, type OwnClaims, readOwnClaims } from './own-token.ts'
+import { ownAlgorithm, ownTokenCharsMax, ownTokenType, readOwnClaims } from './own-token.ts'
 import { apiKeyIssuer, type Presented, type ScopedProof, tokenName } from './proof.ts'
 
 export interface OwnVerifierOptions {
@@ -37,11 +37,11 @@ export function createOwnVerifier(options: OwnVerifierOptions): OwnVerifier {
   const cache = createProofCache<CachedBy>(options.cacheEntriesMax ?? 10_000)
   let keys = new Map<string, KeyObject>()
 
-  function fromCache(tokenHash: string): CachedBy | undefined {
+  function fromCache(tokenHash: string): ScopedProof | undefined {
     const entry = cache.get(tokenHash)
     if (!entry) return undefined
     const { keyId, key } = entry.keys
-    if (keys.get(keyId) === key && clock.nowUs() < entry.proof.expiresAtUs) return entry.keys
+    if (keys.get(keyId) === key && clock.nowUs() < entry.proof.expiresAtUs) return entry.keys.proof
     cache.delete(tokenHash)
     return undefined
   }
@@ -62,7 +62,7 @@ export function createOwnVerifier(options: OwnVerifierOptions): OwnVerifier {
         throw new IdentityError('too_large', `the token has ${token.length} characters`)
       const tokenHash = hash('sha256', token)
       const cached = fromCache(tokenHash)
-      if (cached) return bound(cached.claims, presented)
+      if (cached) return bound(cached, presented)
       const keyId = keyIdOf(token)
       const key = keys.get(keyId)
       if (!key)
@@ -70,9 +70,9 @@ export function createOwnVerifier(options: OwnVerifierOptions): OwnVerifier {
           'unknown_key',
           `no key of ours is ${quoteUnproven(keyId)}: it was retired, or never was`,
         )
-      const claims = await verified(token, key, options)
-      cache.set(tokenHash, { proof: claims.proof, keys: { keyId, key, claims } })
-      return bound(claims, presented)
+      const proof = await verified(token, key, options)
+      cache.set(tokenHash, { proof, keys: { keyId, key, proof } })
+      return bound(proof, presented)
     },
   }
 }
@@ -80,7 +80,7 @@ export function createOwnVerifier(options: OwnVerifierOptions): OwnVerifier {
 interface CachedBy {
   readonly keyId: string
   readonly key: KeyObject
-  readonly claims: OwnClaims
+  readonly proof: ScopedProof
 }
 
 /** Whether this says of itself that it is one of ours. Whatever it is then, nothing else verifies it. */
@@ -146,7 +146,7 @@ function readKey(algorithm: string, publicJwk: string): KeyObject | undefined {
   }
 }
 
-async function verified(token: string, key: KeyObject, options: OwnVerifierOptions): Promise<OwnClaims> {
+async function verified(token: string, key: KeyObject, options: OwnVerifierOptions): Promise<ScopedProof> {
   const nowSec = options.clock.nowUs() / 1e6
   try {
     const { payload } = await jwtVerify(token, key, {
@@ -170,11 +170,7 @@ function explained(error: unknown, { audience, issuer }: OwnVerifierOptions): Id
   const as = (code: IdentityError['code'], message: string, proven?: ScopedProof) =>
     new IdentityError(code, message, { cause: error, ...(proven && { proven }) })
   if (error instanceof errors.JWTExpired)
-    return as(
-      'expired',
-      `the token is expired (exp ${error.payload.exp})`,
-      readOwnClaims(error.payload).proof,
-    )
+    return as('expired', `the token is expired (exp ${error.payload.exp})`, readOwnClaims(error.payload))
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.claim === 'aud') return as('wrong_audience', `the token is not for ${audience}`)
     if (error.claim === 'iss') return as('unknown_issuer', `the token was not issued by ${issuer}`)
@@ -188,8 +184,8 @@ function explained(error: unknown, { audience, issuer }: OwnVerifierOptions): Id
   return as('malformed', `the token is malformed: ${error instanceof Error ? error.message : error}`)
 }
 
-function bound({ proof, confirmation }: OwnClaims, presented: Presented): ScopedProof {
-  const { jkt, 'x5t#S256': certificate } = confirmation
+function bound(proof: ScopedProof, presented: Presented): ScopedProof {
+  const { jkt, 'x5t#S256': certificate } = proof.confirmation ?? {}
   const isShown =
     (jkt === undefined || jkt === presented.keyThumbprint) &&
     (certificate === undefined || certificate === presented.certificateThumbprint)

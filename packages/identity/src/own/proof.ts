@@ -5,6 +5,8 @@ import type { Scope } from './scope.ts'
 
 export interface ScopedProof extends Proof {
   readonly scope: Scope
+  /** What the token is bound to; it was shown. */
+  readonly confirmation?: Confirmation
 }
 
 /** How a token came. */

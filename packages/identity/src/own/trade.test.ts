@@ -182,6 +182,16 @@ for (const [what, parts, code] of refusals)
     )
   })
 
+test('what a parent is bound to, its child is bound to', () => {
+  const bound = { ...alice, confirmation: { 'x5t#S256': 'a' } }
+  const of = (subject: ScopedProof, actor?: ScopedProof) =>
+    tradedGrant({ subject, ...(actor && { actor }), wanted: {}, task: '' }, limits).confirmation
+  assert.deepEqual(of(bound), { 'x5t#S256': 'a' })
+  assert.deepEqual(of(bound, agent), { 'x5t#S256': 'a' })
+  assert.deepEqual(of(bound, { ...agent, confirmation: { jkt: 'b' } }), { 'x5t#S256': 'a', jkt: 'b' })
+  assert.equal(of(alice, agent), undefined)
+})
+
 test('a scope reads as it is written, and a word that is not understood is refused', () => {
   const text = 'target:shop target:orders role:reader role:'
   assert.equal(scopeText(parseScope(text)), text)

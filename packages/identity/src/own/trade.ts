@@ -1,6 +1,6 @@
 /**
  * What a token that is traded for others may say (RFC 8693). Pure. A child never has more than its parents: no group, no
- * target, no role, no second of life; and it names every token it came from, so that it dies with any of them.
+ * target, no role, no second of life, no use without the key that a parent was bound to; and it names every token it came from, so that it dies with any of them.
  */
 import { type Actor, identityKey } from '@portcullis/kernel'
 import { IdentityError } from '../errors.ts'
@@ -48,6 +48,8 @@ export function tradedGrant({ subject, actor, wanted, task }: Trade, limits: Tra
   if (delegation.length > delegationMax)
     throw new IdentityError('delegation', `it would act for more than ${delegationMax}`)
   const { issuer, subject: name } = (actor ?? subject).identity
+  // Whoever will hold it has the actor's key; what the subject's token was bound to besides stays a condition.
+  const confirmation = { ...subject.confirmation, ...actor?.confirmation }
   return {
     identity: {
       issuer,
@@ -59,6 +61,7 @@ export function tradedGrant({ subject, actor, wanted, task }: Trade, limits: Tra
     },
     scope: scopeOf(actor ? inCommon(subject.scope, actor.scope) : subject.scope, wanted),
     expiresAtUs,
+    ...(Object.keys(confirmation).length > 0 && { confirmation }),
   }
 }
 

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { SigningKeys } from '../tokens/signing-keys.ts'
 import { OauthError } from '../tokens/oauth-error.ts'
-import { grantType } from '../tokens/trade-form.ts'
+import { grantType, inputTypes } from '../tokens/trade-form.ts'
 import type { Trader } from '../tokens/trader.ts'
 
 export interface TokenRouteParts {
@@ -60,6 +60,17 @@ const described = {
   description:
     'Form-encoded. subject_token is a JWT of a trusted issuer, an API key or one of our own tokens; with actor_token the actor acts on behalf of the subject. scope: target:NAME, role:NAME, group:NAME; targets may stand in resource (urn:portcullis:target:NAME) or audience too. A child never has more than its parents and dies with them. Errors are of RFC 6749.',
   consumes: [form],
+  body: {
+    type: 'object',
+    required: ['grant_type', 'subject_token', 'subject_token_type'],
+    properties: {
+      grant_type: { const: grantType },
+      ...{ subject_token: text, subject_token_type: { enum: inputTypes } },
+      ...{ actor_token: text, actor_token_type: { enum: inputTypes } },
+      ...{ scope: text, task: text, requested_token_type: text },
+      ...{ resource: { type: 'array', items: text }, audience: { type: 'array', items: text } },
+    },
+  },
   response: {
     200: {
       description: 'Success',
