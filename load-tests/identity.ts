@@ -5,11 +5,20 @@
  *   node load-tests/identity.ts
  */
 import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createOriginResolver, createTokenVerifier, type TokenVerifier } from '@portcullis/identity'
+import {
+  apiKeyRandomBytes,
+  createOriginResolver,
+  createProver,
+  createTokenVerifier,
+  makeApiKey,
+  mintToken,
+  type TokenVerifier,
+} from '@portcullis/identity'
 import { systemClock } from '@portcullis/kernel'
 import { startTestIssuer } from '@portcullis/testkit/tokens'
 import { createLocalJWKSet, jwtVerify } from 'jose'
@@ -49,6 +58,7 @@ const expressions = {
 await measureOrigins()
 await measureTokens(['RS256', 'PS256', 'ES256', 'EdDSA'])
 await measureDoor()
+await measureOwn()
 await report()
 
 async function measureTokens(algorithms: readonly string[]): Promise<void> {
@@ -127,6 +137,51 @@ async function measureDoor(): Promise<void> {
   addRate(`${what}, tokens of as many identities`, 1e6 / distinctIdentityUs)
   addRate(`${what}, tokens of one identity`, 1e6 / distinctTokenUs)
   add('one new session, token not seen before (against one seen)', distinctTokenUs, 'us', sameTokenUs)
+}
+
+/** What Portcullis gives out itself: tokens of its own and API keys, by the same verifier that the proxy has. */
+async function measureOwn(): Promise<void> {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  const own = { issuer: 'http://127.0.0.1:8080', audience: 'portcullis' }
+  const nowUs = systemClock.nowUs()
+  const issuers = { verify: () => Promise.reject(new Error('no issuer is asked here')) }
+  const prover = createProver({ own, issuers, clock: systemClock, log })
+  const made = makeApiKey(randomBytes(apiKeyRandomBytes))
+  const publicJwk = JSON.stringify(publicKey.export({ format: 'jwk' }))
+  const key = {
+    ...{ keyId: made.keyId, hash: made.hash, description: '', subject: 'backup', groups: ['agents'] },
+    ...{ targets: ['shop'], networks: ['10.0.0.0/8'], expiresAt: nowUs + 3.6e9 },
+    ...{ enabled: true, createdAt: nowUs, createdBy: 'x|y' },
+  }
+  prover.replace({
+    signingKeys: [{ keyId: 'k', algorithm: 'EdDSA', publicJwk, addedAt: nowUs }],
+    apiKeys: [key],
+  })
+  const grant = {
+    identity: {
+      ...{ issuer: 'https://ci.example', subject: 'repo:acme/shop', groups: ['analysts', 'on-call', 'eu'] },
+      ...{ delegation: [], task: 'nightly report', ancestors: ['https://ci.example job-1'] },
+    },
+    scope: { targets: ['shop'] },
+    expiresAtUs: nowUs + 3.6e9,
+  }
+  const mint = (n: number) =>
+    mintToken(grant, { ...own, keyId: 'k', privateKey, nowUs, tokenId: `token-${n}` })
+  const mintedUs: number[] = []
+  const freshUs: number[] = []
+  const againUs: number[] = []
+  const keyUs: number[] = []
+  for (let n = 0; n < 1500; n += 1) {
+    mintedUs.push(await timeUs(() => mint(n)))
+    const token = await mint(n)
+    freshUs.push(await timeUs(() => prover.prove(token, {})))
+    for (let at = 0; at < 5; at += 1) againUs.push(await timeUs(() => prover.prove(token, {})))
+    keyUs.push(await timeUs(() => prover.prove(made.key, { address: '10.1.2.3' })))
+  }
+  add('own token, minted, p50', quantile(mintedUs, 0.5), 'us')
+  add('own token, fresh, p50', quantile(freshUs, 0.5), 'us', null, 1000)
+  add('own token, proven before, p50', quantile(againUs, 0.5), 'us', null, 50)
+  add('API key, p50', quantile(keyUs, 0.5), 'us', null, 50)
 }
 
 async function measureOrigins(): Promise<void> {

@@ -24,6 +24,7 @@ export const demoSecrets = {
   agent: 'PORTCULLIS_DEMO_SHOP_PASSWORD',
   report: 'PORTCULLIS_DEMO_REPORT_PASSWORD',
   api: 'PORTCULLIS_DEMO_API_TOKEN',
+  ownKey: 'PORTCULLIS_DEMO_OWN_KEY',
 } as const
 
 /** Names that cannot need quoting stand bare; the values come from this package alone. */
@@ -42,6 +43,7 @@ identity:
     - issuer: ${issuer}
       audience: [${audience}]
       algorithms: [ES256]
+  own: { key: 'env:${demoSecrets.ownKey}' }
 targets:
   - name: shop
     protocol: postgres

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
-import { keptApiToken } from './api-token.ts'
+import { keptApiToken, keptOwnKey } from './kept-secrets.ts'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
@@ -89,7 +89,7 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     const apiToken = keptApiToken(folder)
     const secrets = {
       proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report },
-      'query-api': { [demoSecrets.api]: apiToken },
+      'query-api': { [demoSecrets.api]: apiToken, [demoSecrets.ownKey]: keptOwnKey(folder) },
     }
     const services = await startServices(
       parseConfig(text, configFile),
