@@ -1,6 +1,7 @@
 /** Two real API processes on one embedded bus: how they start and stop, and that the log decides between them. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -29,7 +30,9 @@ before(async () => {
     `
 bus: lmdb:./bus
 audit: embedded:./audit
-identity: { issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }] }
+identity:
+  issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }]
+  own: { key: 'env:TEST_OWN_KEY' }
 targets:
   - { name: shop, protocol: postgres, address: '127.0.0.1:1', credentials: { user: app }, groups: ['*'] }
 proxy: { recorder: { onUnavailable: deny } }
@@ -51,6 +54,7 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
     env: {
       PATH: process.env.PATH ?? '',
       TEST_API_TOKEN: token,
+      TEST_OWN_KEY: randomBytes(32).toString('base64'),
       // No engine stands there: the API starts all the same and says 503 where it would need one.
       PORTCULLIS_ENGINE_URL: 'http://127.0.0.1:1',
       PORTCULLIS_ENGINE_PASSWORD: 'x',
@@ -138,15 +142,20 @@ test('two processes: readiness, one verdict for one key, the same state in both,
   }
 })
 
-test('--validate, and a token that is too short', async () => {
+test('--validate, a token that is too short, and a key to seal with that is none', async () => {
   const valid = run(['--config', configFile, '--validate'])
   assert.deepEqual(await once(valid, 'exit'), [0, null])
-  const weak = run(['--config', configFile], { TEST_API_TOKEN: 'hunter2' })
-  let said = ''
-  weak.stdout?.on('data', (chunk) => {
-    said += chunk
-  })
-  assert.deepEqual(await once(weak, 'exit'), [1, null])
-  assert.match(said, /api\.tokens\.ops: a token must have at least 16 characters/)
-  assert.doesNotMatch(said, /hunter2/)
+  for (const [env, why] of [
+    [{ TEST_API_TOKEN: 'hunter2' }, /api\.tokens\.ops: a token must have at least 16 characters/],
+    [{ TEST_OWN_KEY: 'hunter2' }, /env:TEST_OWN_KEY\) must be 32 bytes/],
+  ] as const) {
+    const weak = run(['--config', configFile], env)
+    let said = ''
+    weak.stdout?.on('data', (chunk) => {
+      said += chunk
+    })
+    assert.deepEqual(await once(weak, 'exit'), [1, null])
+    assert.match(said, why)
+    assert.doesNotMatch(said, /hunter2/)
+  }
 })

@@ -11,6 +11,7 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { createLocalKeys, createSealer, type Sealer, Secret } from '@portcullis/vault'
 import { createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
@@ -18,7 +19,6 @@ import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
-import { createKeySealer } from './tokens/sealer.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 import { createTrail } from './trail.ts'
 
@@ -43,6 +43,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     unreadable.inc({ topic })
     log.error({ err: error, topic, partition, offset }, 'an event cannot be read; skipped')
   }
+  const sealer = await openSealer(config)
   const names = ownTokenNames(config)
   const issuers = createTokenVerifier({ issuers: issuersOf(config), clock, log })
   const prover = createProver({ own: names, issuers, clock, log })
@@ -78,10 +79,9 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       control.value.caughtUp() ? undefined : 'the control log was not read yet',
       following.value.problem(),
     ].filter((problem) => problem !== undefined)
-  const { key, ...limits } = config.identity.own
+  const { key: _, ...limits } = config.identity.own
   const signingKeys = createSigningKeys({
-    ...{ control: control.value, clock, log, tokenSecMax: limits.tokenSecMax },
-    sealer: key === undefined ? undefined : createKeySealer(resolveSecret(key)),
+    ...{ control: control.value, clock, log, sealer, tokenSecMax: limits.tokenSecMax },
   })
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
   const own = {
@@ -103,6 +103,14 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       await store.close()
     },
   }
+}
+
+/** Undefined where no master key is configured. One that is none is the start's failure, not the first trade's. */
+async function openSealer({ identity: { own } }: Config): Promise<Sealer | undefined> {
+  if (own.key === undefined) return undefined
+  const sealer = createSealer(createLocalKeys([{ id: 'own', key: own.key }], resolveSecret))
+  await sealer.seal(new Secret('at the start'), { aggregateId: 'none', name: 'none', version: 0 })
+  return sealer
 }
 
 function openStore({ audit }: Config, log: Log): AuditStore {

@@ -4,8 +4,8 @@ import { createProver, IdentityError, type TokenVerifier } from '@portcullis/ide
 import { systemClock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { createLog } from '@portcullis/platform/service'
+import { createLocalKeys, createSealer, type Sealer } from '@portcullis/vault'
 import type { OwnTokenParts } from './app.ts'
-import { createKeySealer } from './tokens/sealer.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 
 const log = createLog({ service: 'test', level: 'silent' })
@@ -22,10 +22,14 @@ const nobody = {
   verify: () => Promise.reject(new IdentityError('unknown_issuer', 'no issuer is trusted here')),
 }
 
+export function testSealer(key: string): Sealer {
+  return createSealer(createLocalKeys([{ id: 'own', key: 'env:OWN_KEY' }], () => key))
+}
+
 export function testOwnTokens(
   control: Pick<ControlLog, 'state' | 'caughtUp' | 'write'>,
   prover: OwnTokenParts['prover'],
-  sealer = createKeySealer(masterKey),
+  sealer = testSealer(masterKey),
 ): OwnTokenParts {
   const limits = { tokenSecMax: 3600, ancestorsMax: 4 }
   const { tokenSecMax } = limits

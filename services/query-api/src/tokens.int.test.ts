@@ -15,8 +15,7 @@ import { startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt, decodeProtectedHeader, jwtVerify, createLocalJWKSet } from 'jose'
 import { eventually, startInstance, tokens } from './test-api.ts'
-import { testProver } from './test-own-tokens.ts'
-import { createKeySealer } from './tokens/sealer.ts'
+import { testProver, testSealer } from './test-own-tokens.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 import { createTrail } from './trail.ts'
 
@@ -380,7 +379,7 @@ test('a superseded key is retired when nothing that it signed can be valid; anot
   })
   await control.value.whenCaughtUp
   const actor = { issuer: 'portcullis', subject: 'test', roles: [] }
-  const sealer = createKeySealer(randomBytes(32).toString('hex'))
+  const sealer = testSealer(randomBytes(32).toString('hex'))
   let aheadUs = 0
   const clock = { nowUs: () => systemClock.nowUs() + aheadUs, monotonicMs: systemClock.monotonicMs }
   const keys = createSigningKeys({ control: control.value, sealer, clock, log, tokenSecMax: 3600 })

@@ -8,8 +8,8 @@ import type { Clock, ControlEvent, SigningKey } from '@portcullis/kernel'
 import { ownAlgorithm } from '@portcullis/identity'
 import { type ControlLog, ControlError } from '@portcullis/platform/control'
 import type { Log } from '@portcullis/platform/service'
+import { type SealContext, type Sealer, Secret } from '@portcullis/vault'
 import { ApiError } from '../problems.ts'
-import type { Sealer } from './sealer.ts'
 
 export interface SigningKeys {
   /** The key that signs; makes the first. @throws ApiError control_unavailable, not_configured */
@@ -56,9 +56,8 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     const sealer = ready()
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const keyId = `sig-${randomBytes(8).toString('hex')}`
-    const secret = privateKey.export({ format: 'der', type: 'pkcs8' })
+    const secret = new Secret(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString())
     const sealedPrivateKey = await sealer.seal(secret, contextOf(keyId))
-    secret.fill(0)
     const publicJwk = JSON.stringify(publicKey.export({ format: 'jwk' }))
     await control.write(
       { type: 'signing-key.added', keyId, algorithm: ownAlgorithm, publicJwk, sealedPrivateKey },
@@ -74,8 +73,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     if (known) return known
     try {
       const secret = await ready().open(sealedPrivateKey, contextOf(keyId))
-      const key = createPrivateKey({ key: secret, format: 'der', type: 'pkcs8' })
-      secret.fill(0)
+      const key = createPrivateKey(secret.reveal())
       opened.set(keyId, key)
       return key
     } catch (cause) {
@@ -143,6 +141,6 @@ function withEnds(keys: readonly SigningKey[], tokenSecMax: number) {
   })
 }
 
-function contextOf(keyId: string): string {
-  return `signing-key/${keyId}`
+function contextOf(keyId: string): SealContext {
+  return { aggregateId: `signing-key/${keyId}`, name: 'private', version: 0 }
 }
