@@ -11,7 +11,8 @@ export {
   type OriginOptions,
   type OriginResolver,
 } from './origin.ts'
-export { apiKeyRandomBytes, isNetwork, makeApiKey } from './own/api-key.ts'
+export { apiKeyRandomBytes, makeApiKey } from './own/api-key.ts'
+export { isNetwork } from './own/networks.ts'
 export { type Grant, mintToken, ownAlgorithm, ownTokenCharsMax } from './own/own-token.ts'
 export { apiKeyIssuer, type Presented, type ScopedProof, tokenName } from './own/proof.ts'
 export { createProver, type Prover } from './own/prover.ts'

@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
@@ -13,6 +15,8 @@ import { startSystem, type System } from '@portcullis/testkit/system'
 import { callApi, trade } from '@portcullis/testkit/trading'
 
 const cutMsMax = 2000
+/** Every key and token that was used. */
+const given: string[] = []
 let postgres: Started<Postgres>
 let system: Started<System>
 
@@ -36,6 +40,8 @@ interface Psql {
 }
 
 function psql(target: string, token: string, sql: string, proxy?: string): Psql {
+  const secret = token.split('.').at(-1) ?? token
+  if (secret.length >= 40) given.push(secret)
   const at = `host=127.0.0.1 port=${system.value.port(proxy)} dbname=postgres sslmode=disable`
   const args = [`${at} user=${target}`, '-XAtq', '-v', 'VERBOSITY=verbose', '-c', sql]
   const child = spawn(findPsql() ?? 'psql', args, {
@@ -220,6 +226,24 @@ test('a signing key that leaked is retired: what it signed signs in no more, wha
     assert.equal((await psql('shop', next, 'select 1', proxy).done).out, '1\n')
 })
 
-test('no secret of ours stands in any log: neither an API key, nor a token, nor the key that seals', () => {
-  assert.doesNotMatch(system.value.log(), /pck_[0-9a-f]{16}_|eyJ[\w-]+\.eyJ/)
+test('no secret of ours stands in any file: no API key, no token, no private half; neither in the log, nor on the bus', async () => {
+  assert.ok(given.length > 5)
+  // The engine writes its tables compressed: what it answers is looked at besides.
+  const told = await Promise.all(
+    ['control-events?limit=200', 'sessions?limit=200', 'commands?limit=200', 'api-keys', 'signing-keys'].map(
+      async (list) => JSON.stringify(await callApi(system.value, 'GET', `/v1/${list}`)),
+    ),
+  )
+  const files = readdirSync(system.value.dir, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  )
+  assert.ok(files.some(({ name }) => name === 'data.mdb') && files.length > 10)
+  const texts = [
+    ...told,
+    ...files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1')),
+  ]
+  for (const text of texts) {
+    for (const secret of given) assert.ok(!text.includes(secret), `${secret.slice(0, 12)}… was found`)
+    assert.doesNotMatch(text, /-----BEGIN PRIVATE KEY-----|MC4CAQAwBQYDK2VwBCIEI/)
+  }
 })

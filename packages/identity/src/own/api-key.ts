@@ -4,13 +4,11 @@
  * from a wrong one, and a scanner a key from what looks like one. Pure but for the random bytes it is handed.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
-import { BlockList, isIP } from 'node:net'
 import { crc32 } from 'node:zlib'
 import type { ApiKey } from '@portcullis/kernel'
 import { IdentityError } from '../errors.ts'
-import { canonicalAddress } from '../origin.ts'
 import { apiKeyIssuer, type ScopedProof } from './proof.ts'
-import { everything } from './scope.ts'
+import { outsideNetworks } from './scope.ts'
 
 export const apiKeyPrefix = 'pck_'
 export const apiKeyRandomBytes = 40
@@ -40,11 +38,12 @@ export function makeApiKey(random: Uint8Array): NewApiKey {
 export interface KnownApiKey {
   readonly key: ApiKey
   readonly hash: Buffer
-  readonly networks: BlockList | undefined
+  /** Whom it proves, as long as it does. */
+  readonly proof: ScopedProof
 }
 
 export function knownApiKey(key: ApiKey): KnownApiKey {
-  return { key, hash: Buffer.from(key.hash, 'hex'), networks: networksOf(key.networks) }
+  return { key, hash: Buffer.from(key.hash, 'hex'), proof: proofOf(key) }
 }
 
 const form = /^((pck_[0-9a-f]{16})_[0-9A-Za-z]{43})([0-9A-Za-z]{6})$/
@@ -64,18 +63,17 @@ export function proveApiKey(
   const isRight = timingSafeEqual(Buffer.from(hash('sha256', presented), 'hex'), found?.hash ?? noHash)
   if (!found || !isRight)
     throw new IdentityError('unknown_key', `there is no such API key (${keyId}…), or it was deleted`)
-  const { key } = found
-  const proven = proofOf(key)
+  const { key, proof: proven } = found
   const refuse = (code: 'disabled' | 'expired' | 'network', why: string) =>
     new IdentityError(code, `API key ${keyId} ${why}`, { proven })
   if (!key.enabled) throw refuse('disabled', 'is disabled')
   if (nowUs >= key.expiresAt) throw refuse('expired', 'is expired')
-  if (found.networks && !isWithin(found.networks, address))
-    throw refuse('network', `may not come from ${address ?? 'an unknown address'}`)
+  const outside = outsideNetworks(proven.scope, address)
+  if (outside !== undefined) throw refuse('network', outside)
   return proven
 }
 
-function proofOf({ keyId, subject, groups, targets, expiresAt }: ApiKey): ScopedProof {
+function proofOf({ keyId, subject, groups, targets, networks, expiresAt }: ApiKey): ScopedProof {
   return {
     identity: {
       issuer: apiKeyIssuer,
@@ -88,36 +86,8 @@ function proofOf({ keyId, subject, groups, targets, expiresAt }: ApiKey): Scoped
     },
     expiresAtUs: expiresAt,
     tokenId: keyId,
-    scope: targets.length > 0 ? { targets } : everything,
+    scope: { ...(targets.length > 0 && { targets }), ...(networks.length > 0 && { networks: [networks] }) },
   }
-}
-
-/** An address, or one with the bits that count, such as 10.0.0.0/8. */
-export function isNetwork(text: string): boolean {
-  const [network = '', bits, ...rest] = text.split('/')
-  const bitsMax = isIP(network) === 4 ? 32 : 128
-  if (isIP(network) === 0 || rest.length > 0) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax)
-}
-
-/** What is no network lets nobody in: the log may hold what a newer version understands. */
-function networksOf(networks: readonly string[]): BlockList | undefined {
-  if (networks.length === 0) return undefined
-  const listed = new BlockList()
-  for (const text of networks.filter(isNetwork)) {
-    const [network = '', bits] = text.split('/')
-    const family = isIP(network) === 4 ? 'ipv4' : 'ipv6'
-    if (bits === undefined) listed.addAddress(network, family)
-    else listed.addSubnet(network, Number(bits), family)
-  }
-  return listed
-}
-
-function isWithin(networks: BlockList, address: string | undefined): boolean {
-  if (address === undefined) return false
-  const canonical = canonicalAddress(address)
-  const family = isIP(canonical)
-  return family !== 0 && networks.check(canonical, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 const noHash = Buffer.alloc(32)

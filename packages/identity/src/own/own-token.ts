@@ -6,7 +6,7 @@
  *   payload  iss, aud, iat, exp, jti   this token's
  *            sub, groups               who acts, and with what authority
  *            cnf                       what it is bound to (RFC 7800), where it is
- *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?}
+ *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?, networks?}
  *
  * Whoever it is stays who they were: `portcullis.issuer` is the issuer that first proved them, so that a baseline and a
  * verdict stay one whichever token is used. It refuses what it does not know: a claim that a newer version added may take
@@ -20,6 +20,7 @@ import type { Confirmation, ScopedProof } from './proof.ts'
 import type { Scope } from './scope.ts'
 
 export const ownTokenType = 'portcullis+jwt'
+const scopeClaims = ['targets', 'roles', 'networks']
 export const ownAlgorithm = 'EdDSA'
 /** What is longer is neither made nor read. */
 export const ownTokenCharsMax = 16_384
@@ -70,7 +71,7 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
 export function readOwnClaims(payload: Readonly<Record<string, unknown>>): ScopedProof {
   refuseUnknown('payload', payload, ['iss', 'aud', 'iat', 'exp', 'jti', 'sub', 'groups', 'cnf', 'portcullis'])
   const own = object('portcullis', payload.portcullis)
-  refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', 'targets', 'roles'])
+  refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', ...scopeClaims])
   const cnf = payload.cnf === undefined ? {} : object('cnf', payload.cnf)
   refuseUnknown('cnf', cnf, ['jkt', 'x5t#S256'])
   const instance = text('jti', payload.jti)
@@ -85,6 +86,9 @@ export function readOwnClaims(payload: Readonly<Record<string, unknown>>): Scope
   }
   const scope: Scope = {
     ...(own.targets !== undefined && { targets: texts('portcullis.targets', own.targets) }),
+    ...(own.networks !== undefined && {
+      networks: list('portcullis.networks', own.networks).map((one) => texts('portcullis.networks', one)),
+    }),
     ...(own.roles !== undefined && { roles: list('portcullis.roles', own.roles).map(roleOf) }),
   }
   const confirmation: Confirmation = {

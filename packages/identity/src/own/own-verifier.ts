@@ -12,6 +12,7 @@ import { createProofCache } from '../proof-cache.ts'
 import { apiKeyPrefix } from './api-key.ts'
 import { ownAlgorithm, ownTokenCharsMax, ownTokenType, readOwnClaims } from './own-token.ts'
 import { apiKeyIssuer, type Presented, type ScopedProof, tokenName } from './proof.ts'
+import { outsideNetworks } from './scope.ts'
 
 export interface OwnVerifierOptions {
   readonly issuer: string
@@ -189,6 +190,8 @@ function bound(proof: ScopedProof, presented: Presented): ScopedProof {
   const isShown =
     (jkt === undefined || jkt === presented.keyThumbprint) &&
     (certificate === undefined || certificate === presented.certificateThumbprint)
+  const outside = outsideNetworks(proof.scope, presented.address)
+  if (outside !== undefined) throw new IdentityError('network', `the token ${outside}`, { proven: proof })
   if (isShown) return proof
   throw new IdentityError('bound_to_key', 'the token is bound to a key (cnf) that was not shown', {
     proven: proof,

@@ -138,6 +138,14 @@ test('a token that is bound to a key is worth nothing without that key', async (
     await refusedAs('bound_to_key', prover.prove(token, presented))
 })
 
+test('a token that was traded from a key of some networks proves nobody from elsewhere, cached or not', async () => {
+  const { prover } = started()
+  const token = await minted({ scope: { networks: [['10.0.0.0/8'], ['10.1.0.0/16', '::1']] } })
+  for (const address of ['10.1.2.3', '::ffff:10.1.2.3']) await prover.prove(token, { address })
+  for (const presented of [{ address: '10.2.0.1' }, { address: '::1' }, {}])
+    await refusedAs('network', prover.prove(token, presented))
+})
+
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const claims = {
   ...{

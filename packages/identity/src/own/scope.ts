@@ -1,14 +1,17 @@
 /**
- * What a proof may be used for, beside what its groups may: names of targets and of their roles. Pure. It only ever takes
+ * What a proof may be used for, beside what its groups may: names of targets and of their roles, and from where. Pure. It only ever takes
  * away: nothing here lets anyone reach what their groups do not.
  */
 import { IdentityError, quoteUnproven } from '../errors.ts'
+import { isWithin } from './networks.ts'
 
 export interface Scope {
   /** Targets that may be reached; absent: those that the groups may. */
   readonly targets?: readonly string[]
   /** Roles that may be asked for, '' for a target's own user; absent: those that the groups may. */
   readonly roles?: readonly string[]
+  /** Lists of networks, CIDR: it must come from one of each. Absent: from everywhere. */
+  readonly networks?: readonly (readonly string[])[]
 }
 
 export const everything: Scope = {}
@@ -24,18 +27,33 @@ export function outOfScope({ targets, roles }: Scope, target: string, role: stri
   return undefined
 }
 
-/** Both at once. */
-export function intersection(a: Scope, b: Scope): Scope {
-  return { ...both('targets', a.targets, b.targets), ...both('roles', a.roles, b.roles) }
+/** Why this scope keeps a bearer at `address` out; undefined where it does not. */
+export function outsideNetworks({ networks }: Scope, address: string | undefined): string | undefined {
+  if (!networks || networks.every((list) => isWithin(list, address))) return undefined
+  return `may not come from ${address ?? 'an unknown address'}`
 }
 
-function both(name: keyof Scope, a: readonly string[] | undefined, b: readonly string[] | undefined): Scope {
+/** Both at once. */
+export function intersection(a: Scope, b: Scope): Scope {
+  const networks = [...(a.networks ?? []), ...(b.networks ?? [])]
+  return {
+    ...both('targets', a.targets, b.targets),
+    ...both('roles', a.roles, b.roles),
+    ...(networks.length > 0 && { networks }),
+  }
+}
+
+function both(
+  name: 'targets' | 'roles',
+  a: readonly string[] | undefined,
+  b: readonly string[] | undefined,
+): Scope {
   if (!a || !b) return a || b ? { [name]: a ?? b } : {}
   return { [name]: a.filter((one) => b.includes(one)) }
 }
 
 /** What a request for a token asks to be left with. */
-export interface WantedScope extends Scope {
+export interface WantedScope extends Pick<Scope, 'targets' | 'roles'> {
   readonly groups?: readonly string[]
 }
 

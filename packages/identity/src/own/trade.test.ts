@@ -4,7 +4,7 @@ import { verdictKeys } from '@portcullis/kernel'
 import fc from 'fast-check'
 import { IdentityError } from '../errors.ts'
 import { type ScopedProof, tokenName } from './proof.ts'
-import { outOfScope, parseScope, scopeText } from './scope.ts'
+import { outOfScope, outsideNetworks, parseScope, scopeText } from './scope.ts'
 import { tradedGrant, type Trade } from './trade.ts'
 
 const nowUs = 1_800_000_000_000_000
@@ -137,6 +137,21 @@ test('with an actor it is the actor who acts, on behalf of the subject and with 
   ])
   assert.deepEqual(identity.ancestors, [tokenName(alice.identity), tokenName(agent.identity)])
   assert.equal(identity.task, 'report')
+})
+
+test('what a parent may only come from, its child may only come from', () => {
+  const at = (networks: string[], of = alice): ScopedProof => ({ ...of, scope: { networks: [networks] } })
+  const office = ['10.0.0.0/8', '192.0.2.1']
+  const from = (address: string | undefined, subject: ScopedProof, actor?: ScopedProof) => {
+    const { scope } = tradedGrant({ subject, ...(actor && { actor }), wanted: {}, task: '' }, limits)
+    return outsideNetworks(scope, address) === undefined
+  }
+  assert.ok(from('10.1.2.3', at(office)))
+  assert.ok(!from('11.1.2.3', at(office)))
+  assert.ok(!from(undefined, at(office)))
+  assert.ok(from('10.1.2.3', at(office), agent))
+  assert.ok(!from('192.0.2.1', at(office), at(['10.0.0.0/8'], agent)))
+  assert.ok(!from('10.1.2.3', at(['a network of a newer version'])))
 })
 
 const refusals: readonly [string, Partial<Trade>, string][] = [

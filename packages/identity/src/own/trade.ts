@@ -1,6 +1,6 @@
 /**
  * What a token that is traded for others may say (RFC 8693). Pure. A child never has more than its parents: no group, no
- * target, no role, no second of life, no use without the key that a parent was bound to; and it names every token it came from, so that it dies with any of them.
+ * target, no role, no network, no second of life, no use without the key that a parent was bound to; and it names every token it came from, so that it dies with any of them.
  */
 import { type Actor, identityKey } from '@portcullis/kernel'
 import { IdentityError } from '../errors.ts'
@@ -69,6 +69,8 @@ function scopeOf(given: Scope, wanted: WantedScope): Scope {
   const targets = wanted.targets ?? given.targets
   const roles = wanted.roles ?? given.roles
   return {
+    // What was bound to a network stays so: nobody carries it elsewhere by a trade.
+    ...(given.networks && { networks: given.networks }),
     ...(targets && { targets: given.targets ? narrowed('target', given.targets, targets) : targets }),
     ...(roles && { roles: given.roles ? narrowed('role', given.roles, roles) : roles }),
   }
