@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, parseConfig, resolveSecret } from './index.ts'
 import { ownTokenNames } from './own-tokens.ts'
+import { publicAddress } from './public-address.ts'
 
 const minimal = `
 bus: lmdb:./bus
@@ -309,4 +310,17 @@ test('our own tokens name the address of the API unless told otherwise, and neve
     'https://gate.example',
   )
   assert.match(problemsOf(withOwn(trusted))[0] ?? '', /identity\.own\.issuer: .*is a trusted issuer too/)
+})
+
+test('clients are told to dial the public address, or the door itself, or the host of our own issuer', () => {
+  const told = (proxy: string, issuer = '') => {
+    const own = issuer === '' ? '' : `\n  own: { issuer: '${issuer}' }`
+    const text = minimal.replace('identity:', `identity:${own}`).replace('proxy:', `proxy:\n  ${proxy}`)
+    return publicAddress(parseConfig(text, 'p.yaml'))
+  }
+  assert.equal(told("listen: { postgres: '10.0.0.9:5432' }"), '10.0.0.9:5432')
+  assert.equal(told("listen: { postgres: '0.0.0.0:5432' }"), '127.0.0.1:5432')
+  assert.equal(told("publicAddress: 'gate.example:443'"), 'gate.example:443')
+  assert.equal(told("listen: { postgres: '[::]:5432' }", 'https://gate.example/x'), 'gate.example:5432')
+  assert.throws(() => told('publicAddress: gate.example'), /HOST:PORT/)
 })

@@ -148,6 +148,11 @@ const proxy = z.strictObject({
       postgres: hostPort.default('127.0.0.1:15432').describe('HOST:PORT of the Postgres door.'),
     })
     .prefault({}),
+  publicAddress: hostPort
+    .optional()
+    .describe(
+      'HOST:PORT that clients dial, as the API and the command line tell them: the load balancer, where there is one. Where absent: `listen.postgres`, and for 0.0.0.0 the host of `identity.own.issuer`.',
+    ),
   tls: tlsListener.optional().describe('Without it tokens are taken from loopback peers only.'),
   proxyProtocolFrom: z
     .array(z.string().refine(isNetwork, 'must be an address or a network such as 10.0.0.0/8'))

@@ -6,3 +6,8 @@ export type { Actor, Identity, Origin } from './events.gen.ts'
 export function identityKey(identity: Pick<Identity, 'issuer' | 'subject'>): string {
   return `${identity.issuer}|${identity.subject}`
 }
+
+/** Whether one of these groups is theirs; "*" is everybody's. */
+export function isMember(identity: Pick<Identity, 'groups'>, groups: readonly string[]): boolean {
+  return groups.includes('*') || identity.groups.some((group) => groups.includes(group))
+}

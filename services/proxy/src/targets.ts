@@ -6,7 +6,15 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Config, TargetConfig } from '@portcullis/config'
-import type { Caps, Identity, LoginRequest, TargetAccess, TargetHost, UpstreamTls } from '@portcullis/kernel'
+import {
+  type Caps,
+  type Identity,
+  isMember,
+  type LoginRequest,
+  type TargetAccess,
+  type TargetHost,
+  type UpstreamTls,
+} from '@portcullis/kernel'
 import { type Loan, parseReference, type Vault, VaultError } from '@portcullis/vault'
 import type { Authorised } from './door.ts'
 
@@ -118,10 +126,6 @@ function denied(why: string): Authorised {
 function hostOf(address: string): TargetHost {
   const split = address.lastIndexOf(':')
   return { host: address.slice(0, split).replace(/^\[|\]$/g, ''), port: Number(address.slice(split + 1)) }
-}
-
-function isMember(identity: Identity, groups: readonly string[]): boolean {
-  return groups.includes('*') || identity.groups.some((group) => groups.includes(group))
 }
 
 function readTls({ tls }: TargetConfig): UpstreamTls {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Clock } from '@portcullis/kernel'
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { createAuthenticator } from './auth.ts'
+import { createAuthenticator, requireRole } from './auth.ts'
 import { startPureApi, tokens } from './test-pure-api.ts'
 
 let app: FastifyInstance
@@ -175,7 +175,10 @@ test('an Idempotency-Key that is none is refused', async () => {
 
 test('whoami says who and as what', async () => {
   const { body } = await ask({ url: '/v1/whoami', headers: responder })
-  assert.deepEqual(body, { issuer: 'portcullis', subject: 'ops', roles: ['responder'], role: 'responder' })
+  assert.deepEqual(body, {
+    ...{ issuer: 'portcullis', subject: 'ops', groups: [], roles: ['responder'], role: 'responder' },
+    ...{ scope: '', task: '', delegation: [], expiresAt: null },
+  })
 })
 
 test('a request id of the caller is kept where it is harmless', async () => {
@@ -215,6 +218,7 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
     '/v1/sessions/{id}',
     '/v1/signing-keys',
     '/v1/signing-keys/rotate',
+    '/v1/targets',
     '/v1/token',
     '/v1/verdicts',
     '/v1/verdicts/{id}/lift',
@@ -290,14 +294,20 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     onRefused: () => {},
   })
   const caller = await auth.authenticate('Bearer a', '192.0.2.1')
+  const identity = { issuer: 'https://idp.example', subject: 'a', groups: ['dev', 'oncall'] }
   assert.deepEqual(caller, {
     actor: { issuer: 'https://idp.example', subject: 'a', roles: ['responder', 'viewer'] },
     role: 'responder',
+    proven: { identity, scope: {} },
     expiresAtUs: 5,
   })
-  for (const token of ['b', 'c'])
-    await assert.rejects(auth.authenticate(`Bearer ${token}`, '192.0.2.1'), /none of your groups has a role/)
-  await assert.rejects(auth.authenticate('Bearer scoped', '192.0.2.1'), /good for targets only/)
+  const refused = async (token: string, why: RegExp) => {
+    const known = await auth.authenticate(`Bearer ${token}`, '192.0.2.1')
+    assert.equal(known.role, undefined)
+    assert.throws(() => requireRole(known, 'viewer'), why)
+  }
+  for (const token of ['b', 'c']) await refused(token, /none of your groups has a role/)
+  await refused('scoped', /good for targets only/)
 })
 
 test('a static token that is too short is refused at the start', () => {

@@ -10,7 +10,6 @@ import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { z } from 'zod'
 import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
@@ -25,11 +24,14 @@ import { identityRoutes } from './routes/identities.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { signingKeyRoutes } from './routes/signing-keys.ts'
+import { targetRoutes } from './routes/targets.ts'
 import { tokenRoutes } from './routes/token.ts'
 import { verdictRoutes } from './routes/verdicts.ts'
+import { whoamiRoutes } from './routes/whoami.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
 import { createTrader } from './tokens/trader.ts'
+import type { ReachableTargets } from './reachable-targets.ts'
 import type { Trail } from './trail.ts'
 import { createVerdicts } from './verdicts.ts'
 
@@ -39,6 +41,7 @@ export interface AppParts {
   readonly control: ControlLog
   readonly books: Books
   readonly own: OwnTokenParts
+  readonly reachable: ReachableTargets
   readonly feed: Feed
   readonly clock: Clock
   readonly log: Log
@@ -89,7 +92,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const verdicts = createVerdicts({ control, books, clock })
   await app.register(async (v1) => {
     const register: Register = (endpoint) => addEndpoint(v1, auth, callers, endpoint)
-    whoamiRoute(register)
+    whoamiRoutes(register)
+    targetRoutes(register, parts.reachable)
     sessionRoutes(register, trail)
     commandRoutes(register, trail)
     identityRoutes(register, { trail, books, verdicts, nowUs: clock.nowUs })
@@ -114,26 +118,6 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   openRoutes(app, parts)
   await app.ready()
   return app
-}
-
-function whoamiRoute(register: Register): void {
-  register({
-    method: 'GET',
-    url: '/v1/whoami',
-    tag: 'sign-in',
-    summary: 'Who you are here, and as what',
-    role: 'viewer',
-    answer: {
-      status: 200,
-      schema: z.object({
-        issuer: z.string(),
-        subject: z.string(),
-        roles: z.array(z.string()),
-        role: z.string(),
-      }),
-    },
-    handle: async ({ caller: { actor, role } }) => ({ ...actor, role }),
-  })
 }
 
 /** For those who watch over the service: no sign-in, and nothing about anyone. */

@@ -1,6 +1,7 @@
 /**
- * Who calls the API and as what: a static token (for machines), or whatever proves an identity whose groups map to a role
- * (a trusted issuer's token, one of our own, an API key) and was not given out for targets alone. It keeps
+ * Who calls the API and as what: a static token (for machines), or whatever proves an identity (a trusted issuer's token,
+ * one of our own, an API key). Its groups map to a role, unless it was given out for targets alone; without one it may ask
+ * about itself and no more. It keeps
  * only hashes of static tokens, compares all of them in constant time, and after some failures an address has to wait. A
  * static token that is right is let in all the same: behind a balancer all callers share an address, and nobody's wrong
  * tokens may keep an analyst from stopping an attack. A refusal never says which part was wrong.
@@ -8,7 +9,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
 import type { Presented, Scope } from '@portcullis/identity'
-import type { Clock, ControlEvent } from '@portcullis/kernel'
+import type { Clock, ControlEvent, Identity } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
 export type Role = 'viewer' | 'responder' | 'approver' | 'admin'
@@ -16,10 +17,16 @@ const rank: Record<Role, number> = { viewer: 1, responder: 2, approver: 3, admin
 
 export interface Caller {
   readonly actor: ControlEvent['actor']
-  readonly role: Role
+  /** Undefined where none of the groups has one, or the token is good for targets only. */
+  readonly role: Role | undefined
+  /** Who was proven, and for what; undefined for static tokens. */
+  readonly proven: { readonly identity: ProvenIdentity; readonly scope: Scope } | undefined
   /** When the token ends, microseconds since 1970 UTC; undefined for static tokens. */
   readonly expiresAtUs: number | undefined
 }
+
+export type ProvenIdentity = Pick<Identity, 'issuer' | 'subject' | 'groups'> &
+  Partial<Pick<Identity, 'task' | 'delegation'>>
 
 export interface AuthOptions {
   readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
@@ -30,11 +37,7 @@ export interface AuthOptions {
     token: string,
     presented: Presented,
   ) => Promise<{
-    readonly identity: {
-      readonly issuer: string
-      readonly subject: string
-      readonly groups: readonly string[]
-    }
+    readonly identity: ProvenIdentity
     readonly expiresAtUs: number
     readonly scope: Scope
   }>
@@ -46,7 +49,7 @@ export interface AuthOptions {
 }
 
 export interface Authenticator {
-  /** @throws ApiError unauthenticated, forbidden, too_many_attempts */
+  /** What the caller may is `requireRole`'s to say. @throws ApiError unauthenticated, too_many_attempts */
   authenticate(authorization: string | undefined, address: string): Promise<Caller>
 }
 
@@ -65,18 +68,20 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     const [match] = known.filter((one) => timingSafeEqual(one.hash, hash))
     if (!match) return undefined
     const { name, role } = match
-    return { actor: { issuer: 'portcullis', subject: name, roles: [role] }, role, expiresAtUs: undefined }
+    return {
+      actor: { issuer: 'portcullis', subject: name, roles: [role] },
+      ...{ role, proven: undefined, expiresAtUs: undefined },
+    }
   }
 
   async function byProof(token: string, address: string): Promise<Caller> {
     const { identity, expiresAtUs, scope } = await options.prove(token, { address })
-    if (scope.targets || scope.roles)
-      throw new ApiError('forbidden', 'You are known, but your token is good for targets only.')
-    const roles = [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
+    const roles = isLimited(scope)
+      ? []
+      : [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
     const role = roles.sort((a, b) => rank[b] - rank[a])[0]
-    if (!role)
-      throw new ApiError('forbidden', 'You are known, but none of your groups has a role here (api.roles).')
-    return { actor: { issuer: identity.issuer, subject: identity.subject, roles }, role, expiresAtUs }
+    const actor = { issuer: identity.issuer, subject: identity.subject, roles }
+    return { actor, role, proven: { identity, scope }, expiresAtUs }
   }
 
   function refuse(address: string, why: string): ApiError {
@@ -109,8 +114,19 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
 
 /** @throws ApiError forbidden */
 export function requireRole(caller: Caller, role: Role): void {
+  if (caller.role === undefined)
+    throw new ApiError(
+      'forbidden',
+      caller.proven && isLimited(caller.proven.scope)
+        ? 'You are known, but your token is good for targets only.'
+        : 'You are known, but none of your groups has a role here (api.roles).',
+    )
   if (rank[caller.role] < rank[role])
     throw new ApiError('forbidden', `This needs the role ${role}; you are ${caller.role}.`)
+}
+
+function isLimited({ targets, roles }: Scope): boolean {
+  return targets !== undefined || roles !== undefined
 }
 
 const addressesMax = 10_000

@@ -13,7 +13,8 @@ export interface Endpoint<P, Q, B> {
   readonly tag: string
   readonly summary: string
   readonly description?: string
-  readonly role: Role
+  /** `anyone`: whoever is proven, with or without a role. */
+  readonly role: Role | 'anyone'
   readonly path?: z.ZodType<P>
   readonly query?: z.ZodType<Q>
   readonly body?: z.ZodType<B>
@@ -58,7 +59,7 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
     schema: {
       tags: [endpoint.tag],
       summary: endpoint.summary,
-      description: `${endpoint.description ?? ''}\n\nNeeds the role ${endpoint.role}.`.trim(),
+      description: `${endpoint.description ?? ''}\n\n${needs(endpoint.role)}`.trim(),
       security: [{ bearer: [] }],
       ...(endpoint.path && { params: jsonSchema(endpoint.path, 'input') }),
       ...(endpoint.query && { querystring: jsonSchema(endpoint.query, 'input') }),
@@ -73,7 +74,7 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
     // Before the body is read: whoever is not known may not make us buffer anything.
     onRequest: async (request) => {
       const caller = await auth.authenticate(request.headers.authorization, request.ip)
-      requireRole(caller, endpoint.role)
+      if (endpoint.role !== 'anyone') requireRole(caller, endpoint.role)
       callers.set(request, caller)
     },
     handler: async (request, reply) => {
@@ -84,6 +85,10 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
       return endpoint.handle({ ...parts, caller, request, reply })
     },
   })
+}
+
+function needs(role: Role | 'anyone'): string {
+  return role === 'anyone' ? 'Any proven identity may ask.' : `Needs the role ${role}.`
 }
 
 /** A page of rows, as every list answers. */

@@ -18,6 +18,7 @@ import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
+import { createReachableTargets } from './reachable-targets.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 import { createTrail } from './trail.ts'
@@ -89,7 +90,11 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     targets: new Set(config.targets.map(({ name }) => name)),
     taken: new Set(config.api.tokens.map(({ name }) => name)),
   }
-  const parts = { auth, trail, control: control.value, books, own, feed, clock, log, metrics, problems }
+  const reachable = createReachableTargets(config)
+  const parts = {
+    ...{ auth, trail, control: control.value, books, own, reachable },
+    ...{ feed, clock, log, metrics, problems },
+  }
   const app = await createApp(parts)
   log.info({ address: await app.listen(listenAt(config.api.listen)) }, 'listening')
   return {

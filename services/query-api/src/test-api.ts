@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseConfig } from '@portcullis/config'
 import {
   type Bus,
   type FindingEvent,
@@ -30,6 +31,7 @@ import { startProjector } from './projector/index.ts'
 import { type Sampled, sampleCommand, sampleSession } from './projector/sample-events.ts'
 import { testOwnTokens, testProver } from './test-own-tokens.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
+import { createReachableTargets } from './reachable-targets.ts'
 import { createTrail, type Trail } from './trail.ts'
 
 export const tokens = {
@@ -227,6 +229,7 @@ export async function startInstance(
   const own = testOwnTokens(control.value, prover)
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
+    reachable: testReachable,
     problems: () => [],
   }
   const app = await createApp(parts)
@@ -239,6 +242,27 @@ export async function startInstance(
     },
   }
 }
+
+/** Two targets; `orders` has a role that only writers may have. */
+const testReachable = createReachableTargets(
+  parseConfig(
+    `
+bus: { url: 'lmdb:./bus' }
+audit: embedded:./audit
+identity: { issuers: [{ issuer: https://idp.example, audience: [portcullis] }], own: { issuer: https://gate.example } }
+targets:
+  - { name: shop, protocol: postgres, address: 'db:5432', database: shop, credentials: { user: shop }, groups: ['*'], labels: { tier: one } }
+  - name: orders
+    protocol: postgres
+    address: db:5432
+    credentials: { user: orders }
+    groups: [agents]
+    roles: { writer: { credentials: { user: writer }, groups: [writers] } }
+proxy: { listen: { postgres: '0.0.0.0:15432' }, recorder: { onUnavailable: deny } }
+`,
+    'test.yaml',
+  ),
+)
 
 export async function eventually(condition: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 10_000

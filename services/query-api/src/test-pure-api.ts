@@ -34,6 +34,7 @@ export function startPureApi(more: Partial<AppParts> = {}): Promise<FastifyInsta
     control,
     books: createBooks({ codecs: createCodecs(), nowUs: clock.nowUs, onUnreadable: () => {} }),
     own: testOwnTokens(control, testProver()),
+    reachable: () => [],
     feed: createFeed(),
     clock,
     log: createLog({ service: 'test', level: 'silent' }),

@@ -344,11 +344,56 @@ test('an identity is revoked with all who act for it', async () => {
   assert.equal((await trade({ subject_token: agent })).status, 200, 'the agent works on for others')
 })
 
-test('of our own tokens one for targets does not sign in to the API; one without does, by its groups', async () => {
+test('of our own tokens one for targets has no role in the API; one without has, by its groups', async () => {
   const whole = (await trade({ subject_token: await ciToken() })).body.access_token
   const scoped = (await trade({ subject_token: whole, scope: 'target:shop' })).body.access_token
   assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).body.role, 'responder')
-  assert.equal((await ask('GET', '/v1/whoami', undefined, scoped)).status, 403)
+  const { body } = await ask('GET', '/v1/whoami', undefined, scoped)
+  assert.deepEqual([body.subject, body.role, body.scope], ['repo:acme/shop', null, 'target:shop'])
+  assert.equal((await ask('GET', '/v1/verdicts', undefined, scoped)).status, 403)
+})
+
+test('the targets are those that the groups may reach and the token is good for, with how to dial them', async () => {
+  const listed = async (token: string) => {
+    const { status, body } = await ask('GET', '/v1/targets', undefined, token)
+    assert.equal(status, 200)
+    return body.items.map(({ name, roles }: { name: string; roles: string[] }) => [name, roles])
+  }
+  const all = await ciToken({ groups: ['agents', 'writers'] })
+  const { body } = await ask('GET', '/v1/targets', undefined, all)
+  assert.deepEqual(body.items, [
+    {
+      ...{ name: 'shop', protocol: 'postgres', roles: [''], database: 'shop' },
+      ...{ address: 'gate.example:15432', tls: false, labels: { tier: 'one' } },
+    },
+    {
+      ...{ name: 'orders', protocol: 'postgres', roles: ['', 'writer'], database: 'postgres' },
+      ...{ address: 'gate.example:15432', tls: false, labels: {} },
+    },
+  ])
+  assert.deepEqual(await listed(await ciToken({ groups: ['agents'] })), [
+    ['shop', ['']],
+    ['orders', ['']],
+  ])
+  assert.deepEqual(await listed(await ciToken({ groups: [] })), [['shop', ['']]])
+  const narrowed = async (scope: string) =>
+    listed((await trade({ subject_token: all, scope })).body.access_token)
+  assert.deepEqual(await narrowed('role:writer'), [['orders', ['writer']]])
+  assert.deepEqual(await narrowed('target:shop'), [['shop', ['']]])
+  assert.deepEqual(await narrowed('target:shop role:writer'), [])
+  assert.deepEqual(await listed(tokens.admin), [], 'a static token is nobody at a door')
+  assert.equal((await ask('GET', '/v1/targets', undefined, 'nobody')).status, 401)
+})
+
+test('a token lives no longer than is asked for', async () => {
+  const life = async (seconds: string) => {
+    const { status, body } = await trade({ subject_token: await ciToken(), expires_in: seconds })
+    return status === 200 ? body.expires_in : body.error
+  }
+  assert.ok([59, 60].includes(await life('60')))
+  assert.ok((await life('86400')) <= 300, 'nor than its parent')
+  for (const wrong of ['0', '-5', '1e3', '60s', '99999999999999999999'])
+    assert.equal(await life(wrong), 'invalid_request', wrong)
 })
 
 test('a rotated key lets what is out live on; after a leak it is retired at once', async () => {

@@ -20,6 +20,8 @@ export interface TradeRequest {
   readonly actorToken: string | undefined
   readonly wanted: Scope & { readonly groups?: readonly string[] }
   readonly task: string
+  /** How long it shall live at most; undefined for as long as it may. */
+  readonly lifeSec: number | undefined
 }
 
 /** Throws OauthError. */
@@ -45,6 +47,7 @@ export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string
     actorToken: tokenOf(form, 'actor'),
     wanted: { ...scope, ...(wanted.length > 0 && { targets: wanted }) },
     task: taskOf(form.get('task') ?? ''),
+    lifeSec: lifeOf(form.get('expires_in') || undefined),
   }
 }
 
@@ -81,6 +84,11 @@ function taskOf(text: string): string {
   if (text.length <= taskCharsMax && text.isWellFormed() && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text))
     return text
   throw new OauthError('invalid_request', `task must be at most ${taskCharsMax} characters that show`)
+}
+
+function lifeOf(text: string | undefined): number | undefined {
+  if (text === undefined || /^[1-9]\d{0,8}$/.test(text)) return text === undefined ? undefined : Number(text)
+  throw new OauthError('invalid_request', 'expires_in must be a number of seconds')
 }
 
 function shown(text: string): string {

@@ -78,13 +78,15 @@ export function createTrader(options: TraderOptions): Trader {
   }
 
   async function granted(form: URLSearchParams, presented: Presented) {
-    const { subjectToken, actorToken, wanted, task } = readTradeForm(form, options.targets)
+    const { subjectToken, actorToken, wanted, task, lifeSec } = readTradeForm(form, options.targets)
     const subject = await proven(subjectToken, presented, 'subject_token')
     refuseRevoked(subject, 'subject_token')
     const actor = actorToken === undefined ? undefined : await proven(actorToken, presented, 'actor_token')
     if (actor) refuseRevoked(actor, 'actor_token')
     const nowUs = clock.nowUs()
-    const grant = tradedGrant({ subject, ...(actor && { actor }), wanted, task }, { ...limits, nowUs })
+    const tokenSecMax = Math.min(limits.tokenSecMax, lifeSec ?? Number.POSITIVE_INFINITY)
+    const of = { subject, ...(actor && { actor }), wanted, task }
+    const grant = tradedGrant(of, { ...limits, tokenSecMax, nowUs })
     const tokenId = randomUUID()
     const token = await mintToken(grant, { ...own, ...(await signingKeys.current()), nowUs, tokenId })
     return { grant, nowUs, token, tokenId, delegated: actor !== undefined }

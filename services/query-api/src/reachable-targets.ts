@@ -1,0 +1,44 @@
+/**
+ * What a proven identity can connect to, and how: the same rules as the proxy's door, so that nothing is listed which would
+ * be refused, and nothing is told of targets that are not one's own.
+ */
+import type { Config } from '@portcullis/config'
+import { publicAddress } from '@portcullis/config/public-address'
+import { outOfScope, type Scope } from '@portcullis/identity'
+import { type Identity, isMember } from '@portcullis/kernel'
+
+export interface ReachableTarget {
+  readonly name: string
+  readonly protocol: string
+  /** Those that may be asked for; '' is the target's own user, for who names no role. */
+  readonly roles: readonly string[]
+  /** Where the client names none. */
+  readonly database: string
+  /** HOST:PORT to dial. */
+  readonly address: string
+  /** Whether the door speaks TLS; without it tokens are taken from loopback only. */
+  readonly tls: boolean
+  readonly labels: Readonly<Record<string, string>>
+}
+
+export type ReachableTargets = (
+  identity: Pick<Identity, 'groups'>,
+  scope: Scope,
+) => readonly ReachableTarget[]
+
+export function createReachableTargets(
+  config: Pick<Config, 'targets' | 'proxy' | 'identity' | 'api'>,
+): ReachableTargets {
+  const address = publicAddress(config)
+  const tls = config.proxy.tls !== undefined
+  return (identity, scope) =>
+    config.targets
+      .filter(({ groups }) => isMember(identity, groups))
+      .flatMap(({ name, protocol, roles: all, database, labels }) => {
+        const theirs = Object.entries(all).filter(([, { groups }]) => isMember(identity, groups))
+        const roles = ['', ...theirs.map(([role]) => role)].filter(
+          (role) => outOfScope(scope, name, role) === undefined,
+        )
+        return roles.length === 0 ? [] : [{ name, protocol, roles, database, address, tls, labels }]
+      })
+}
