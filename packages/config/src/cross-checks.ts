@@ -56,6 +56,16 @@ const draftSchema = z.object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
     })
     .catch({}),
+  ssh: z
+    .object({
+      certificates: z
+        .array(
+          z.object({ issuers: given, principals: z.array(z.string()).catch([]) }).catch({ principals: [] }),
+        )
+        .catch([]),
+    })
+    .optional()
+    .catch(undefined),
   people: z.object({ oidc: namedList, saml: namedList }).optional().catch(undefined),
   proxy: z
     .object({ listen: listen.catch({ postgres: '' }), health: health.catch('') })
@@ -73,6 +83,7 @@ export function crossChecks(raw: unknown): Problem[] {
     ...ofIssuers(draft),
     ...ofSlack(draft),
     ...ofPeople(draft),
+    ...ofSsh(draft),
     ...ofProxy(draft),
   ]
 }
@@ -201,6 +212,19 @@ function ofPeople({ people }: Draft): Problem[] {
     const message = `"${name}" is already the name of ${all[earlier]?.path.slice(0, 3).join('.')}`
     return [{ path, message }]
   })
+}
+
+function ofSsh({ ssh }: Draft): Problem[] {
+  return (ssh?.certificates ?? []).flatMap(({ issuers, principals }, index) =>
+    issuers === undefined && principals.some((name) => name.includes('{subject}'))
+      ? [
+          {
+            path: ['ssh', 'certificates', index, 'issuers'],
+            message: 'is required with {subject}: each issuer says who its subjects are',
+          },
+        ]
+      : [],
+  )
 }
 
 function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {

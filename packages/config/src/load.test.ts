@@ -324,3 +324,19 @@ test('clients are told to dial the public address, or the door itself, or the ho
   assert.equal(told("listen: { postgres: '[::]:5432' }", 'https://gate.example/x'), 'gate.example:5432')
   assert.throws(() => told('publicAddress: gate.example'), /HOST:PORT/)
 })
+
+test('SSH certificates: a principal made of the subject needs its issuers, and is a name', () => {
+  const text = (rule: string) =>
+    minimal.replace(
+      'targets:',
+      `ssh:\n  ca: env:SSH_CA\n  certificates:\n    - { groups: [agents], ${rule} }\ntargets:`,
+    )
+  const problems = (rule: string) => problemsOf(text(rule))
+  const good = text("principals: [deploy, 'ci-{subject}'], issuers: [https://idp.example]")
+  assert.deepEqual(parseConfig(good, 'p.yaml').ssh?.certificates[0]?.extensions, ['permit-pty'])
+  assert.match(problems("principals: ['{subject}']").join(), /issuers.*is required with \{subject\}/)
+  for (const principal of ['a,b', '*', '{groups}', '{subject}{subject}', '-x', ''])
+    assert.match(problems(`principals: ['${principal}']`).join(), /principals/, principal)
+  assert.match(problems('principals: [a], extensions: [permit-root]').join(), /extensions/)
+  assert.match(problems('principals: [a], lifeSecMax: 99999999').join(), /lifeSecMax/)
+})

@@ -9,6 +9,7 @@ import { filePath, positive, secretRef, targetSecretRef, valueOrTargetSecret } f
 import { issuer } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
+import { ssh } from './ssh-schema.ts'
 import { people, role } from './people-schema.ts'
 import { audit, bus } from './stores-schema.ts'
 
@@ -312,6 +313,7 @@ export const configSchema = z.strictObject({
       ).optional(),
     })
     .prefault({}),
+  ssh: ssh.optional().describe('SSH certificates; see [ssh](ssh.md). Where absent none are given out.'),
   targets: z.array(target).min(1),
   proxy,
   analyzer: analyzer.prefault({}),
@@ -326,4 +328,5 @@ export const configSchema = z.strictObject({
 })
 
 export type Config = z.output<typeof configSchema>
+export type SshConfig = NonNullable<Config['ssh']>
 export type TargetConfig = Config['targets'][number]

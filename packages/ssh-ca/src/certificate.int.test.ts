@@ -1,19 +1,16 @@
 /** Judged by OpenSSH itself: `ssh-keygen -L` reads what we wrote, and a real sshd with TrustedUserCAKeys lets it in or not. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { newSshKey, sshdBinary, startSshd } from '@portcullis/testkit/sshd'
 import fc from 'fast-check'
 import { type CertificateRequest, openSshCa, parsePublicKey, signUserCertificate } from './index.ts'
 
 const nowSec = () => Math.floor(Date.now() / 1000)
-const sshd = ['/usr/sbin/sshd', '/usr/bin/sshd'].find((path) => existsSync(path))
 const hasKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined
 
 function missing(t: TestContext, what: string): void {
@@ -30,12 +27,6 @@ function workFolder(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-ssh-ca-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   return dir
-}
-
-function newKey(dir: string, name: string, ...options: string[]): string {
-  const path = join(dir, name)
-  execFileSync('ssh-keygen', ['-q', '-N', '', '-C', 'test', '-f', path, ...options])
-  return path
 }
 
 function request(publicKey: string, change: Partial<CertificateRequest> = {}): CertificateRequest {
@@ -63,7 +54,7 @@ test('ssh-keygen reads every kind of key back with all that was put in', (t) => 
     ['rsa', '-b', '2048'],
   ]
   for (const [kind = '', ...bits] of kinds) {
-    const path = newKey(dir, `${kind}${bits.at(-1) ?? ''}`, '-t', kind, ...bits)
+    const path = newSshKey(dir, `${kind}${bits.at(-1) ?? ''}`, '-t', kind, ...bits)
     const { line } = signUserCertificate(
       ca,
       request(readFileSync(`${path}.pub`, 'utf8'), {
@@ -86,11 +77,12 @@ test('ssh-keygen reads every kind of key back with all that was put in', (t) => 
 })
 
 test('a real sshd lets in exactly who was certified, for as long, from where, to do what', async (t) => {
-  if (!sshd) return missing(t, 'sshd')
+  if (!sshdBinary) return missing(t, 'sshd')
   const dir = workFolder(t)
   const ca = newCa()
-  const server = await startSshd(t, dir, sshd, ca.publicKeyLine)
-  const key = newKey(dir, 'user', '-t', 'ed25519')
+  const { value: server, stop } = await startSshd(dir, sshdBinary, ca.publicKeyLine)
+  t.after(stop)
+  const key = newSshKey(dir, 'user', '-t', 'ed25519')
   const publicKey = readFileSync(`${key}.pub`, 'utf8')
   const attempt = (change: Partial<CertificateRequest>, by = ca, ...options: string[]) => {
     writeFileSync(`${key}-cert.pub`, `${signUserCertificate(by, request(publicKey, change)).line}\n`)
@@ -172,79 +164,3 @@ test('no bytes make the key reader do anything but refuse or read a whole key', 
     ),
   )
 })
-
-interface Sshd {
-  readonly port: number
-  log(): string
-  run(key: string, ...options: string[]): Promise<{ status: number | null; stdout: string; stderr: string }>
-}
-
-async function startSshd(t: TestContext, dir: string, binary: string, caLine: string): Promise<Sshd> {
-  const hostKey = newKey(dir, 'host', '-t', 'ed25519')
-  const port = await freePort()
-  const config = join(dir, 'sshd_config')
-  writeFileSync(join(dir, 'user-ca.pub'), `${caLine}\n`)
-  chmodSync(dir, 0o755)
-  writeFileSync(
-    config,
-    [
-      `Port ${port}`,
-      'ListenAddress 127.0.0.1',
-      `HostKey ${hostKey}`,
-      `TrustedUserCAKeys ${join(dir, 'user-ca.pub')}`,
-      'AuthorizedKeysFile none',
-      'PasswordAuthentication no',
-      'KbdInteractiveAuthentication no',
-      'UsePAM no',
-      'PermitRootLogin prohibit-password',
-      'StrictModes no',
-      `PidFile ${join(dir, 'pid')}`,
-      'LogLevel VERBOSE',
-      '',
-    ].join('\n'),
-  )
-  // OpenSSH wants it, and Debian makes it when the service starts.
-  if (process.getuid?.() === 0) execFileSync('mkdir', ['-p', '/run/sshd'])
-  let log = ''
-  const server = spawn(binary, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] })
-  server.stderr.setEncoding('utf8').on('data', (text: string) => {
-    log += text
-  })
-  t.after(async () => {
-    if (server.exitCode !== null) return
-    server.kill()
-    await once(server, 'exit')
-  })
-  for (let tries = 0; !log.includes('Server listening'); tries++) {
-    assert.ok(tries < 100 && server.exitCode === null, log)
-    await sleep(50)
-  }
-  return {
-    port,
-    log: () => log,
-    async run(key, ...options) {
-      const client = spawn('ssh', [
-        ...['-F', 'none', '-i', key, '-p', String(port), '-o', 'BatchMode=yes'],
-        ...['-o', 'StrictHostKeyChecking=no', '-o', `UserKnownHostsFile=${join(dir, 'known')}`],
-        ...['-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', ...options, '127.0.0.1'],
-        ...(options.length === 0 ? ['echo hello'] : []),
-      ])
-      client.stdin.end()
-      const out: string[] = []
-      const err: string[] = []
-      client.stdout.setEncoding('utf8').on('data', (text) => out.push(text))
-      client.stderr.setEncoding('utf8').on('data', (text) => err.push(text))
-      const [status] = await once(client, 'close')
-      return { status, stdout: out.join(''), stderr: err.join('') }
-    },
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
-}

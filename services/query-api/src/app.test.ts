@@ -218,6 +218,8 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
     '/v1/sessions/{id}',
     '/v1/signing-keys',
     '/v1/signing-keys/rotate',
+    '/v1/ssh/ca',
+    '/v1/ssh/certificates',
     '/v1/targets',
     '/v1/token',
     '/v1/verdicts',
@@ -275,6 +277,11 @@ test('after some failures an address is sent away, with Retry-After, and let in 
   assert.equal(await code('wrong'), 'unauthenticated')
 })
 
+function identityOf(subject: string, groups: string[]) {
+  const issuer = 'https://idp.example'
+  return { issuer, subject, groups, delegation: [], instance: 'i', task: '', ancestors: [] }
+}
+
 test('groups of an OIDC token map to the strongest role; none of them: forbidden', async () => {
   const groups = new Map([
     ['a', ['dev', 'oncall']],
@@ -286,7 +293,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     tokens: [],
     roles: { dev: 'viewer', oncall: 'responder' },
     prove: async (token) => ({
-      identity: { issuer: 'https://idp.example', subject: token, groups: groups.get(token) ?? [] },
+      identity: identityOf(token, groups.get(token) ?? []),
       expiresAtUs: 5,
       scope: token === 'scoped' ? { targets: ['shop'] } : {},
     }),
@@ -294,11 +301,10 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     onRefused: () => {},
   })
   const caller = await auth.authenticate('Bearer a', '192.0.2.1')
-  const identity = { issuer: 'https://idp.example', subject: 'a', groups: ['dev', 'oncall'] }
   assert.deepEqual(caller, {
     actor: { issuer: 'https://idp.example', subject: 'a', roles: ['responder', 'viewer'] },
     role: 'responder',
-    proven: { identity, scope: {} },
+    proven: { identity: identityOf('a', ['dev', 'oncall']), scope: {} },
     expiresAtUs: 5,
   })
   const refused = async (token: string, why: RegExp) => {

@@ -24,10 +24,12 @@ import { identityRoutes } from './routes/identities.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { signingKeyRoutes } from './routes/signing-keys.ts'
+import { sshCaRoute, sshRoutes } from './routes/ssh.ts'
 import { targetRoutes } from './routes/targets.ts'
 import { tokenRoutes } from './routes/token.ts'
 import { verdictRoutes } from './routes/verdicts.ts'
 import { whoamiRoutes } from './routes/whoami.ts'
+import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
 import { createTrader } from './tokens/trader.ts'
@@ -42,6 +44,8 @@ export interface AppParts {
   readonly books: Books
   readonly own: OwnTokenParts
   readonly reachable: ReachableTargets
+  /** Undefined where no SSH certificates are given out. */
+  readonly ssh: Pick<CertifierOptions, 'ca' | 'rules'> | undefined
   readonly feed: Feed
   readonly clock: Clock
   readonly log: Log
@@ -90,10 +94,13 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const stopping = new AbortController()
   app.addHook('preClose', async () => stopping.abort())
   const verdicts = createVerdicts({ control, books, clock })
+  const certifier = parts.ssh && createCertifier({ ...parts.ssh, control, verdicts, clock, log })
   await app.register(async (v1) => {
     const register: Register = (endpoint) => addEndpoint(v1, auth, callers, endpoint)
     whoamiRoutes(register)
     targetRoutes(register, parts.reachable)
+    sshRoutes(register, certifier)
+    sshCaRoute(v1, certifier)
     sessionRoutes(register, trail)
     commandRoutes(register, trail)
     identityRoutes(register, { trail, books, verdicts, nowUs: clock.nowUs })

@@ -20,13 +20,10 @@ export interface Caller {
   /** Undefined where none of the groups has one, or the token is good for targets only. */
   readonly role: Role | undefined
   /** Who was proven, and for what; undefined for static tokens. */
-  readonly proven: { readonly identity: ProvenIdentity; readonly scope: Scope } | undefined
+  readonly proven: { readonly identity: Identity; readonly scope: Scope } | undefined
   /** When the token ends, microseconds since 1970 UTC; undefined for static tokens. */
   readonly expiresAtUs: number | undefined
 }
-
-export type ProvenIdentity = Pick<Identity, 'issuer' | 'subject' | 'groups'> &
-  Partial<Pick<Identity, 'task' | 'delegation'>>
 
 export interface AuthOptions {
   readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
@@ -37,7 +34,7 @@ export interface AuthOptions {
     token: string,
     presented: Presented,
   ) => Promise<{
-    readonly identity: ProvenIdentity
+    readonly identity: Identity
     readonly expiresAtUs: number
     readonly scope: Scope
   }>

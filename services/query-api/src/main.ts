@@ -11,8 +11,9 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { openSshCa } from '@portcullis/ssh-ca'
 import { createLocalKeys, createSealer, type Sealer, Secret } from '@portcullis/vault'
-import { createApp } from './app.ts'
+import { type AppParts, createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
@@ -92,7 +93,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   }
   const reachable = createReachableTargets(config)
   const parts = {
-    ...{ auth, trail, control: control.value, books, own, reachable },
+    ...{ auth, trail, control: control.value, books, own, reachable, ssh: sshOf(config) },
     ...{ feed, clock, log, metrics, problems },
   }
   const app = await createApp(parts)
@@ -141,6 +142,10 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
       await sleep(500)
     }
   }
+}
+
+function sshOf({ ssh }: Config): AppParts['ssh'] {
+  return ssh && { ca: openSshCa(resolveSecret(ssh.ca)), rules: ssh.certificates }
 }
 
 function issuersOf({ identity }: Config) {

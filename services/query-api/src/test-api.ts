@@ -21,7 +21,7 @@ import { connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { createLog, createMetrics } from '@portcullis/platform/service'
 import type { FastifyInstance } from 'fastify'
-import { createApp } from './app.ts'
+import { type AppParts, createApp } from './app.ts'
 import { type AuthOptions, createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
@@ -194,7 +194,11 @@ export async function startTestApi(): Promise<Started<TestApi>> {
 export async function startInstance(
   bus: Bus,
   trail: Trail,
-  { roles = {}, prover = testProver() }: Partial<Pick<AuthOptions, 'roles'> & { prover: Prover }> = {},
+  {
+    roles = {},
+    prover = testProver(),
+    ssh,
+  }: Partial<Pick<AuthOptions, 'roles'> & { prover: Prover } & Pick<AppParts, 'ssh'>> = {},
 ): Promise<Started<FastifyInstance>> {
   const clock = systemClock
   const feed = createFeed()
@@ -229,7 +233,7 @@ export async function startInstance(
   const own = testOwnTokens(control.value, prover)
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
-    reachable: testReachable,
+    ...{ reachable: testReachable, ssh },
     problems: () => [],
   }
   const app = await createApp(parts)

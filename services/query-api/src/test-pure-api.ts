@@ -35,6 +35,7 @@ export function startPureApi(more: Partial<AppParts> = {}): Promise<FastifyInsta
     books: createBooks({ codecs: createCodecs(), nowUs: clock.nowUs, onUnreadable: () => {} }),
     own: testOwnTokens(control, testProver()),
     reachable: () => [],
+    ssh: undefined,
     feed: createFeed(),
     clock,
     log: createLog({ service: 'test', level: 'silent' }),

@@ -3,8 +3,8 @@
  * the two changes a person can make. It writes to the control log alone; the analyzer's topic is the analyzer's.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import type { Clock, ControlState, Verdict, VerdictEvent } from '@portcullis/kernel'
-import { verdictKey } from '@portcullis/kernel'
+import type { Clock, ControlState, Identity, Verdict, VerdictEvent } from '@portcullis/kernel'
+import { verdictKey, verdictKeys } from '@portcullis/kernel'
 import { type ControlLog, ControlError } from '@portcullis/platform/control'
 import type { Caller } from './auth.ts'
 import type { Books } from './live/books.ts'
@@ -120,6 +120,15 @@ export function verdictRow(verdict: VerdictEvent, lifted: Lifting | undefined) {
     liftedBy: lifted?.by ?? '',
     liftReason: lifted?.reason ?? '',
   }
+}
+
+/** The verdict by which this identity, or what its token descends from, gets nothing from us at all. */
+export function stoppedBy(active: readonly VerdictEvent[], identity: Identity): VerdictEvent | undefined {
+  const keys = verdictKeys({ identity, sessionId: '', target: '' })
+  return active.find(
+    ({ action, target, subject }) =>
+      (action === 'kill' || action === 'block') && target === '' && keys.includes(verdictKey(subject)),
+  )
 }
 
 export function handVerdictEvent(verdict: Verdict & { readonly issuedBy: string }): VerdictEvent {

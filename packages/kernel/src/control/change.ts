@@ -4,10 +4,16 @@ import { type ApiKeyChange, apiKeyControl, type ApiKeyParts } from './api-keys.t
 import { fieldReader, type FieldReader, parseFields } from './fields.ts'
 import { type SealedSecretChange, sealedSecretControl, type SealedSecretParts } from './sealed-secrets.ts'
 import { type SigningKeyChange, signingKeyControl, type SigningKeyParts } from './signing-keys.ts'
+import { type SshCertificateChange, sshCertificateControl } from './ssh-certificates.ts'
 import { type VerdictChange, verdictControl, type VerdictParts } from './verdicts.ts'
 
 /** Payloads by event type; the JSON in ControlEvent.payload. Fields that a reader does not know are ignored. */
-export type ControlChange = VerdictChange | SigningKeyChange | ApiKeyChange | SealedSecretChange
+export type ControlChange =
+  | VerdictChange
+  | SigningKeyChange
+  | ApiKeyChange
+  | SealedSecretChange
+  | SshCertificateChange
 
 /** What the changes are folded into. */
 export type ControlParts = VerdictParts & SigningKeyParts & ApiKeyParts & SealedSecretParts
@@ -27,6 +33,7 @@ const kinds = new Map<string, Kind>([
   ...kindsOf(signingKeyControl),
   ...kindsOf(apiKeyControl),
   ...kindsOf(sealedSecretControl),
+  ...kindsOf(sshCertificateControl),
 ])
 
 /** The change that an event carries, holding only known fields, or why it is none. */

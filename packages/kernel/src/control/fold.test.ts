@@ -336,3 +336,18 @@ test('a long log folds fast and remembers the latest ids only', () => {
   assert.ok(state.seen.has(`e${total - 1}`) && state.seen.has(`e${total - seenMax}`))
   assert.ok(!state.seen.has('e0'))
 })
+
+test('an SSH certificate leaves its event and nothing in the state, and one that is malformed is refused', () => {
+  const certificate = (serial: string): ControlChange => ({
+    type: 'ssh-certificate.issued',
+    ...{ serial, keyId: 'https://idp.example|agent-7', fingerprint: 'SHA256:x' },
+    ...{ principals: ['deploy'], sourceAddresses: [], expiresAt: 9_000_000 },
+  })
+  const { state, results } = fold([
+    eventOf('e1', certificate('18446744073709551615')),
+    eventOf('e2', certificate('18446744073709551615')),
+    eventOf('e3', certificate('0x1')),
+  ])
+  assert.deepEqual(results, ['accepted', 'accepted', 'invalid'])
+  assert.deepEqual([...state.versions], [['ssh-certificates', 3]])
+})

@@ -15,10 +15,10 @@ import {
   tokenName,
   tradedGrant,
 } from '@portcullis/identity'
-import { type Clock, verdictKey, verdictKeys } from '@portcullis/kernel'
+import type { Clock } from '@portcullis/kernel'
 import type { Log, Metrics } from '@portcullis/platform/service'
 import { ApiError } from '../problems.ts'
-import type { Verdicts } from '../verdicts.ts'
+import { stoppedBy, type Verdicts } from '../verdicts.ts'
 import { OauthError } from './oauth-error.ts'
 import type { SigningKeys } from './signing-keys.ts'
 import { accessTokenType, readTradeForm } from './trade-form.ts'
@@ -65,13 +65,7 @@ export function createTrader(options: TraderOptions): Trader {
   }
 
   function refuseRevoked({ identity }: ScopedProof, whose: string): void {
-    const keys = verdictKeys({ identity, sessionId: '', target: '' })
-    const by = verdicts
-      .active()
-      .find(
-        ({ action, target, subject }) =>
-          (action === 'kill' || action === 'block') && target === '' && keys.includes(verdictKey(subject)),
-      )
+    const by = stoppedBy(verdicts.active(), identity)
     if (!by) return
     const cause = new Error(`verdict ${by.verdictId}`)
     throw new OauthError('invalid_request', `${whose} proves nobody here`, { cause })
