@@ -43,7 +43,16 @@ const auditObject = z.strictObject(
     database: z.string().default('portcullis'),
     retentionDays: z
       .partialRecord(
-        z.enum(['sessions', 'commands', 'recordings', 'findings', 'verdicts', 'approvals', 'control_events']),
+        z.enum([
+          'sessions',
+          'commands',
+          'recordings',
+          'findings',
+          'verdicts',
+          'approvals',
+          'control_events',
+          'sign_ins',
+        ]),
         positive,
       )
       .default({})

@@ -9,6 +9,7 @@ export const topics = {
   verdicts: 'portcullis.verdicts.v1',
   findings: 'portcullis.findings.v1',
   baselines: 'portcullis.baselines.v1',
+  signIns: 'portcullis.sign-ins.v1',
 } as const
 export type Topic = (typeof topics)[keyof typeof topics]
 

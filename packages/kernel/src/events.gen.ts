@@ -337,6 +337,48 @@ export interface SessionEvent {
   readonly proxy: ProxyInfo
 }
 
+export type SignInKind = 'unknown' | 'claimed' | 'signed_in' | 'refused' | 'signed_out' | 'device_asked' | 'device_approved' | 'device_denied' | 'device_redeemed' | 'device_refused'
+
+/** Topic portcullis.sign-ins.v1 (all under one key, so that the log's order decides): one step of a person signing in, or of a device that asks a person. */
+export interface SignInEvent {
+  /** Unique; a repeated id changes nothing. */
+  readonly eventId: string
+  /** What happened. claimed: something that may be used once was used. */
+  readonly kind: SignInKind
+  /** When, by the clock of who wrote it. */
+  readonly at: number
+  /** Configured name of the provider, empty where none is concerned. */
+  readonly provider: string
+  /** Issuer of the person, empty where nobody was proven. */
+  readonly issuer: string
+  /** Subject of the person within the issuer. */
+  readonly subject: string
+  /** Groups that the provider named. */
+  readonly groups: readonly string[]
+  /** Id of the token that was given out or ended: the instance of whoever uses it. */
+  readonly instance: string
+  /** Source address of the request. */
+  readonly address: string
+  /** Client that asked in the device flow, in its own words. */
+  readonly client: string
+  /** What the device asked to be limited to, in the words of OAuth; empty for no limit. */
+  readonly scope: string
+  /** What it is about: the device flow's id, or a hash of what was used. */
+  readonly ref: string
+  /** Keyed hash of the code that a device shows, for device_asked. */
+  readonly userCode: string
+  /** When what it is about ends. */
+  readonly until: number
+  /** Code of why it was refused. */
+  readonly reason: string
+  /** The same in words, for who looks into it; never a token, a code, or what the provider sent. */
+  readonly detail: string
+  /** Id of the request, which the person was shown. */
+  readonly requestId: string
+  /** What only the API may read: who approved a device. Not in the audit trail. */
+  readonly sealed: string
+}
+
 export type VerdictState = 'active' | 'lifted'
 
 export type VerdictAction = 'throttle' | 'hold' | 'block' | 'kill'

@@ -25,6 +25,7 @@ export type {
   FindingEvent,
   RecordingEvent,
   SessionEvent,
+  SignInEvent,
   Severity,
   VerdictEvent,
 } from './events.gen.ts'

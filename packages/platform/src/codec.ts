@@ -14,6 +14,7 @@ import {
   type FindingEvent,
   type RecordingEvent,
   type SessionEvent,
+  type SignInEvent,
   type VerdictEvent,
 } from '@portcullis/kernel'
 import avro, { type Type } from 'avsc'
@@ -27,6 +28,7 @@ export interface Events {
   verdict: VerdictEvent
   finding: FindingEvent
   baseline: BaselineEvent
+  signin: SignInEvent
 }
 export type EventName = keyof Events
 
@@ -67,6 +69,7 @@ export const eventNames: readonly EventName[] = [
   'verdict',
   'finding',
   'baseline',
+  'signin',
 ]
 
 /**
@@ -96,6 +99,7 @@ export function createCodecs(schemasDir: string = join(import.meta.dirname, '../
     verdict: make('verdict'),
     finding: make('finding'),
     baseline: make('baseline'),
+    signin: make('signin'),
   }
 }
 
@@ -134,6 +138,7 @@ export function parseCurrent(schemasDir: string): Record<EventName, Type> {
     verdict: parse('verdict'),
     finding: parse('finding'),
     baseline: parse('baseline'),
+    signin: parse('signin'),
   }
 }
 

@@ -52,6 +52,7 @@ export function auditContract(name: string, place: () => Promise<AuditPlace>): v
         'verdicts',
         'approvals',
         'control_events',
+        'sign_ins',
       ])
         assert.ok(names.has(wanted), wanted)
       const silent = await store.query(

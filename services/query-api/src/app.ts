@@ -23,6 +23,7 @@ import { findingRoutes } from './routes/findings.ts'
 import { identityRoutes } from './routes/identities.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { signInListRoutes } from './routes/sign-ins.ts'
 import { signingKeyRoutes } from './routes/signing-keys.ts'
 import { sshCaRoute, sshRoutes } from './routes/ssh.ts'
 import { targetRoutes } from './routes/targets.ts'
@@ -107,6 +108,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     findingRoutes(register, trail)
     verdictRoutes(register, trail, verdicts)
     controlEventRoutes(register, trail)
+    signInListRoutes(register, trail)
     apiKeyRoutes(register, {
       apiKeys: createApiKeys({ control, taken: own.taken }),
       trail,

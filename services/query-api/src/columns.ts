@@ -123,6 +123,14 @@ export const controlEventColumns: readonly Column[] = [
   ...columns('time', ['at']),
 ]
 
+export const signInColumns: readonly Column[] = [
+  ...columns('text', ['eventId', 'kind', 'provider', 'identity', 'issuer', 'subject', 'instance']),
+  ...columns('text', ['address', 'client', 'scope', 'ref', 'reason', 'detail', 'requestId']),
+  ...columns('texts', ['groups']),
+  ...columns('time', ['at']),
+  ...columns('knownTime', ['until']),
+]
+
 const shapes: Record<Kind, z.ZodType> = {
   text: z.string(),
   optionalText: z.string().nullable(),

@@ -77,6 +77,7 @@ const retained = {
   verdicts: { tables: ['verdicts_log'], age: 'until' },
   approvals: { tables: ['approvals_log'], age: 'asked_at' },
   control_events: { tables: ['control_events_log'], age: 'at' },
+  sign_ins: { tables: ['sign_ins_log'], age: 'at' },
 } as const
 
 const historyTable = `CREATE TABLE IF NOT EXISTS schema_migrations

@@ -15,6 +15,7 @@ export function topicSpecs(bus: {
     { topic: topics.commands, partitions, ...timed },
     { topic: topics.recordings, partitions, ...timed },
     { topic: topics.findings, partitions, ...timed },
+    { topic: topics.signIns, partitions: 1, ...timed },
     // One partition: the log's order decides between two writers, for ever.
     { topic: topics.control, partitions: 1, cleanup: 'delete', retentionMs: -1 },
     { topic: topics.verdicts, partitions: 1, ...latest },

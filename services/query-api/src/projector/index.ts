@@ -54,6 +54,7 @@ const projected = [
   topics.findings,
   topics.verdicts,
   topics.control,
+  topics.signIns,
 ] as const
 
 /** From so many records on there is a backlog, and no more is waited for. */

@@ -33,7 +33,7 @@ import { type Codec, createCodecs, linkHash } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { commandOf, sessionOf } from './event-of-row.ts'
 import { type Projector, startProjector } from './index.ts'
-import { sampleCommand, sampleSession } from './sample-events.ts'
+import { sampleCommand, sampleSession, sampleSignIn } from './sample-events.ts'
 
 const codecs = createCodecs()
 const log = { debug() {}, info() {}, warn() {}, error() {} }
@@ -183,6 +183,8 @@ test('every topic reaches its table, and what cannot be read is a dead letter th
     }),
     record(topics.verdicts, 'v1', codecs.verdict, verdict),
     record(topics.control, lift.aggregateId, codecs.control, lift),
+    record(topics.signIns, 'all', codecs.signin, sampleSignIn('refused')),
+    record(topics.signIns, 'all', codecs.signin, sampleSignIn('claimed')),
   ])
   const projector = await start()
   await until('everything is projected', 10_000, caughtUp)
@@ -196,6 +198,13 @@ test('every topic reaches its table, and what cannot be read is a dead letter th
   assert.deepEqual(await one('SELECT count()::UInt32 AS n FROM commands'), { n: 2 })
   assert.deepEqual(await one('SELECT hex(data) AS d FROM recordings'), { d: '00FF0A0A' })
   assert.deepEqual(await one('SELECT severity AS s, expected AS e FROM findings'), { s: 'critical', e: 3.25 })
+  assert.deepEqual(await one('SELECT kind, identity, reason, groups, request_id FROM sign_ins'), {
+    kind: 'refused',
+    identity: 'https://idp.example|ann',
+    reason: 'replayed',
+    groups: ['dev'],
+    request_id: 'request-1',
+  })
   assert.deepEqual(await one('SELECT state, lifted_by, rate_per_minute AS r FROM verdicts'), {
     state: 'lifted',
     lifted_by: 'https://idp.example|sam',

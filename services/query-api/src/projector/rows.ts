@@ -26,6 +26,7 @@ import {
   recordingsLog,
   sessionPhasesLog,
   sessionsLog,
+  signInsLog,
   verdictLiftsLog,
   verdictsLog,
 } from './tables.ts'
@@ -77,6 +78,11 @@ function rowsOf(record: Full, codecs: Codecs, control: ControlView): Outcome {
       return rows([write(findingsLog, read(record, codecs.finding))])
     case topics.verdicts:
       return rows([write(verdictsLog, read(record, codecs.verdict))])
+    case topics.signIns: {
+      const row = read(record, codecs.signin)
+      // Of a use that is all there is to say; whose it was, another event tells.
+      return row.event.kind === 'claimed' ? { kind: 'skip' } : rows([write(signInsLog, row)])
+    }
     case topics.control:
       return controlRows(record, codecs, control)
     default:

@@ -1,6 +1,6 @@
 /** Events for the projector's tests: every field filled with something that is not its default. */
 import { createHash } from 'node:crypto'
-import type { CommandEvent, SessionEvent } from '@portcullis/kernel'
+import type { CommandEvent, SessionEvent, SignInEvent } from '@portcullis/kernel'
 import { type Codecs, linkHash } from '@portcullis/platform/codec'
 
 export const issuer = 'https://idp.example'
@@ -118,4 +118,21 @@ export function sampleSession(codecs: Codecs, phase: SessionEvent['phase'], seq 
 // avsc takes Buffers only.
 function sha(text: string): Buffer {
   return createHash('sha256').update(text).digest()
+}
+
+export function sampleSignIn(kind: SignInEvent['kind']): SignInEvent {
+  const at = Date.UTC(2026, 10, 20, 12) * 1000
+  return {
+    eventId: `signin-${kind}`,
+    kind,
+    at,
+    provider: 'corp',
+    ...{ issuer, subject: 'ann', groups: ['dev'], instance: 'jti-2' },
+    address: '203.0.113.9',
+    ...{ client: '', scope: '', ref: '', userCode: '', until: at + 60_000_000 },
+    reason: 'replayed',
+    detail: 'the assertion was used before',
+    requestId: 'request-1',
+    sealed: 'never shown',
+  }
 }

@@ -2,16 +2,18 @@
  * Which field of an event stands in which column of schemas/clickhouse: the only place that knows both. Every field of
  * an event is here, so that an auditor can make the event again from its row and verify its hash.
  */
-import type {
-  CommandEvent,
-  ControlEvent,
-  FindingEvent,
-  HandVerdict,
-  Lifting,
-  Received,
-  RecordingEvent,
-  SessionEvent,
-  VerdictEvent,
+import {
+  type CommandEvent,
+  type ControlEvent,
+  type FindingEvent,
+  type HandVerdict,
+  type Lifting,
+  type Received,
+  type RecordingEvent,
+  type SessionEvent,
+  type SignInEvent,
+  type VerdictEvent,
+  identityKey,
 } from '@portcullis/kernel'
 import type { Column, Table } from '@portcullis/platform/audit'
 import { bus, decision, identity, link, origin, type Source, text, time } from './columns.ts'
@@ -233,6 +235,31 @@ export const controlEventsLog: Table<ControlRow> = {
     { name: 'rejection', type: text, of: (row) => row.rejection },
     ...bus<ControlRow>(),
     { name: 'version', type: 'UInt64', of: ({ record }) => Number.MAX_SAFE_INTEGER - record.offset },
+  ],
+}
+
+/** Without `sealed`, which is for the API alone. */
+export const signInsLog: Table<Of<SignInEvent>> = {
+  name: 'sign_ins_log',
+  columns: [
+    { name: 'event_id', type: 'String', of: ({ event }) => event.eventId },
+    { name: 'kind', type: text, of: ({ event }) => event.kind },
+    { name: 'at', type: time, of: ({ event }) => event.at },
+    { name: 'provider', type: text, of: ({ event }) => event.provider },
+    { name: 'identity', type: text, of: ({ event }) => (event.issuer === '' ? '' : identityKey(event)) },
+    { name: 'issuer', type: text, of: ({ event }) => event.issuer },
+    { name: 'subject', type: text, of: ({ event }) => event.subject },
+    { name: 'groups', type: `Array(${text})`, of: ({ event }) => event.groups },
+    { name: 'instance', type: 'String', of: ({ event }) => event.instance },
+    { name: 'address', type: text, of: ({ event }) => event.address },
+    { name: 'client', type: 'String', of: ({ event }) => event.client },
+    { name: 'scope', type: 'String', of: ({ event }) => event.scope },
+    { name: 'ref', type: 'String', of: ({ event }) => event.ref },
+    { name: 'until', type: time, of: ({ event }) => event.until },
+    { name: 'reason', type: text, of: ({ event }) => event.reason },
+    { name: 'detail', type: 'String', of: ({ event }) => event.detail },
+    { name: 'request_id', type: 'String', of: ({ event }) => event.requestId },
+    ...bus<Of<SignInEvent>>(),
   ],
 }
 
