@@ -6,7 +6,7 @@
  *   payload  iss, aud, iat, exp, jti   this token's
  *            sub, groups               who acts, and with what authority
  *            cnf                       what it is bound to (RFC 7800), where it is
- *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?, networks?}
+ *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?, networks?, provider?}
  *
  * Whoever it is stays who they were: `portcullis.issuer` is the issuer that first proved them, so that a baseline and a
  * verdict stay one whichever token is used. It refuses what it does not know: a claim that a newer version added may take
@@ -29,6 +29,8 @@ export const ownTokenCharsMax = 16_384
 export interface Grant {
   readonly identity: Omit<Identity, 'instance'>
   readonly scope: Scope
+  /** As in ScopedProof. */
+  readonly provider?: string
   /** Microseconds since 1970 UTC; the token's `exp` is the whole second before. */
   readonly expiresAtUs: number
   readonly confirmation?: Confirmation
@@ -47,7 +49,7 @@ export interface Minting {
 
 /** Throws IdentityError('too_large') for a token that no door would read. */
 export async function mintToken(grant: Grant, minting: Minting): Promise<string> {
-  const { identity, scope, confirmation } = grant
+  const { identity, scope, confirmation, provider } = grant
   const { issuer, subject, groups, delegation, task, ancestors } = identity
   const token = await new SignJWT({
     iss: minting.issuer,
@@ -58,7 +60,14 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
     sub: subject,
     groups: [...groups],
     ...(confirmation && { cnf: confirmation }),
-    portcullis: { issuer, delegation, task, ancestors, ...scope },
+    portcullis: {
+      issuer,
+      delegation,
+      task,
+      ancestors,
+      ...scope,
+      ...(provider !== undefined && { provider }),
+    },
   })
     .setProtectedHeader({ alg: ownAlgorithm, kid: minting.keyId, typ: ownTokenType })
     .sign(minting.privateKey)
@@ -71,7 +80,7 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
 export function readOwnClaims(payload: Readonly<Record<string, unknown>>): ScopedProof {
   refuseUnknown('payload', payload, ['iss', 'aud', 'iat', 'exp', 'jti', 'sub', 'groups', 'cnf', 'portcullis'])
   const own = object('portcullis', payload.portcullis)
-  refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', ...scopeClaims])
+  refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', 'provider', ...scopeClaims])
   const cnf = payload.cnf === undefined ? {} : object('cnf', payload.cnf)
   refuseUnknown('cnf', cnf, ['jkt', 'x5t#S256'])
   const instance = text('jti', payload.jti)
@@ -101,6 +110,7 @@ export function readOwnClaims(payload: Readonly<Record<string, unknown>>): Scope
   return {
     ...{ identity, expiresAtUs, tokenId: instance, scope },
     ...(payload.cnf !== undefined && { confirmation }),
+    ...(own.provider !== undefined && { provider: text('portcullis.provider', own.provider) }),
   }
 }
 

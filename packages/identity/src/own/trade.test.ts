@@ -218,3 +218,40 @@ test('a scope reads as it is written, and a word that is not understood is refus
       (error) => error instanceof IdentityError && error.code === 'scope',
     )
 })
+
+test('a person is named as one in the chain, and whoever a person sent is not', () => {
+  const of = (subject: string, more: Partial<ScopedProof['identity']> = {}): ScopedProof => ({
+    identity: {
+      ...{
+        issuer: 'https://idp.example',
+        subject,
+        groups: ['a'],
+        delegation: [],
+        instance: `jti-${subject}`,
+      },
+      ...{ task: '', ancestors: [] },
+      ...more,
+    },
+    expiresAtUs: nowUs + 60_000_000,
+    tokenId: `jti-${subject}`,
+    scope: {},
+  })
+  const ann: ScopedProof = { ...of('ann'), provider: 'corp' }
+  const asked = { wanted: {}, task: 'report' }
+  const first = tradedGrant({ subject: ann, actor: of('agent'), ...asked }, limits)
+  assert.equal(first.provider, 'corp')
+  assert.deepEqual(first.identity.delegation, [
+    { issuer: 'https://idp.example', subject: 'ann', kind: 'person' },
+  ])
+  const agent: ScopedProof = { ...of('agent', { delegation: first.identity.delegation }), provider: 'corp' }
+  const second = tradedGrant({ subject: agent, actor: of('helper'), ...asked }, limits)
+  assert.deepEqual(
+    second.identity.delegation.map(({ subject, kind }) => [subject, kind]),
+    [
+      ['ann', 'person'],
+      ['agent', 'unknown'],
+    ],
+  )
+  // A group means what the provider of whoever has it says, not that of who acts.
+  assert.equal(tradedGrant({ subject: of('ci'), actor: ann, ...asked }, limits).provider, undefined)
+})

@@ -59,6 +59,8 @@ export function tradedGrant({ subject, actor, wanted, task }: Trade, limits: Tra
       task: taskOf(identity.task, task),
       ancestors,
     },
+    // The groups are the subject's, and so is what they mean.
+    ...(subject.provider !== undefined && { provider: subject.provider }),
     scope: scopeOf(actor ? inCommon(subject.scope, actor.scope) : subject.scope, wanted),
     expiresAtUs,
     ...(Object.keys(confirmation).length > 0 && { confirmation }),
@@ -103,8 +105,10 @@ function taskOf(given: string, wanted: string): string {
   return wanted || given
 }
 
-function actorOf({ identity: { issuer, subject } }: ScopedProof): Actor {
-  return { issuer, subject, kind: 'unknown' }
+/** Whoever a person sent has somebody behind them: with nobody there, it is the person. */
+function actorOf({ identity: { issuer, subject, delegation }, provider }: ScopedProof): Actor {
+  const isPerson = provider !== undefined && delegation.length === 0
+  return { issuer, subject, kind: isPerson ? 'person' : 'unknown' }
 }
 
 /** The first of each; of a handful. */
