@@ -36,7 +36,9 @@ const common = {
       /^[a-z0-9][a-z0-9._-]{0,62}$/,
       'must be a name of lower-case letters, digits, ".", "_" or "-", at most 63',
     )
-    .describe('Part of the addresses that are registered at the provider: `/v1/sign-in/NAME/callback`.'),
+    .describe(
+      'Part of the addresses that are registered at the provider: `/sign-in/NAME/callback`, `/sign-in/NAME/acs`.',
+    ),
   title: z.string().min(1).max(100).optional().describe('What the button says; the name where absent.'),
   roles: z
     .record(z.string(), role)

@@ -34,7 +34,7 @@ ${people}`,
 test('people sign in by both kinds of provider as the file says, and get the roles of their groups', async () => {
   const own = makeRsaCertificate('Portcullis')
   const people = { alice: { name: 'Alice', groups: ['sre', 'leads', 'x'] } }
-  const callback = (name: string) => `${publicUrl}/v1/sign-in/${name}/callback`
+  const callback = (name: string) => `${publicUrl}/sign-in/${name}/callback`
   const oidc = await startOidcProvider({
     people,
     clientId: 'gate',
@@ -42,7 +42,7 @@ test('people sign in by both kinds of provider as the file says, and get the rol
     redirectUris: [callback('corp')],
   })
   const saml = await startSamlProvider({
-    acsUrl: callback('old'),
+    acsUrl: `${publicUrl}/sign-in/old/acs`,
     people: { 'alice@old.example': { memberOf: ['cn=sec'], displayName: 'Alice' } },
     signAssertion: true,
     signResponse: true,

@@ -70,7 +70,7 @@ async function come(forge: typeof idToken) {
   const query = new URL(begun.url).searchParams
   asked = { nonce: query.get('nonce') ?? '', jwks: asked.jwks }
   idToken = forge
-  const url = `/v1/sign-in/corp/callback?code=canary-code&state=${query.get('state')}`
+  const url = `/sign-in/corp/callback?code=canary-code&state=${query.get('state')}`
   return signIn.finish('corp', { kind: 'query', url }, begun.transaction)
 }
 

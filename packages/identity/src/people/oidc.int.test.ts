@@ -9,7 +9,7 @@ import { startOidcProvider } from '@portcullis/testkit/oidc-idp'
 import { createSignIn, type ProviderConfig, SignInError, type SignInErrorCode, type SignIn } from './index.ts'
 
 const publicUrl = 'http://127.0.0.1:1'
-const callback = (name: string) => `${publicUrl}/v1/sign-in/${name}/callback`
+const callback = (name: string) => `${publicUrl}/sign-in/${name}/callback`
 const people = {
   alice: {
     name: 'Alice',

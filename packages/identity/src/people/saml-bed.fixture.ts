@@ -15,8 +15,8 @@ import {
 } from './index.ts'
 
 export const publicUrl = 'http://127.0.0.1:1'
-export const acsUrl = `${publicUrl}/v1/sign-in/corp/callback`
-export const entityId = `${publicUrl}/v1/sign-in/corp/metadata`
+export const acsUrl = `${publicUrl}/sign-in/corp/acs`
+export const entityId = `${publicUrl}/sign-in/corp/metadata`
 export const idpPair = makeRsaCertificate('Test SAML provider')
 export const ownPair = makeRsaCertificate('Portcullis')
 export const own = { key: ownPair.keyPem, certificate: ownPair.certPem }

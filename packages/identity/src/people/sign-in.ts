@@ -1,10 +1,10 @@
 /**
  * All the ways in which people sign in here, by name; what an HTTP server needs to offer them:
  *
- *   GET  /v1/sign-in/:provider           begin()     -> redirect (or a page with a form), set the cookie
- *   GET  /v1/sign-in/:provider/callback  finish()    -> Person      (OIDC)
- *   POST /v1/sign-in/:provider/callback  finish()    -> Person      (SAML: the assertion consumer service)
- *   GET  /v1/sign-in/:provider/metadata  metadata()  -> our SAML metadata
+ *   GET  /sign-in/:provider           begin()     -> redirect (or a page with a form), set the cookie
+ *   GET  /sign-in/:provider/callback  finish()    -> Person      (OIDC)
+ *   POST /sign-in/:provider/acs       finish()    -> Person      (SAML: the assertion consumer service)
+ *   GET  /sign-in/:provider/metadata  metadata()  -> our SAML metadata
  *
  * Addresses come from `publicUrl` alone. Refuses an answer of one protocol at a provider of the other. What a Person may
  * do here is said by the group mapping (roles.ts), and how long by whoever issues the session.
@@ -76,8 +76,8 @@ export function createSignIn(options: SignInOptions): SignIn {
         'config',
         `provider ${JSON.stringify(name)}: the name is not of its form, or stands twice`,
       )
-    const base = `${options.publicUrl}/v1/sign-in/${name}`
-    const callback = `${base}/callback`
+    const base = `${options.publicUrl}/sign-in/${name}`
+    const callback = `${base}/${config.kind === 'oidc' ? 'callback' : 'acs'}`
     byName.set(
       name,
       config.kind === 'oidc'
