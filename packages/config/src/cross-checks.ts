@@ -68,7 +68,18 @@ const draftSchema = z.object({
     .catch(undefined),
   people: z.object({ oidc: namedList, saml: namedList }).optional().catch(undefined),
   proxy: z
-    .object({ listen: listen.catch({ postgres: '' }), health: health.catch('') })
+    .object({
+      listen: listen.catch({ postgres: '' }),
+      health: health.catch(''),
+      tls: z
+        .object({
+          clientCa: given,
+          clientCrl: given,
+          clientCertificates: z.array(z.object({ issuer: text }).catch({})).catch([]),
+        })
+        .optional()
+        .catch(undefined),
+    })
     .catch({ listen: { postgres: '' }, health: '' }),
 })
 type Draft = z.output<typeof draftSchema>
@@ -85,6 +96,7 @@ export function crossChecks(raw: unknown): Problem[] {
     ...ofPeople(draft),
     ...ofSsh(draft),
     ...ofProxy(draft),
+    ...ofClientCertificates(draft),
   ]
 }
 
@@ -231,4 +243,20 @@ function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {
   return sharePort(door.postgres, at)
     ? [{ path: ['proxy', 'health'], message: `${at} is the address of proxy.listen.postgres already` }]
     : []
+}
+
+function ofClientCertificates({ proxy: { tls }, identity: { issuers, own } }: Draft): Problem[] {
+  if (!tls) return []
+  const { clientCa, clientCrl, clientCertificates: rules } = tls
+  const tokensOf = [own.issuer, ...issuers.map(({ issuer }) => issuer)]
+  const path = ['proxy', 'tls']
+  const isAlone = clientCa === undefined && (clientCrl !== undefined || rules.length > 0)
+  return [
+    ...(isAlone ? [{ path, message: 'clientCrl and clientCertificates need clientCa' }] : []),
+    ...rules.flatMap(({ issuer }, index) => {
+      if (issuer === undefined || !tokensOf.includes(issuer)) return []
+      const message = `"${issuer}" is an issuer of tokens`
+      return [{ path: [...path, 'clientCertificates', index, 'issuer'], message }]
+    }),
+  ]
 }

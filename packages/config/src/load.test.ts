@@ -340,3 +340,21 @@ test('SSH certificates: a principal made of the subject needs its issuers, and i
   assert.match(problems('principals: [a], extensions: [permit-root]').join(), /extensions/)
   assert.match(problems('principals: [a], lifeSecMax: 99999999').join(), /lifeSecMax/)
 })
+
+test('rules for client certificates need an authority, and a name that no issuer of tokens has', () => {
+  const rule = '{ issuer: ISSUER, subject: uri, names: ["spiffe://a/*"], groups: [agents] }'
+  const withTls = (rest: string) =>
+    minimal.replace('proxy:', `proxy:\n  tls: { cert: a.pem, key: 'file:b.pem', ${rest} }`)
+  const rules = (issuer: string) => `clientCertificates: [${rule.replace('ISSUER', issuer)}]`
+  const { proxy } = parseConfig(withTls(`clientCa: ca.pem, ${rules('spiffe://a')}`), '/etc/portcullis/p.yaml')
+  assert.equal(proxy.tls?.clientCa, '/etc/portcullis/ca.pem')
+  assert.equal(proxy.tls?.clientCertificates[0]?.askForToken, false)
+  for (const [text, why] of [
+    [rules('spiffe://a'), /proxy\.tls: clientCrl and clientCertificates need clientCa/],
+    ['clientCrl: crl.pem', /need clientCa/],
+    [`clientCa: ca.pem, ${rules('https://idp.example')}`, /"https:\/\/idp\.example" is an issuer of tokens/],
+    [`clientCa: ca.pem, ${rules('portcullis')}`, /is the issuer of API keys/],
+    [`clientCa: ca.pem, ${rules('x').replace('spiffe://a/*', '*.a')}`, /may have "\*" at its end only/],
+  ] as const)
+    assert.match(problemsOf(withTls(text)).join('\n'), why)
+})

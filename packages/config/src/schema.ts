@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { filePath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
+import { clientCertificate } from './client-certificate-schema.ts'
 import { issuer } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
@@ -133,6 +134,18 @@ const target = z.strictObject({
 const tlsListener = z.strictObject({
   cert: filePath('PEM certificate chain.'),
   key: secretRef.describe('Reference to the PEM key.'),
+  clientCa: filePath(
+    'PEM file with the authorities of client certificates. Clients may then show one; a token that is bound to one (RFC 8705) is taken with it only.',
+  ).optional(),
+  clientCrl: filePath(
+    'PEM file with the revocation lists of these authorities, one of each: without a list of it that is not over, none of its certificates is taken. Read when workers start.',
+  ).optional(),
+  clientCertificates: z
+    .array(clientCertificate)
+    .default([])
+    .describe(
+      'Whom client certificates prove by themselves, without a token: the first rule that names one decides. See [identity](identity.md#client-certificates).',
+    ),
 })
 
 const proxy = z.strictObject({

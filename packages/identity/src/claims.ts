@@ -50,14 +50,9 @@ export function tokenIdOf(claims: Claims, tokenHash: () => string): string {
 
 /**
  * Throws IdentityError claim_missing, claim_mismatch or wrong_party where a pinned claim is not what the configuration
- * says, and bound_to_key for a token of RFC 7800: taken as a bearer token it would lose what its owner bound it for.
+ * says.
  */
 export function requirePinned(claims: Claims, issuer: TrustedIssuer): void {
-  if (claims.cnf !== undefined)
-    throw new IdentityError(
-      'bound_to_key',
-      'the token is bound to a key (cnf) whose proof is not asked for here: use a bearer token',
-    )
   for (const [path, allowed] of Object.entries(issuer.requiredClaims)) {
     const value = claimAt(claims, path)
     if (value === undefined) throw new IdentityError('claim_missing', `the token has no claim ${path}`)

@@ -17,7 +17,7 @@ export type IdentityErrorCode =
   /** `typ` says that this JWT was made for something else. */
   | 'token_type'
   | 'algorithm'
-  /** `cnf`: good only together with a proof of possession, which no door here asks for. */
+  /** `cnf`: good only together with a key or a certificate that was not shown. */
   | 'bound_to_key'
   | 'unknown_issuer'
   | 'issuer_unavailable'
@@ -37,6 +37,10 @@ export type IdentityErrorCode =
   | 'delegation'
   /** An API key was disabled, or what a token was traded from. */
   | 'disabled'
+  /** A client certificate that nobody trusted vouches for, that is over, or that no rule names anybody by. */
+  | 'certificate'
+  /** A DPoP proof that is malformed, wrong for this request, too old, or was used before. */
+  | 'dpop'
   /** An API key came from an address that it may not come from. */
   | 'network'
   /** A trade asks for a group, a role or a task that what is traded in does not have, or that is not understood. */

@@ -1,3 +1,4 @@
+export type { CertificateRule } from './certificate.ts'
 export { IdentityError, type IdentityErrorCode } from './errors.ts'
 export type { FetchJson, FetchJsonOptions } from './fetch-json.ts'
 export type { IssuerConfig } from './issuer-config.ts'

@@ -9,6 +9,7 @@ import { hash } from 'node:crypto'
 import type { Clock, Identity } from '@portcullis/kernel'
 import { type CryptoKey, errors, jwtVerify } from 'jose'
 import { type Claims, identityOf, requirePinned, tokenIdOf } from './claims.ts'
+import { confirmationOf, isShown, requireShown } from './confirmation.ts'
 import { IdentityError, quoteUnproven } from './errors.ts'
 import type { FetchJson } from './fetch-json.ts'
 import { type IssuerConfig, type TrustedIssuer, trustedIssuer } from './issuer-config.ts'
@@ -21,7 +22,8 @@ import {
 } from './issuer-keys.ts'
 import { namesTwice } from './json-members.ts'
 import type { KeyStore } from './key-store.ts'
-import { createProofCache } from './proof-cache.ts'
+import type { Confirmation, Presented } from './own/proof.ts'
+import { type CachedProof, createProofCache } from './proof-cache.ts'
 
 export interface Proof {
   readonly identity: Identity
@@ -36,10 +38,13 @@ export interface Proof {
 }
 
 export interface TokenVerifier {
-  /** Rejects with IdentityError. Within seconds, whatever the issuer does. */
-  verify(token: string): Promise<Proof>
+  /**
+   * Rejects with IdentityError. Within seconds, whatever the issuer does. A token that is bound to a key (RFC 7800) is
+   * refused unless that key was presented: taken as a bearer token it would lose what its owner bound it for.
+   */
+  verify(token: string, presented?: Presented): Promise<Proof>
   /** The same without waiting, for a token proven before; undefined where only `verify` can tell. */
-  verifyCached(token: string): Proof | undefined
+  verifyCached(token: string, presented?: Presented): Proof | undefined
   /** Fetches every issuer's keys, so that the first login finds them. Never rejects: `status` says what came of it. */
   warmUp(): Promise<void>
   status(): readonly IssuerStatus[]
@@ -69,7 +74,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   const cache = createProofCache<CachedBy>(deps.cacheEntriesMax ?? 10_000)
   const bytesMax = Math.max(0, ...[...issuers.values()].map(({ trusted }) => trusted.maxTokenBytes))
 
-  function fromCache(tokenHash: string): Proof | undefined {
+  function fromCache(tokenHash: string): CachedProof<CachedBy> | undefined {
     const entry = cache.get(tokenHash)
     if (!entry) return undefined
     const { proof, keys } = entry
@@ -77,23 +82,27 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       cache.delete(tokenHash)
       return undefined
     }
-    return keys.of.fresh() === keys.set ? proof : undefined
+    return keys.of.fresh() === keys.set ? entry : undefined
   }
 
   return {
-    verifyCached: (token) => (token.length > bytesMax ? undefined : fromCache(sha256(token))),
-    async verify(token) {
+    verifyCached(token, presented = {}) {
+      const cached = token.length > bytesMax ? undefined : fromCache(sha256(token))
+      return cached && isShown(cached.keys.confirmation, presented) ? cached.proof : undefined
+    },
+    async verify(token, presented = {}) {
       if (token.length > bytesMax)
         throw new IdentityError('too_large', `the token has ${token.length} characters, over ${bytesMax}`)
       const tokenHash = sha256(token)
       const cached = fromCache(tokenHash)
-      if (cached) return cached
+      if (cached) return shown(cached.proof, cached.keys.confirmation, presented)
       const { trusted, keys } = judgeUnproven(token, issuers)
       try {
         const { claims, set } = await prove(token, trusted, keys, clock)
         const proof = proofOf(claims, token, trusted)
-        cache.set(tokenHash, { proof, keys: { of: keys, set } })
-        return proof
+        const confirmation = confirmationOf(claims)
+        cache.set(tokenHash, { proof, keys: { of: keys, set, confirmation } })
+        return shown(proof, confirmation, presented)
       } catch (error) {
         throw withProof(error, token, trusted)
       }
@@ -103,6 +112,11 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
     },
     status: () => [...issuers.values()].map(({ keys }) => keys.status()),
   }
+}
+
+function shown(proof: Proof, confirmation: Confirmation, presented: Presented): Proof {
+  requireShown(confirmation, presented, proof)
+  return proof
 }
 
 function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
@@ -126,6 +140,7 @@ interface KnownIssuer {
 interface CachedBy {
   readonly of: IssuerKeys
   readonly set: KeySet
+  readonly confirmation: Confirmation
 }
 
 /** All that can be refused before a signature is looked at. Whatever is read here is believed only to refuse by it. */

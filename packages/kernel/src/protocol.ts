@@ -37,9 +37,27 @@ export interface LoginRequest {
   readonly role: string
   /** Empty for the target's default. */
   readonly database: string
+  /** Empty where the certificate was enough. */
   readonly token: string
+  /** What the client showed by TLS, trusted or not. */
+  readonly certificate?: ClientCertificate
   readonly client: string
   readonly tls: string
+}
+
+/** A client's certificate whose private key it has. */
+export interface ClientCertificate {
+  /** SHA-256 of its DER form, base64url (RFC 8705 section 3.1). */
+  readonly thumbprint: string
+  /** Why it proves nobody: nobody that the listener trusts vouches for it, or its time is over. */
+  readonly problem?: string
+  /** Of its subject; several are as good as none. */
+  readonly commonNames: readonly string[]
+  /** Of its subject alternative name (RFC 5280 section 4.2.1.6). */
+  readonly uris: readonly string[]
+  readonly dnsNames: readonly string[]
+  /** Microseconds since 1970 UTC. */
+  readonly validUntilUs: number
 }
 
 /** Commands that are forwarded or refused together: one message of the wire. `analyses` has at least one. */

@@ -3,7 +3,7 @@
  * lines below write the DER. Refuses to be a certificate authority for anything real: keys live as long as the caller.
  * Source: RFC 5280.
  */
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto'
 
 export type CertificateAndKey = { certPem: string; keyPem: string }
 
@@ -55,6 +55,65 @@ export function makeCertificates(
   }
 }
 
+/** What a certificate of an authority says. */
+export interface LeafOptions {
+  readonly commonName: string
+  readonly uris?: readonly string[]
+  readonly dnsNames?: readonly string[]
+  /** Milliseconds since 1970; from an hour ago to an hour from now where absent. */
+  readonly from?: number
+  readonly until?: number
+  readonly usage?: 'clientAuth' | 'serverAuth'
+}
+
+export interface TestAuthority {
+  readonly caPem: string
+  issue(options: LeafOptions): CertificateAndKey
+  /** A list that revokes these certificates of its own (RFC 5280 section 5). */
+  revoke(...certPems: readonly string[]): string
+}
+
+/** An authority that issues and revokes whatever a test asks for. P-256, ECDSA. */
+export function makeAuthority(name = 'Portcullis test CA'): TestAuthority {
+  const ca = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const hour = 3_600_000
+  const now = Date.now()
+  const signed = (subject: string, subjectKey: KeyObject, validity: Validity, extensions: Buffer[]) =>
+    toPem(
+      'CERTIFICATE',
+      certificate({ subject, issuer: name, subjectKey, signer: ca.privateKey, validity, extensions }),
+    )
+  const validity = { from: now - hour, until: now + hour }
+  return {
+    caPem: signed(name, ca.publicKey, validity, [basicConstraintsCa(), keyUsageCa()]),
+    issue({ commonName, uris = [], dnsNames = [], usage = 'clientAuth', ...times }) {
+      const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      const names = [...uris.map((uri) => der(0x86, Buffer.from(uri, 'ascii'))), ...dnsNames.map(nameEntry)]
+      const extensions = [
+        extendedKeyUsage(usage),
+        ...(names.length > 0 ? [extension('2.5.29.17', sequence(...names), false)] : []),
+      ]
+      const keyPem = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+      return { certPem: signed(commonName, keys.publicKey, { ...validity, ...times }, extensions), keyPem }
+    },
+    revoke(...certPems) {
+      const algorithm = sequence(oid('1.2.840.10045.4.3.2'))
+      const serials = certPems.map((pem) => Buffer.from(new X509Certificate(pem).serialNumber, 'hex'))
+      const body = sequence(
+        der(0x02, Buffer.from([1])), // version 2
+        algorithm,
+        distinguishedName(name),
+        generalizedTime(validity.from),
+        generalizedTime(validity.until),
+        sequence(...serials.map((serial) => sequence(der(0x02, serial), generalizedTime(now - 60_000)))),
+      )
+      return toPem('X509 CRL', sequence(body, algorithm, bitString(sign('sha256', body, ca.privateKey))))
+    },
+  }
+}
+
+type Validity = { from: number; until: number }
+
 /** A self-signed RSA certificate, as SAML providers sign with. `bits` below 2048 is for tests that refuse it. */
 export function makeRsaCertificate(commonName: string, bits = 2048): CertificateAndKey {
   const keys = generateKeyPairSync('rsa', { modulusLength: bits })
@@ -78,7 +137,7 @@ function certificate(parts: {
   issuer: string
   subjectKey: KeyObject
   signer: KeyObject
-  validity: { from: number; until: number }
+  validity: Validity
   extensions: Buffer[]
 }): Buffer {
   const algorithm =
@@ -113,12 +172,13 @@ function extendedKeyUsage(purpose: 'serverAuth' | 'clientAuth'): Buffer {
 }
 
 function alternativeNames(names: string[]): Buffer {
-  const entries = names.map((name) =>
-    /^\d+\.\d+\.\d+\.\d+$/.test(name)
-      ? der(0x87, Buffer.from(name.split('.').map(Number)))
-      : der(0x82, Buffer.from(name, 'ascii')),
-  )
-  return extension('2.5.29.17', sequence(...entries), false)
+  return extension('2.5.29.17', sequence(...names.map(nameEntry)), false)
+}
+
+function nameEntry(name: string): Buffer {
+  return /^\d+\.\d+\.\d+\.\d+$/.test(name)
+    ? der(0x87, Buffer.from(name.split('.').map(Number)))
+    : der(0x82, Buffer.from(name, 'ascii'))
 }
 
 function extension(id: string, value: Buffer, critical: boolean): Buffer {

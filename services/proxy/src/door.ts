@@ -75,7 +75,9 @@ export function createSessions(deps: DoorDeps): Sessions {
 
     let proven: Proven
     try {
-      proven = await deps.verify(request.token, { address: request.connection.origin.address })
+      const { token, certificate, connection } = request
+      const { address } = connection.origin
+      proven = await deps.verify(token, { address, ...(certificate && { certificate }) })
     } catch (error) {
       const { code = 'error', message, proven: once } = error as Error & { code?: string; proven?: Proven }
       return denied(`${code}: ${message}`, once)

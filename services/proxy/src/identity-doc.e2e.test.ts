@@ -36,14 +36,15 @@ interface Example {
   }
 }
 
-const examples: readonly Example[] = text
-  .split(/^## /m)
-  .slice(1)
-  .flatMap((section) => {
-    const [configuration] = blocks(section, 'yaml')
-    const [claims, identity] = blocks(section, 'json').map((block) => JSON.parse(block))
-    return configuration === undefined ? [] : [{ title: titleOf(section), configuration, claims, identity }]
-  })
+const sections = text.split(/^## /m).slice(1)
+
+/** The sections about platforms: those that show a token. */
+const examples: readonly Example[] = sections.flatMap((section) => {
+  const [configuration] = blocks(section, 'yaml')
+  const [claims, identity] = blocks(section, 'json').map((block) => JSON.parse(block))
+  const isOfPlatform = configuration !== undefined && claims !== undefined
+  return isOfPlatform ? [{ title: titleOf(section), configuration, claims, identity }] : []
+})
 
 /** Claims of a token that must not pass for the example's, and by which code. */
 const nearMisses: Record<string, readonly [Record<string, unknown>, string][]> = {
@@ -96,6 +97,17 @@ const nearMisses: Record<string, readonly [Record<string, unknown>, string][]> =
 test('there is an example of every platform, and near misses of each', () => {
   assert.deepEqual(examples.map(({ title }) => title).sort(), Object.keys(nearMisses).sort())
 })
+
+for (const section of sections.filter((one) => blocks(one, 'json').length === 0))
+  for (const block of blocks(section, 'yaml'))
+    test(`${titleOf(section)}: the configuration is one`, () => {
+      const recorder = '  recorder: { onUnavailable: deny }\n'
+      const proxy = block.replace('proxy:\n', `proxy:\n${recorder}`)
+      const issuer = '{ issuer: https://idp.example, audience: [portcullis] }'
+      const given = `${block.includes('proxy:') ? proxy : `${block}proxy:\n${recorder}`}${elsewhere}`
+      const whole = block.includes('identity:') ? given : `${given}identity: { issuers: [${issuer}] }\n`
+      parseConfig(whole, '/etc/portcullis/p.yaml')
+    })
 
 for (const { title, configuration, claims, identity } of examples)
   test(title, async (t) => {
@@ -209,11 +221,13 @@ async function verifierOf(
   return { verifier, sign }
 }
 
-const rest = `
+const elsewhere = `
 bus: lmdb:./bus
 audit: embedded:./audit
 targets:
   - { name: shop, protocol: postgres, address: 127.0.0.1:5432, credentials: { user: app }, groups: [agents] }
+`
+const rest = `${elsewhere}
 proxy:
   recorder: { onUnavailable: deny }
 `

@@ -29,11 +29,11 @@ import type { ToSupervisor, ToWorker } from './ipc.ts'
 import { startListener } from './listener.ts'
 import { proxyPaths } from './paths.ts'
 import { createCancelKeys } from './protocols/postgres/cancel-keys.ts'
+import { createDoorTls } from './protocols/postgres/client-tls.ts'
 import { createCatalogues } from './protocols/postgres/catalogues.ts'
 import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
-import { tlsContext } from './protocols/postgres/startup.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createTargetBook } from './targets.ts'
 import { createProxyVault } from './vault.ts'
@@ -126,7 +126,10 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     keyStore: createKeyStore(join(paths.base, 'keys')),
   })
   void verifier.warmUp()
-  const prover = createProver({ own: ownTokenNames(config), issuers: verifier, clock, log })
+  const prover = createProver({
+    ...{ own: ownTokenNames(config), issuers: verifier, clock, log },
+    certificateRules: proxy.tls?.clientCertificates ?? [],
+  })
   const origins = await createOriginResolver(
     {
       ...(config.geo.country && { countryDb: config.geo.country }),
@@ -202,7 +205,8 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     },
   })
   const postgres = createPostgres({
-    tls: proxy.tls && tlsContext(readFileSync(proxy.tls.cert, 'utf8'), resolveSecret(proxy.tls.key)),
+    tls: proxy.tls && doorTlsOf(proxy.tls),
+    isEnough: prover.isEnough,
     tokenBytesMax: Math.max(
       ownTokenCharsMax,
       ...config.identity.issuers.map((issuer) => issuer.maxTokenBytes),
@@ -291,6 +295,15 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
       await closed
     },
   }
+}
+
+function doorTlsOf({ cert, key, clientCa, clientCrl }: NonNullable<Config['proxy']['tls']>) {
+  return createDoorTls({
+    cert: readFileSync(cert, 'utf8'),
+    key: resolveSecret(key),
+    ...(clientCa !== undefined && { clientCa: readFileSync(clientCa, 'utf8') }),
+    ...(clientCrl !== undefined && { clientCrl: readFileSync(clientCrl, 'utf8') }),
+  })
 }
 
 async function whenNone(live: ReadonlySet<unknown>, msMax: number): Promise<void> {

@@ -6,6 +6,7 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto'
 import type { ApiKey, Clock, Identity, PublicSigningKey } from '@portcullis/kernel'
 import { errors, jwtVerify } from 'jose'
+import { requireShown } from '../confirmation.ts'
 import { IdentityError, quoteUnproven } from '../errors.ts'
 import type { IdentityLog } from '../issuer-keys.ts'
 import { createProofCache } from '../proof-cache.ts'
@@ -186,14 +187,8 @@ function explained(error: unknown, { audience, issuer }: OwnVerifierOptions): Id
 }
 
 function bound(proof: ScopedProof, presented: Presented): ScopedProof {
-  const { jkt, 'x5t#S256': certificate } = proof.confirmation ?? {}
-  const isShown =
-    (jkt === undefined || jkt === presented.keyThumbprint) &&
-    (certificate === undefined || certificate === presented.certificateThumbprint)
   const outside = outsideNetworks(proof.scope, presented.address)
   if (outside !== undefined) throw new IdentityError('network', `the token ${outside}`, { proven: proof })
-  if (isShown) return proof
-  throw new IdentityError('bound_to_key', 'the token is bound to a key (cnf) that was not shown', {
-    proven: proof,
-  })
+  requireShown(proof.confirmation ?? {}, presented, proof)
+  return proof
 }

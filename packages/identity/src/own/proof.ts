@@ -1,5 +1,5 @@
 /** What a door learns from whatever was presented to it: who it is, until when, and what it may be used for. */
-import type { Identity } from '@portcullis/kernel'
+import type { ClientCertificate, Identity } from '@portcullis/kernel'
 import type { Proof } from '../verifier.ts'
 import type { Scope } from './scope.ts'
 
@@ -18,8 +18,8 @@ export interface ScopedProof extends Proof {
 export interface Presented {
   /** Source address; without it a key that is bound to networks proves nobody. */
   readonly address?: string
-  /** SHA-256 of the client certificate on this connection, base64url (RFC 8705). */
-  readonly certificateThumbprint?: string
+  /** The client's certificate on this connection. */
+  readonly certificate?: ClientCertificate
   /** Thumbprint of the key whose DPoP proof was verified with this request (RFC 9449). */
   readonly keyThumbprint?: string
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { test } from 'node:test'
-import type { ApiKey, PublicSigningKey } from '@portcullis/kernel'
+import type { ApiKey, ClientCertificate, PublicSigningKey } from '@portcullis/kernel'
 import fc from 'fast-check'
 import { IdentityError } from '../errors.ts'
 import { apiKeyRandomBytes, makeApiKey } from './api-key.ts'
@@ -129,13 +129,27 @@ test('an expired token is refused with whom it proved, cached or not', async () 
 test('a token that is bound to a key is worth nothing without that key', async () => {
   const { prover } = started()
   const token = await minted({ confirmation: { 'x5t#S256': 'thumb', jkt: 'key' } })
-  await prover.prove(token, { certificateThumbprint: 'thumb', keyThumbprint: 'key' })
-  for (const presented of [
-    {},
-    { certificateThumbprint: 'thumb' },
-    { keyThumbprint: 'thumb', certificateThumbprint: 'key' },
-  ])
-    await refusedAs('bound_to_key', prover.prove(token, presented))
+  const certificate = certificateOf({ thumbprint: 'thumb' })
+  await prover.prove(token, { certificate, keyThumbprint: 'key' })
+  for (const [presented, why] of [
+    [{}, /cnf\.jkt.*HTTP requests only/],
+    [{ certificate }, /cnf\.jkt/],
+    [{ keyThumbprint: 'thumb', certificate }, /another key \(cnf\.jkt\)/],
+    [{ keyThumbprint: 'key' }, /x5t#S256\), and this connection has none/],
+    [
+      { keyThumbprint: 'key', certificate: certificateOf({ thumbprint: 'key' }) },
+      /another client certificate/,
+    ],
+  ] as const)
+    await refusedAs('bound_to_key', prover.prove(token, presented), why)
+})
+
+test('a certificate that is not trusted refuses whatever comes with it', async () => {
+  const { prover } = started()
+  const token = await minted()
+  const certificate = certificateOf({ problem: 'CERT_REVOKED' })
+  await refusedAs('certificate', prover.prove(token, { certificate }), /CERT_REVOKED/)
+  await prover.prove(token, { certificate: certificateOf({}) })
 })
 
 test('a token that was traded from a key of some networks proves nobody from elsewhere, cached or not', async () => {
@@ -288,3 +302,8 @@ test('an API key is refused where it is wrong, mistyped, expired or from elsewhe
   clock.advanceMs(1000)
   await refusedAs('expired', prover.prove(key, { address: '10.1.2.3' }))
 })
+
+function certificateOf(parts: Partial<ClientCertificate>): ClientCertificate {
+  const names = { commonNames: [], uris: [], dnsNames: [] }
+  return { thumbprint: 'print', validUntilUs: Number.MAX_SAFE_INTEGER, ...names, ...parts }
+}

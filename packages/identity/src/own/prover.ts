@@ -1,9 +1,10 @@
 /**
- * Whatever a client presents -> whom it proves, until when and for what: an API key, a token of our own, or one of a trusted
- * issuer. What each is is told by its own form, so that none is ever tried as another. What was withdrawn takes effect
+ * Whatever a client presents -> whom it proves, until when and for what: an API key, a token of our own, one of a trusted
+ * issuer, or a client certificate alone. What each is is told by its own form, so that none is ever tried as another. What was withdrawn takes effect
  * with the control log's next word, in spite of any cache.
  */
-import type { ApiKey, Clock, Holdings, Identity } from '@portcullis/kernel'
+import type { ApiKey, ClientCertificate, Clock, Holdings, Identity } from '@portcullis/kernel'
+import { type CertificateRule, createCertificateProver } from '../certificate.ts'
 import { IdentityError } from '../errors.ts'
 import type { IdentityLog } from '../issuer-keys.ts'
 import type { TokenVerifier } from '../verifier.ts'
@@ -13,8 +14,10 @@ import type { Presented, ScopedProof } from './proof.ts'
 import { everything } from './scope.ts'
 
 export interface Prover {
-  /** Rejects with IdentityError. */
+  /** Rejects with IdentityError. An empty token is for a client whose certificate is its proof. */
   prove(token: string, presented: Presented): Promise<ScopedProof>
+  /** Whether there is no token to ask for: the certificate proves somebody by itself, or is to be refused. */
+  isEnough(certificate: ClientCertificate): boolean
   /** From now on these are the keys. */
   replace(holdings: Pick<Holdings, 'signingKeys' | 'apiKeys'>): void
   /** Why an identity that was proven before no longer is, though its token may not be over; undefined where it still is. */
@@ -28,9 +31,12 @@ export interface ProverOptions {
   readonly clock: Clock
   readonly log: Pick<IdentityLog, 'warn'>
   readonly cacheEntriesMax?: number
+  /** Whom client certificates prove by themselves; nobody where absent. */
+  readonly certificateRules?: readonly CertificateRule[]
 }
 
-export function createProver({ own, issuers, clock, ...rest }: ProverOptions): Prover {
+export function createProver({ own, issuers, clock, certificateRules, ...rest }: ProverOptions): Prover {
+  const certificates = createCertificateProver(certificateRules ?? [], clock)
   const tokens = createOwnVerifier({ ...own, clock, ...rest })
   let known = new Map<string, KnownApiKey>()
   let apiKeys = new Map<string, ApiKey>()
@@ -39,6 +45,7 @@ export function createProver({ own, issuers, clock, ...rest }: ProverOptions): P
 
   return {
     withdrawn,
+    isEnough: certificates.isEnough,
     replace(holdings) {
       tokens.replace(holdings.signingKeys)
       const before = known
@@ -51,8 +58,13 @@ export function createProver({ own, issuers, clock, ...rest }: ProverOptions): P
       apiKeys = new Map(holdings.apiKeys.map((key) => [key.keyId, key]))
     },
     async prove(token, presented) {
+      const { certificate } = presented
+      if (certificate) {
+        certificates.requireTrusted(certificate)
+        if (token === '') return certificates.prove(certificate)
+      }
       if (token.startsWith(apiKeyPrefix)) return proveApiKey(token, known, presented.address, clock.nowUs())
-      if (!isOwnToken(token)) return { ...(await issuers.verify(token)), scope: everything }
+      if (!isOwnToken(token)) return { ...(await issuers.verify(token, presented)), scope: everything }
       const proof = await tokens.verify(token, presented)
       const why = withdrawn(proof.identity)
       if (why === undefined) return proof

@@ -36,7 +36,7 @@ import { createCatalogues } from '../protocols/postgres/catalogues.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
 import { createReadText } from '../protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from '../protocols/postgres/session-catalogue.ts'
-import { tlsContext } from '../protocols/postgres/startup.ts'
+import { createDoorTls } from '../protocols/postgres/client-tls.ts'
 import { createVerdictTable, type VerdictTable } from '../verdicts.ts'
 
 /** One command as it was recorded. */
@@ -196,7 +196,8 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     onLogin: () => undefined,
   })
   const door = createPostgres({
-    tls: options.tls && tlsContext(options.tls.cert, options.tls.key),
+    tls: options.tls && createDoorTls(options.tls),
+    isEnough: () => false,
     tokenBytesMax: 10_000,
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: options.loginMsMax ?? 5000,

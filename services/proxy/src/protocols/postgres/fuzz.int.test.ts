@@ -13,7 +13,7 @@ import {
   readCorpus,
 } from '../../testing/fuzz/doors.ts'
 import { fuzzSessions } from '../../testing/fuzz/run.ts'
-import { tlsContext } from './startup.ts'
+import { createDoorTls } from './client-tls.ts'
 
 const seed = 20_261_126
 
@@ -48,7 +48,7 @@ test('the same bytes to PostgreSQL and to the gate: the same replies, table and 
 
 test('the start-up', async () => {
   const { server } = makeCertificates()
-  const tls = tlsContext(server.certPem, server.keyPem)
+  const tls = createDoorTls({ cert: server.certPem, key: server.keyPem })
   await none(500, (at) => fuzzStartup(at, tls))
 })
 

@@ -13,8 +13,8 @@
  *
  * Refuses replication, tokens in clear from beyond loopback, and every message that would blind the gate.
  */
-import type { SecureContext } from 'node:tls'
 import type {
+  ClientCertificate,
   ClientConnection,
   Clock,
   Door,
@@ -24,6 +24,7 @@ import type {
   TargetAccess,
 } from '@portcullis/kernel'
 import type { CancelKey, CancelKeys } from './cancel-keys.ts'
+import type { DoorTls } from './client-tls.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
 import { openUpstream } from './hosts.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
@@ -39,7 +40,9 @@ import { UpstreamError } from './upstream-error.ts'
 import { authentication, backend, int32, message, parameterStatus, readyForQuery } from './wire.ts'
 
 export interface PostgresDeps {
-  readonly tls: SecureContext | undefined
+  readonly tls: DoorTls | undefined
+  /** Whether a client with this certificate is not asked for a token. */
+  readonly isEnough: (certificate: ClientCertificate) => boolean
   readonly tokenBytesMax: number
   readonly statementBytesMax: number
   readonly loginMsMax: number
@@ -106,6 +109,7 @@ async function begin(opener: Opener, deps: Serving): Promise<Begun | undefined> 
   const { connection, source, early, door, signedIn } = opener
   const opening = await readStartup(source, Buffer.concat([connection.head, early]), {
     tls: deps.tls,
+    isEnough: deps.isEnough,
     tokenBytesMax: deps.tokenBytesMax,
     loopback: connection.loopback,
   })
@@ -126,7 +130,7 @@ async function login(
   door: Door,
   { log }: Serving,
 ): Promise<Session | undefined> {
-  const { target, role, database, token, tls } = opening
+  const { target, role, database, token, tls, certificate } = opening
   const client = opening.source.socket
   client.on('error', (error) => log.warn({ why: error.message, target }, 'client connection failed'))
   const result = await door.login({
@@ -136,6 +140,7 @@ async function login(
     role,
     database,
     token,
+    ...(certificate && { certificate }),
     client: opening.parameters.application_name ?? '',
     tls,
   })

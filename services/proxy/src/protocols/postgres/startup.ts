@@ -10,7 +10,7 @@
  *     user = TARGET or TARGET+ROLE
  *     database, options, ...
  *                                   <-       NegotiateProtocolVersion, where a minor version or option is unknown
- *                                   <-       AuthenticationCleartextPassword
+ *                                   <-       AuthenticationCleartextPassword, unless the client's certificate is enough
  *   PasswordMessage (the token)     ->
  *   --- or, on a connection of its own ---
  *   CancelRequest                   ->       no answer, closed
@@ -19,7 +19,8 @@
  * taken for decrypted ones, CVE-2021-23222), replication, and settings that must be a command (startup-settings.ts).
  */
 import type { Socket } from 'node:net'
-import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import type { ClientCertificate } from '@portcullis/kernel'
+import type { DoorTls } from './client-tls.ts'
 import { fatalMessage } from './deny.ts'
 import { ByteReader, StreamEnded } from './byte-reader.ts'
 import { ordinaryReads, type ReusingSource } from './reused-reads.ts'
@@ -37,7 +38,14 @@ export type Opening =
   | { readonly kind: 'over' }
   | Login
 
-export interface Login {
+/** What protects the connection. */
+interface Safety {
+  /** TLS version, empty for plain. */
+  readonly tls: string
+  readonly certificate?: ClientCertificate
+}
+
+export interface Login extends Safety {
   readonly kind: 'login'
   readonly source: ReusingSource
   readonly reader: ByteReader
@@ -47,16 +55,17 @@ export interface Login {
   readonly role: string
   /** Empty for the target's default. */
   readonly database: string
+  /** Empty where the certificate is enough. */
   readonly token: string
   /** What is passed on to the server: everything but user and database. */
   readonly parameters: Readonly<Record<string, string>>
-  /** TLS version, empty for plain. */
-  readonly tls: string
 }
 
 export interface StartupOptions {
   /** Undefined where the listener has no certificate. */
-  readonly tls: SecureContext | undefined
+  readonly tls: DoorTls | undefined
+  /** Whether the client is not asked for a token. */
+  readonly isEnough: (certificate: ClientCertificate) => boolean
   readonly loopback: boolean
   readonly tokenBytesMax: number
 }
@@ -67,25 +76,21 @@ export async function readStartup(
   options: StartupOptions,
 ): Promise<Opening> {
   try {
-    return await negotiate(source, new ByteReader(source, head), options, '')
+    return await negotiate(source, new ByteReader(source, head), options, { tls: '' })
   } catch (error) {
     if (error instanceof StreamEnded) return { kind: 'over' }
     throw error
   }
 }
 
-/** PEM to what `StartupOptions.tls` wants; TLS 1.2 and later. */
-export function tlsContext(cert: string, key: string): SecureContext {
-  return createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
-}
-
 async function negotiate(
   source: ReusingSource,
   reader: ByteReader,
   options: StartupOptions,
-  tls: string,
+  safety: Safety,
 ): Promise<Opening> {
   const { socket } = source
+  const { tls } = safety
   for (let requests = 0; requests < 3; requests++) {
     const packet = await readPacket(reader)
     if (!packet) return refuse(socket, '08P01', 'invalid start-up packet')
@@ -100,13 +105,16 @@ async function negotiate(
       continue
     }
     if (code !== startupCode.ssl || !options.tls)
-      return startup(source, reader, options, tls, code, packet.subarray(4))
+      return startup(source, reader, options, safety, code, packet.subarray(4))
     if (reader.buffered > 0) return refuse(socket, '08P01', 'data sent together with SSLRequest')
     socket.write('S')
     reader.release()
-    const secure = await acceptTls(socket, options.tls)
+    const { socket: secure, certificate } = await options.tls.accept(socket)
     const inside = ordinaryReads(secure)
-    return negotiate(inside, new ByteReader(inside), options, secure.getProtocol() ?? 'TLS')
+    return negotiate(inside, new ByteReader(inside), options, {
+      tls: secure.getProtocol() ?? 'TLS',
+      ...(certificate && { certificate }),
+    })
   }
   return refuse(socket, '08P01', 'too many negotiation requests')
 }
@@ -115,11 +123,12 @@ async function startup(
   source: ReusingSource,
   reader: ByteReader,
   options: StartupOptions,
-  tls: string,
+  safety: Safety,
   version: number,
   body: Buffer,
 ): Promise<Opening> {
   const { socket } = source
+  const { tls, certificate } = safety
   if (version >>> 16 !== 3)
     return refuse(
       socket,
@@ -163,8 +172,9 @@ async function startup(
   const plus = user.indexOf('+')
   const target = plus < 0 ? user : user.slice(0, plus)
 
-  socket.write(authentication(3))
-  const token = await readPassword(reader, options.tokenBytesMax)
+  const isAsked = !certificate || !options.isEnough(certificate)
+  if (isAsked) socket.write(authentication(3))
+  const token = isAsked ? await readPassword(reader, options.tokenBytesMax) : ''
   if (token === undefined) return refuse(socket, '08P01', 'the password message is missing')
   return {
     kind: 'login',
@@ -175,8 +185,8 @@ async function startup(
     role: roleOption || (plus < 0 ? '' : user.slice(plus + 1)),
     database: database === user ? '' : database,
     token,
+    ...safety,
     parameters: { ...passed, ...(remaining && { options: remaining }) },
-    tls,
   }
 }
 
@@ -222,21 +232,6 @@ function takeRole(raw: string): { role: string; remaining: string } {
 
 function isTrue(value: string | undefined): boolean {
   return value !== undefined && !['false', 'off', 'no', '0', ''].includes(value.toLowerCase())
-}
-
-function acceptTls(socket: Socket, secureContext: SecureContext): Promise<TLSSocket> {
-  const secure = new TLSSocket(socket, { isServer: true, secureContext })
-  return new Promise((resolve, reject) => {
-    const failed = (cause?: Error) => {
-      secure.destroy()
-      reject(new StreamEnded('TLS was not agreed', { cause }))
-    }
-    secure.once('error', failed).once('close', failed)
-    secure.once('secure', () => {
-      secure.off('error', failed).off('close', failed)
-      resolve(secure)
-    })
-  })
 }
 
 function refuse(socket: Socket, sqlstate: string, text: string, hint = ''): Opening {

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect, TLSSocket } from 'node:tls'
+import { connect, type TLSSocket } from 'node:tls'
 import { makeCertificates } from '@portcullis/testkit/certificates'
-import { tlsContext } from './startup.ts'
+import { createDoorTls } from './client-tls.ts'
 import { joinRecords } from './tls-reads.ts'
 
 const recordBytes = 8192
@@ -113,16 +113,15 @@ async function pair(t: TestContext): Promise<{ accepted: TLSSocket; client: Sock
   await once(server, 'listening')
   const plain = connectTcp((server.address() as AddressInfo).port, '127.0.0.1')
   const [accepted] = (await once(server, 'connection')) as [Socket]
-  const inside = new TLSSocket(accepted, {
-    isServer: true,
-    secureContext: tlsContext(own.certPem, own.keyPem),
-  })
+  const securing = createDoorTls({ cert: own.certPem, key: own.keyPem }).accept(accepted)
   const client = connect({ socket: plain, ca: caPem, host: '127.0.0.1' })
   client.on('error', () => undefined)
+  const secured = once(client, 'secureConnect')
+  const { socket: inside } = await securing
   inside.on('error', () => undefined)
   inside.pause()
   client.resume()
-  await once(client, 'secureConnect')
+  await secured
   t.after(() => {
     client.destroy()
     inside.destroy()

@@ -6,10 +6,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { isIP } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { SecureContext } from 'node:tls'
 import type { SqlAnalyzer, StatementAnalysis } from '@portcullis/sql'
 import { type Random, randomFrom } from '../../../../../load-tests/simulator/random.ts'
 import { ordinaryReads } from '../../protocols/postgres/reused-reads.ts'
+import type { DoorTls } from '../../protocols/postgres/client-tls.ts'
 import { readStartup } from '../../protocols/postgres/startup.ts'
 import {
   backend,
@@ -34,13 +34,14 @@ export interface DoorResult {
 const loginMsMax = 1000
 
 /** What a client says before its first command. */
-export async function fuzzStartup(seed: number, tls: SecureContext): Promise<DoorResult> {
+export async function fuzzStartup(seed: number, tls: DoorTls): Promise<DoorResult> {
   const random = randomFrom(seed)
   const input = startupInput(random)
   const loopback = random.next() < 0.8
   const socket = new Said()
   const opened = readStartup(ordinaryReads(socket as unknown as Socket), Buffer.alloc(0), {
     tls: random.next() < 0.3 ? tls : undefined,
+    isEnough: () => false,
     loopback,
     tokenBytesMax: 100,
   }).catch((error: unknown) => ({ kind: 'failed' as const, error }))

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import { makeCertificates } from '@portcullis/testkit/certificates'
 import { startPostgres } from '@portcullis/testkit/postgres'
-import { tlsContext } from '../../protocols/postgres/startup.ts'
+import { createDoorTls } from '../../protocols/postgres/client-tls.ts'
 import { fuzzDifferential } from './differential.ts'
 import { type DoorResult, fuzzAnalyzer, fuzzProxyHeader, fuzzStartup, readCorpus } from './doors.ts'
 import { play } from './play.ts'
@@ -52,7 +52,7 @@ async function run(mode: string): Promise<ModeResult> {
       return differential()
     case 'startup': {
       const { server } = makeCertificates()
-      const tls = tlsContext(server.certPem, server.keyPem)
+      const tls = createDoorTls({ cert: server.certPem, key: server.keyPem })
       return doors(mode, (at) => fuzzStartup(at, tls))
     }
     case 'proxy-header':
