@@ -12,7 +12,14 @@ export {
   noHoldings,
   type PublicSigningKey,
 } from './control/holdings.ts'
-export type { SealedSecret } from './control/sealed-secrets.ts'
+export { type SealedSecret, secretAggregate } from './control/sealed-secrets.ts'
+export {
+  type RoleMapping,
+  settingAggregate,
+  settingCharsMax,
+  type SettingMark,
+  type StoredSetting,
+} from './control/settings.ts'
 export type { SigningKey } from './control/signing-keys.ts'
 export { type HandVerdict, type Lifting, verdictAggregate } from './control/verdicts.ts'
 export * from './decision.ts'

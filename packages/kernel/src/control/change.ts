@@ -3,6 +3,7 @@ import type { Aggregate, Occurrence, Rejection } from './aggregate.ts'
 import { type ApiKeyChange, apiKeyControl, type ApiKeyParts } from './api-keys.ts'
 import { fieldReader, type FieldReader, parseFields } from './fields.ts'
 import { type SealedSecretChange, sealedSecretControl, type SealedSecretParts } from './sealed-secrets.ts'
+import { type SettingChange, settingControl, type SettingParts } from './settings.ts'
 import { type SigningKeyChange, signingKeyControl, type SigningKeyParts } from './signing-keys.ts'
 import { type SshCertificateChange, sshCertificateControl } from './ssh-certificates.ts'
 import { type VerdictChange, verdictControl, type VerdictParts } from './verdicts.ts'
@@ -13,10 +14,11 @@ export type ControlChange =
   | SigningKeyChange
   | ApiKeyChange
   | SealedSecretChange
+  | SettingChange
   | SshCertificateChange
 
 /** What the changes are folded into. */
-export type ControlParts = VerdictParts & SigningKeyParts & ApiKeyParts & SealedSecretParts
+export type ControlParts = VerdictParts & SigningKeyParts & ApiKeyParts & SealedSecretParts & SettingParts
 
 export function initialParts(): ControlParts {
   return {
@@ -25,6 +27,10 @@ export function initialParts(): ControlParts {
     signingKeys: new Map(),
     apiKeys: new Map(),
     sealedSecrets: new Map(),
+    targets: new Map(),
+    issuers: new Map(),
+    removedIssuers: new Map(),
+    roleMappings: new Map(),
   }
 }
 
@@ -33,6 +39,7 @@ const kinds = new Map<string, Kind>([
   ...kindsOf(signingKeyControl),
   ...kindsOf(apiKeyControl),
   ...kindsOf(sealedSecretControl),
+  ...kindsOf(settingControl),
   ...kindsOf(sshCertificateControl),
 ])
 

@@ -256,7 +256,18 @@ const changes: fc.Arbitrary<ControlChange> = fc.oneof(
     .tuple(names, fc.constantFrom('api-key.disabled', 'api-key.enabled', 'api-key.deleted'))
     .map(([keyId, type]) => ({ type, keyId, reason: '' })),
   names.map(secretSealed),
+  names.map((name) => ({ type: 'secret.rewrapped' as const, name, sealed: 'rewrapped' })),
   names.map((name) => ({ type: 'secret.removed' as const, name, reason: '' })),
+  fc
+    .tuple(names, fc.json())
+    .map(([name, about]) => ({ type: 'target.put' as const, name, target: { about } })),
+  names.map((name) => ({ type: 'target.removed' as const, name, reason: '' })),
+  fc
+    .tuple(names, fc.json())
+    .map(([issuer, about]) => ({ type: 'issuer.put' as const, issuer, trust: { about } })),
+  names.map((issuer) => ({ type: 'issuer.removed' as const, issuer, reason: '' })),
+  fc.tuple(names, names).map(([group, role]) => ({ type: 'role-mapping.put' as const, group, role })),
+  names.map((group) => ({ type: 'role-mapping.removed' as const, group, reason: '' })),
 )
 const logs = fc
   .array(fc.tuple(changes, fc.integer({ min: -1, max: 3 }), fc.nat(12)), { maxLength: 40 })
@@ -311,7 +322,14 @@ test('no payload, however odd, makes the fold throw', () => {
   fc.assert(
     fc.property(
       fc.oneof(fc.string(), fc.json()),
-      fc.constantFrom('verdict.issued', 'verdict.lifted', 'x'),
+      fc.constantFrom(
+        'verdict.issued',
+        'verdict.lifted',
+        'target.put',
+        'issuer.put',
+        'role-mapping.put',
+        'x',
+      ),
       (payload, type) => {
         const { accepted, rejection } = evolveControl(initialControl(), {
           event: { ...eventOf('e1', issued('v1')), payload, type },

@@ -1,10 +1,11 @@
 /**
- * What a proxy needs of the control state beside verdicts: who may prove themselves by what Portcullis gave out itself, and
- * secrets that it alone can open. It leaves out what no proxy may have: the private halves of signing keys.
+ * What a proxy needs of the control state beside verdicts: who may prove themselves by what Portcullis gave out itself,
+ * secrets that it alone can open, and what was configured by the API. It leaves out what no proxy may have: the private halves of signing keys.
  */
 import type { ApiKey } from './api-keys.ts'
 import type { ControlState } from './fold.ts'
 import type { SealedSecret } from './sealed-secrets.ts'
+import type { StoredSetting } from './settings.ts'
 import type { SigningKey } from './signing-keys.ts'
 
 export type PublicSigningKey = Omit<SigningKey, 'sealedPrivateKey'>
@@ -13,18 +14,39 @@ export interface Holdings {
   readonly signingKeys: readonly PublicSigningKey[]
   readonly apiKeys: readonly ApiKey[]
   readonly sealedSecrets: readonly SealedSecret[]
+  /** As they were put: not yet checked. */
+  readonly targets: readonly StoredSetting[]
+  readonly issuers: readonly StoredSetting[]
+  /** URLs of issuers that are trusted no longer. */
+  readonly removedIssuers: readonly string[]
 }
 
-export const noHoldings: Holdings = { signingKeys: [], apiKeys: [], sealedSecrets: [] }
+export const noHoldings: Holdings = {
+  signingKeys: [],
+  apiKeys: [],
+  sealedSecrets: [],
+  targets: [],
+  issuers: [],
+  removedIssuers: [],
+}
 
 export function holdingsOf({
   signingKeys,
   apiKeys,
   sealedSecrets,
-}: Pick<ControlState, 'signingKeys' | 'apiKeys' | 'sealedSecrets'>): Holdings {
+  targets,
+  issuers,
+  removedIssuers,
+}: Pick<
+  ControlState,
+  'signingKeys' | 'apiKeys' | 'sealedSecrets' | 'targets' | 'issuers' | 'removedIssuers'
+>): Holdings {
   return {
     signingKeys: Array.from(signingKeys.values(), ({ sealedPrivateKey: _, ...key }) => key),
     apiKeys: Array.from(apiKeys.values()),
     sealedSecrets: Array.from(sealedSecrets.values()),
+    targets: Array.from(targets.values()),
+    issuers: Array.from(issuers.values()),
+    removedIssuers: Array.from(removedIssuers.keys()),
   }
 }

@@ -25,9 +25,10 @@ export function openStateFile(dir: string, onUnreadable: (path: string, error: u
   return {
     read() {
       const state = load<{ verdicts: Verdict[] }>(verdictsPath)
-      const held = load<{ holdings: Holdings }>(holdingsPath)
+      const held = load<{ holdings: Partial<Holdings> }>(holdingsPath)
       const fresh = load<{ atUs: number }>(freshPath)
-      const holdings = held?.holdings ?? noHoldings
+      // A predecessor of an older version did not know of all.
+      const holdings = { ...noHoldings, ...held?.holdings }
       if (!state || !fresh) return { verdicts: [], holdings, freshAtUs: 0 }
       return { verdicts: state.verdicts, holdings, freshAtUs: fresh.atUs }
     },
