@@ -89,6 +89,7 @@ function typeOf(node: Node): string {
     return node.pattern.includes('vault:') ? '[secret](secrets.md)' : 'secret'
   if (node.format === 'uri') return 'URL'
   if (node.format === 'path') return 'path'
+  if (node.format === 'pem') return 'path or PEM'
   if (node.type === 'object') {
     const values = node.additionalProperties
     return typeof values === 'object' && !values.properties ? `object of ${typeOf(values)}` : 'object'

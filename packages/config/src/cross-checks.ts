@@ -43,6 +43,16 @@ const draftSchema = z.object({
         .catch({}),
       aws: z.object({ credentials: given, webIdentity: given }).optional().catch({}),
       kubernetes: given,
+      sealing: z
+        .object({
+          ...{ transit: given, kms: given },
+          keys: z
+            .array(z.object({ id: text }).catch({}))
+            .optional()
+            .catch(undefined),
+        })
+        .optional()
+        .catch({}),
     })
     .catch({}),
   identity: z
@@ -120,7 +130,7 @@ function ofTargets({ targets }: Draft): Problem[] {
   })
 }
 
-function ofSecrets({ secrets: { vault, aws } }: Draft): Problem[] {
+function ofSecrets({ secrets: { vault, aws, sealing } }: Draft): Problem[] {
   const path = ['secrets', 'vault', 'auth']
   const ways = Object.keys(vault?.auth ?? {})
   return [
@@ -130,6 +140,29 @@ function ofSecrets({ secrets: { vault, aws } }: Draft): Problem[] {
     ...(aws?.credentials !== undefined && aws.webIdentity !== undefined
       ? [{ path: ['secrets', 'aws', 'webIdentity'], message: 'goes without credentials' }]
       : []),
+    ...(sealing ? ofSealing(sealing, { vault, aws }) : []),
+  ]
+}
+
+function ofSealing(
+  { keys, transit, kms }: NonNullable<Draft['secrets']['sealing']>,
+  { vault, aws }: Pick<Draft['secrets'], 'vault' | 'aws'>,
+): Problem[] {
+  const path = ['secrets', 'sealing']
+  const ids = (keys ?? []).map(({ id }) => id)
+  return [
+    ...([keys, transit, kms].filter((way) => way !== undefined).length !== 1
+      ? [{ path, message: 'needs one of keys, transit and kms, and no second' }]
+      : []),
+    ...(transit !== undefined && !vault
+      ? [{ path: [...path, 'transit'], message: 'needs secrets.vault' }]
+      : []),
+    ...(kms !== undefined && !aws ? [{ path: [...path, 'kms'], message: 'needs secrets.aws' }] : []),
+    ...ids.flatMap((id, index) =>
+      id !== undefined && ids.indexOf(id) < index
+        ? [{ path: [...path, 'keys', index, 'id'], message: `"${id}" is the id of another key` }]
+        : [],
+    ),
   ]
 }
 

@@ -10,6 +10,16 @@ export function filePath(description: string): z.ZodType<string> {
   return z.string().min(1).meta({ format: pathFormat, description })
 }
 
+/** Marks in the schema a key whose value is PEM text, or else the path of a file with it. */
+export const pemFormat = 'pem'
+
+export function pemOrPath(description: string): z.ZodType<string> {
+  return z
+    .string()
+    .min(1)
+    .meta({ format: pemFormat, description: `${description} The text itself may stand here too.` })
+}
+
 export const secretPattern = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/
 
 /** A reference to a secret: `env:NAME` or `file:PATH`; resolved by `resolveSecret`, never by the schema. */
@@ -18,19 +28,25 @@ export const secretRef = z
   .regex(secretPattern, {
     error: ({ input }) =>
       isRemote(input)
-        ? 'must be env:NAME or file:PATH here: vault:, aws-sm: and k8s: serve for the credentials of targets only'
+        ? 'must be env:NAME or file:PATH here: vault:, aws-sm:, k8s: and sealed: serve for the credentials of targets only'
         : 'must be a reference, env:NAME or file:PATH; secrets never stand in the configuration itself',
   })
   .describe('Reference to a secret: env:NAME or file:PATH.')
 
 /** Kinds that need a source, by the key of `secrets` that configures it. */
-export const remoteKinds = { 'vault:': 'vault', 'aws-sm:': 'aws', 'k8s:': 'kubernetes' } as const
+export const remoteKinds = {
+  'vault:': 'vault',
+  'aws-sm:': 'aws',
+  'k8s:': 'kubernetes',
+  'sealed:': 'sealing',
+} as const
 
 /** The forms that packages/vault reads; its reference.test.ts holds both to the same examples. */
 const remoteForms = [
   String.raw`vault:(?!sys\/|auth\/)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.@:=+-]*)+#[^\s#]{1,128}`,
   String.raw`aws-sm:[A-Za-z0-9\/_+=.@:-]{1,512}(#[^\s#]{1,128})?`,
   String.raw`k8s:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?#[A-Za-z0-9._-]{1,253}`,
+  'sealed:[a-z0-9][a-z0-9._-]{0,62}',
 ]
 
 export const targetSecretPattern = new RegExp(
@@ -38,7 +54,7 @@ export const targetSecretPattern = new RegExp(
 )
 
 const targetSecretWords =
-  'must be a reference, env:NAME, file:PATH, vault:PATH#FIELD, aws-sm:NAME[#FIELD] or k8s:NAMESPACE/NAME#KEY; secrets never stand in the configuration itself'
+  'must be a reference, env:NAME, file:PATH, vault:PATH#FIELD, aws-sm:NAME[#FIELD], k8s:NAMESPACE/NAME#KEY or sealed:NAME; secrets never stand in the configuration itself'
 
 /** A reference that the vault resolves while the proxy runs. */
 export const targetSecretRef = z
@@ -56,7 +72,7 @@ export const valueOrTargetSecret = z.union([
 ])
 
 /** The key of `secrets` that a reference needs; undefined where it is none, or a local one. */
-export function sourceOf(reference: unknown): 'vault' | 'aws' | 'kubernetes' | undefined {
+export function sourceOf(reference: unknown): (typeof remoteKinds)[keyof typeof remoteKinds] | undefined {
   if (typeof reference !== 'string' || !targetSecretPattern.test(reference)) return undefined
   return Object.entries(remoteKinds).find(([scheme]) => reference.startsWith(scheme))?.[1]
 }

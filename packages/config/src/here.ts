@@ -9,6 +9,7 @@ import { ConfigError } from './errors.ts'
 import { peopleKeyCharsMin } from './people-schema.ts'
 import { type Place, placesIn } from './places.ts'
 import { apiTokenCharsMin, type Config } from './schema.ts'
+import { masterKeyCharsMin } from './secrets-schema.ts'
 import { resolveSecret } from './secret.ts'
 
 export type Found = {
@@ -38,6 +39,7 @@ export function lookHere(config: Config): Found {
 /** Of a secret that could be guessed. */
 function charsMinOf({ path }: Place): number {
   if (path[0] === 'people' && path[1] === 'key') return peopleKeyCharsMin
+  if (path[0] === 'secrets' && path[1] === 'sealing') return masterKeyCharsMin
   return path[0] === 'api' && path[1] === 'tokens' ? apiTokenCharsMin : 0
 }
 

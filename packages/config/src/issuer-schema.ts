@@ -4,7 +4,7 @@
  */
 import { compileExpression, ExpressionError, type ResultType } from '@portcullis/expressions'
 import { z } from 'zod'
-import { filePath, positive, secretRef } from './forms.ts'
+import { pemOrPath, positive, secretRef } from './forms.ts'
 
 export const issuerUrl = z.url().refine((text) => {
   const url = URL.parse(text)
@@ -116,7 +116,7 @@ export const issuer = z.strictObject({
     .max(65_536)
     .default(16_384)
     .describe('Longer tokens are refused unread.'),
-  ca: filePath(
+  ca: pemOrPath(
     "PEM file with the certificate authorities of the issuer; the system's where absent.",
   ).optional(),
 })

@@ -1,11 +1,11 @@
 /** Reads the configuration once. Every mistake is reported together, each with its place in the file. */
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { z } from 'zod'
-import { crossChecks, type Problem } from './cross-checks.ts'
+import { crossChecks } from './cross-checks.ts'
 import { ConfigError } from './errors.ts'
 import { lookHere } from './here.ts'
 import { placesIn } from './places.ts'
+import { ofMissing, problemsOf } from './problems.ts'
 import { type Config, configSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 
@@ -44,21 +44,6 @@ function parsed(source: Source, file: string): Config {
   const problems = [...problemsOf(result.error?.issues ?? []), ...crossChecks(source.content)]
   if (problems.length > 0 || !result.success) throw new ConfigError('invalid', source.lines(problems))
   return withAbsolutePaths(result.data, dirname(resolve(file)))
-}
-
-function ofMissing({ code, input }: { code: string; input?: unknown }): string | undefined {
-  return code === 'invalid_type' && input === undefined ? 'is required' : undefined
-}
-
-/** A union reports its branches inside: show the first's, which is the form to prefer. */
-function problemsOf(issues: readonly z.core.$ZodIssue[], prefix: readonly PropertyKey[] = []): Problem[] {
-  return issues.flatMap((issue) => {
-    const path = [...prefix, ...issue.path]
-    const branch = issue.code === 'invalid_union' ? issue.errors[0] : undefined
-    if (branch) return problemsOf(branch, path)
-    if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
-    return issue.keys.map((key) => ({ path: [...path, key], message: 'unknown key' }))
-  })
 }
 
 /** Paths in the file are relative to the file, wherever a service was started from. */

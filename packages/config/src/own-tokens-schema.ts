@@ -13,7 +13,7 @@ export const ownTokens = z.strictObject({
   key: secretRef
     .optional()
     .describe(
-      'Reference to 32 random bytes, in base64 or hex, that seal the private halves of the signing keys in the control log. Only the API uses it; without it no tokens are given out.',
+      'Reference to 32 random bytes, in base64 or hex, that seal the private halves of the signing keys in the control log. Only the API uses it; where absent, `secrets.sealing` seals them; without either no tokens are given out.',
     ),
   tokenSecMax: positive
     .max(86_400)

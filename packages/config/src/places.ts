@@ -1,6 +1,7 @@
 /** Where a configuration names files and secrets, as its schema says: a key that is added there is found here by itself. */
 import { z } from 'zod'
-import { pathFormat, secretPattern, targetSecretPattern } from './forms.ts'
+import { pathFormat, pemFormat, secretPattern, targetSecretPattern } from './forms.ts'
+import { isPem } from './pem.ts'
 import { type Config, configSchema } from './schema.ts'
 
 export type Place = {
@@ -20,8 +21,13 @@ type Shape = {
 }
 
 export function placesIn(config: Config): Place[] {
+  return placesOf(configSchema, config)
+}
+
+/** `value` is what `schema` made. */
+export function placesOf(schema: z.ZodType, value: object): Place[] {
   // What is made of other values (the number of workers) is neither a file nor a secret.
-  return visit(z.toJSONSchema(configSchema, { io: 'output', unrepresentable: 'any' }) as Shape, config, [])
+  return visit(z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' }) as Shape, value, [])
 }
 
 function visit(shape: Shape, value: object, path: readonly string[]): Place[] {
@@ -39,6 +45,7 @@ function visit(shape: Shape, value: object, path: readonly string[]): Place[] {
 /** Where a plain value may stand too, only a reference is one. */
 function kindOf(shape: Shape, text: string): Place['kind'] | undefined {
   if (shape.format === pathFormat) return 'file'
+  if (shape.format === pemFormat) return isPem(text) ? undefined : 'file'
   const forms = shape.anyOf ?? [shape]
   const mayRefer = forms.some(
     ({ pattern }) => pattern === secretPattern.source || pattern === targetSecretPattern.source,

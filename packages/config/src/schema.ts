@@ -5,8 +5,8 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
-import { filePath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
 import { clientCertificate } from './client-certificate-schema.ts'
+import { filePath, pemOrPath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
 import { issuer } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
@@ -56,7 +56,7 @@ const upstreamTls = z.strictObject({
     .enum(['disable', 'prefer', 'require', 'verify-full'])
     .default('prefer')
     .describe("As libpq's sslmode."),
-  ca: filePath("PEM file with the certificate authorities; the system's where absent.").optional(),
+  ca: pemOrPath("PEM file with the certificate authorities; the system's where absent.").optional(),
   cert: filePath('PEM client certificate.').optional(),
   key: filePath('Its PEM key.').optional(),
 })
@@ -70,7 +70,7 @@ const keepalive = z.strictObject({
 /** A timer cannot wait longer. */
 const durationMs = positive.max(2_147_483_647)
 
-const target = z.strictObject({
+export const target = z.strictObject({
   name: name.describe(
     'What clients ask for, as the user name. Lower-case letters, digits, ".", "_" or "-", at most 63.',
   ),
@@ -311,7 +311,7 @@ export const configSchema = z.strictObject({
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),
-  identity: z.strictObject({ issuers: z.array(issuer).min(1), own: ownTokens.prefault({}) }),
+  identity: z.strictObject({ issuers: z.array(issuer), own: ownTokens.prefault({}) }),
   secrets: secrets.prefault({}),
   geo: z
     .strictObject({
@@ -327,7 +327,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   ssh: ssh.optional().describe('SSH certificates; see [ssh](ssh.md). Where absent none are given out.'),
-  targets: z.array(target).min(1),
+  targets: z.array(target).describe('Targets; those that the API adds are not among them. May be empty.'),
   proxy,
   analyzer: analyzer.prefault({}),
   alerts: alerts.prefault({}),
@@ -343,3 +343,4 @@ export const configSchema = z.strictObject({
 export type Config = z.output<typeof configSchema>
 export type SshConfig = NonNullable<Config['ssh']>
 export type TargetConfig = Config['targets'][number]
+export type IssuerSetting = Config['identity']['issuers'][number]

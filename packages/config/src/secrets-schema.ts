@@ -6,6 +6,9 @@ import { z } from 'zod'
 import { filePath, positive, secretRef } from './forms.ts'
 import { isLoopbackHttp } from './issuer-schema.ts'
 
+/** Of 32 bytes in base64, without what fills it up. */
+export const masterKeyCharsMin = 43
+
 /** A secret in clear on a wire is nobody's secret any more. */
 const serverUrl = z.url().refine((text) => {
   const url = URL.parse(text)
@@ -78,6 +81,38 @@ const kubernetes = z.strictObject({
   ca: filePath('PEM file with the certificate authorities of the API server.').default(`${inPod}/ca.crt`),
 })
 
+const sealing = z.strictObject({
+  keys: z
+    .array(
+      z.strictObject({
+        id: z
+          .string()
+          .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, ".", "_" or "-", at most 64')
+          .describe('Any name; it stands in what the key sealed.'),
+        key: secretRef.describe('Reference to 32 random bytes, as base64 or 64 hexadecimal digits.'),
+      }),
+    )
+    .min(1)
+    .optional()
+    .describe(
+      'Master keys that the services read. The first seals, all open: put a new one first to rotate.',
+    ),
+  transit: z
+    .strictObject({
+      mount: path.default('transit'),
+      key: z
+        .string()
+        .regex(/^[A-Za-z0-9_.-]+$/, 'must be the name of a key')
+        .describe('A key of type aes256-gcm96.'),
+    })
+    .optional()
+    .describe("A key of Vault's transit engine, which no process of the gate sees; needs `secrets.vault`."),
+  kms: z
+    .strictObject({ key: z.string().min(1).describe('ARN or alias of a symmetric key.') })
+    .optional()
+    .describe('A key of AWS KMS, which no process of the gate sees; needs `secrets.aws`.'),
+})
+
 export const secrets = z.strictObject({
   cacheSec: positive
     .max(86_400)
@@ -94,4 +129,9 @@ export const secrets = z.strictObject({
   vault: vault.optional().describe('For `vault:` references.'),
   aws: aws.optional().describe('For `aws-sm:` references.'),
   kubernetes: kubernetes.optional().describe('For `k8s:` references.'),
+  sealing: sealing
+    .optional()
+    .describe(
+      'For `sealed:` references, and what is sealed by the API: the master key, by one of the following. The API and the proxies need the same.',
+    ),
 })

@@ -29,16 +29,18 @@ function problemsOf(secrets: string, credentials = 'user: app'): string[] {
   }
 }
 
+const sealing = 'sealing: { keys: [{ id: one, key: env:K }] }'
 const vault = 'vault: { address: https://vault.example, auth: { token: env:T } }'
 
 test('every kind of reference serves for the credentials of a target, with its source', () => {
-  const all = `${vault}, aws: { region: eu-west-1 }, kubernetes: {}`
+  const all = `${vault}, aws: { region: eu-west-1 }, kubernetes: {}, ${sealing}`
   for (const reference of [
     'env:A',
     'file:/a',
     'vault:secret/data/shop#password',
     'aws-sm:prod/shop#p',
     'k8s:a/b#c',
+    'sealed:shop-db',
   ])
     assert.deepEqual(problemsOf(all, `user: '${reference}', password: '${reference}'`), [])
 })
@@ -97,4 +99,20 @@ test('paths are relative to the file, also those of sources', () => {
   assert.equal(secrets.vault?.ca, '/etc/ca.pem')
   assert.equal(secrets.vault?.auth.jwt?.token, 'file:/etc/jwt')
   assert.deepEqual([secrets.cacheSec, secrets.staleSec, secrets.timeoutMs], [60, 3600, 3000])
+})
+
+test('one way of sealing, with what it needs', () => {
+  assert.deepEqual(problemsOf(sealing), [])
+  assert.deepEqual(problemsOf(`${vault}, sealing: { transit: { key: gate } }`), [])
+  assert.match(problemsOf('sealing: {}')[0] ?? '', /secrets\.sealing: needs one of keys, transit and kms/)
+  assert.match(
+    problemsOf('sealing: { transit: { key: gate } }')[0] ?? '',
+    /secrets\.sealing\.transit: needs secrets\.vault/,
+  )
+  assert.match(problemsOf('sealing: { kms: { key: k } }')[0] ?? '', /sealing\.kms: needs secrets\.aws/)
+  assert.match(
+    problemsOf('sealing: { keys: [{ id: a, key: env:K }, { id: a, key: env:L }] }')[0] ?? '',
+    /sealing\.keys\.1\.id: "a" is the id of another key/,
+  )
+  assert.match(problemsOf('cacheSec: 5', "user: 'sealed:db'")[0] ?? '', /needs secrets\.sealing/)
 })

@@ -14,6 +14,7 @@ const good = [
   'aws-sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop-AbCdEf#password',
   'k8s:shop/db-credentials#password',
   'k8s:shop/db.credentials#tls.key',
+  'sealed:shop-db.password',
 ]
 const bad = [
   'hunter2',
@@ -33,6 +34,10 @@ const bad = [
   'k8s:Shop/db#password',
   'k8s:shop/../db#password',
   'k8s:shop/db',
+  'sealed:',
+  'sealed:Shop',
+  'sealed:a/b',
+  'sealed:shop#x',
   'toString:x',
 ]
 
@@ -46,6 +51,7 @@ secrets:
   vault: { address: https://vault.example, auth: { token: env:T } }
   aws: { region: eu-west-1 }
   kubernetes: {}
+  sealing: { keys: [{ id: one, key: env:K }] }
 targets:
   - name: shop
     protocol: postgres

@@ -99,6 +99,11 @@ export function createSealer(wrapper: KeyWrapper, random: (bytes: number) => Buf
   }
 }
 
+/** Id of the master key that a text was sealed under, as it says. @throws VaultError('unsealable') */
+export function masterKeyOf(sealed: string): string {
+  return split(sealed).keyId
+}
+
 /** AES-256-GCM, tag last. */
 export function encrypt(key: Buffer, nonce: Buffer, plain: Buffer, associated: Buffer): Buffer {
   const sealing = createCipheriv(cipher, key, nonce, { authTagLength: tagBytes }).setAAD(associated)

@@ -19,7 +19,7 @@ export interface Lease {
 }
 
 export interface Source {
-  /** Whether it can be read at once and at no cost: then nothing is cached. */
+  /** Whether it can be read for each session, and says by itself what is new: then nothing is cached. */
   readonly isLocal?: true
   /** Rejects with VaultError. Bounded in time. */
   read(reference: Reference): Promise<Document>

@@ -16,7 +16,7 @@ import { localSource } from './sources/local.ts'
 export interface Vault {
   /** Rejects with VaultError. */
   resolve(reference: string): Promise<Secret>
-  /** What would serve without asking a source; undefined where nothing would. `env:` and `file:` are never kept. */
+  /** What would serve without asking a source; undefined where nothing would. What is local is never kept. */
   cached(reference: string): Secret | undefined
   /**
    * The values of references that belong together: those of one secret are of one reading, and what is lent is kept
@@ -65,8 +65,8 @@ export function createVault(deps: VaultDeps): Started<Vault> {
     return entry
   }
 
-  async function readNow(reference: Reference): Promise<Secret> {
-    return new Secret(fieldOf(await localSource.read(reference), reference))
+  async function readNow(reference: Reference, source: Source): Promise<Secret> {
+    return new Secret(fieldOf(await source.read(reference), reference))
   }
 
   async function borrow(texts: readonly string[]): Promise<Loan> {
@@ -80,7 +80,7 @@ export function createVault(deps: VaultDeps): Started<Vault> {
       Promise.all(
         references.map(async (reference) => {
           const source = sourceOf(reference)
-          if (source.isLocal) return readNow(reference)
+          if (source.isLocal) return readNow(reference, source)
           const copy = held.get(entryOf(reference, source))
           if (!copy) throw new VaultError('unavailable', `${reference.text}: was released`)
           return new Secret(fieldOf(copy.document, reference))
@@ -125,7 +125,7 @@ export function createVault(deps: VaultDeps): Started<Vault> {
       async resolve(text) {
         const reference = parseReference(text)
         const source = sourceOf(reference)
-        if (source.isLocal) return readNow(reference)
+        if (source.isLocal) return readNow(reference, source)
         const { document } = await entryOf(reference, source).get()
         return new Secret(fieldOf(document, reference))
       },

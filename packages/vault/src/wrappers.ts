@@ -35,20 +35,20 @@ export function createLocalKeys(
   return {
     async wrap(dataKey, associated) {
       const nonce = random(nonceBytes)
-      const wrapped = encrypt(masterKeyOf(current, readLocal), nonce, dataKey, associated)
+      const wrapped = encrypt(bytesOf(current, readLocal), nonce, dataKey, associated)
       return { keyId: current.id, wrapped: Buffer.concat([nonce, wrapped]) }
     },
     async unwrap(keyId, wrapped, associated) {
       const key = keys.find(({ id }) => id === keyId)
       if (!key) throw unsealable()
       const nonce = wrapped.subarray(0, nonceBytes)
-      return decrypt(masterKeyOf(key, readLocal), nonce, wrapped.subarray(nonceBytes), associated)
+      return decrypt(bytesOf(key, readLocal), nonce, wrapped.subarray(nonceBytes), associated)
     },
     isOld: (keyId) => keyId !== current.id,
   }
 }
 
-function masterKeyOf({ id, key }: MasterKey, readLocal: ReadLocal): Buffer {
+function bytesOf({ id, key }: MasterKey, readLocal: ReadLocal): Buffer {
   const text = readLocal(key).trim()
   const bytes = Buffer.from(text, /^[0-9a-fA-F]{64}$/.test(text) ? 'hex' : 'base64')
   if (bytes.length !== 32)
