@@ -131,6 +131,11 @@ test('a CI token is traded for one of a single target, which psql uses; elsewher
   assert.equal(command?.task, 'nightly report')
   assert.deepEqual(command?.ancestors, [`${system.value.issuer.issuer} job-1`])
   assert.equal(command?.identity, `${system.value.issuer.issuer}|ci`)
+  const line = system.value
+    .log()
+    .split('\n')
+    .find((text) => text.includes('"token issued"') && text.includes(`"instance":"${command?.instance}"`))
+  assert.ok(line?.includes(`"ancestors":["${system.value.issuer.issuer} job-1"]`), 'the log has its issuance')
 })
 
 test('revoke the parent: sessions of its grandchild are cut at both proxies within 2 s, and it signs in no more', async () => {

