@@ -1,0 +1,124 @@
+/**
+ * The gate's API over HTTP. A token goes to the address that it is for and to no other: it follows no redirection. Whatever
+ * goes wrong becomes a CliError that names the address.
+ */
+import { CliError, messageOf, shown } from './errors.ts'
+
+export interface Api {
+  readonly url: string
+  get<T>(path: string, bearer: string): Promise<T>
+  post<T>(path: string, bearer: string, body: object): Promise<T>
+  /** A form to an OAuth endpoint. Its refusals are answers (RFC 6749 section 5.2), not errors. @throws CliError unreachable */
+  form(path: string, fields: Readonly<Record<string, string>>): Promise<OauthAnswer>
+}
+
+export interface OauthAnswer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+const timeoutMs = 20_000
+
+export function connectApi(url: string, interrupted?: AbortSignal): Api {
+  async function ask(path: string, init: RequestInit): Promise<{ status: number; body: unknown }> {
+    const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(interrupted ? [interrupted] : [])])
+    let response: Response
+    let text: string
+    try {
+      response = await fetch(`${url}${path}`, { ...init, redirect: 'manual', signal })
+      text = await response.text()
+    } catch (cause) {
+      interrupted?.throwIfAborted()
+      throw unreachable(url, cause)
+    }
+    const body = parsed(text)
+    if (body === undefined || (response.status >= 300 && response.status < 400))
+      throw new CliError(
+        'unreachable',
+        `what answers at ${url}${path} is no Portcullis (status ${response.status})`,
+        'check PORTCULLIS_URL or --url: it is the address of the API, by default port 8080',
+      )
+    return { status: response.status, body }
+  }
+
+  async function call<T>(path: string, bearer: string, init: RequestInit): Promise<T> {
+    const headers = { authorization: `Bearer ${bearer}`, accept: 'application/json', ...init.headers }
+    const { status, body } = await ask(path, { ...init, headers })
+    if (status >= 400) throw ofProblem(url, status, body as Problem)
+    return body as T
+  }
+
+  return {
+    url,
+    get: (path, bearer) => call(path, bearer, { method: 'GET' }),
+    post: (path, bearer, body) =>
+      call(path, bearer, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    async form(path, fields) {
+      const { status, body } = await ask(path, { method: 'POST', body: new URLSearchParams(fields) })
+      return { status, body: body as OauthAnswer['body'] }
+    },
+  }
+}
+
+/** RFC 9457. */
+interface Problem {
+  readonly type?: string
+  readonly detail?: string
+  readonly requestId?: string
+  readonly errors?: readonly { readonly field: string; readonly message: string }[]
+}
+
+function ofProblem(url: string, status: number, problem: Problem): CliError {
+  const code = problem.type?.split(':').at(-1)
+  const faults = (problem.errors ?? []).map(({ field, message }) => ` ${field}: ${message}`).join(';')
+  const detail = shown(`${problem.detail ?? `status ${status}`}${faults}`)
+  const said = `${new URL(url).host} says: ${detail}`
+  const id = problem.requestId === undefined ? '' : ` (request ${shown(problem.requestId)})`
+  if (status === 401)
+    return new CliError(
+      'refused',
+      `${said}${id}`,
+      'sign in again: portcullis login; or check PORTCULLIS_TOKEN',
+    )
+  if (code === 'not_configured')
+    return new CliError('not_offered', said, 'whoever runs this gate can configure it')
+  if (status === 404)
+    return new CliError('not_offered', `${said}${id}`, 'this gate may be older than this command line')
+  if (status >= 500 || status === 429)
+    return new CliError(
+      'unreachable',
+      `${said}${id}`,
+      'try again later; the log of the API has the request id',
+    )
+  return new CliError('refused', `${said}${id}`, 'portcullis whoami shows who you are there, and your groups')
+}
+
+function unreachable(url: string, cause: unknown): CliError {
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+  const code = inner instanceof Error && 'code' in inner ? String(inner.code) : ''
+  const isTls = /CERT|TLS|SSL|SELF_SIGNED|VERIFY/.test(code)
+  const why =
+    cause instanceof Error && cause.name === 'TimeoutError' ? 'it took too long' : messageOf(inner) || code
+  return new CliError(
+    'unreachable',
+    `${url} cannot be reached: ${shown(why)}`,
+    isTls
+      ? "set PORTCULLIS_CA to a PEM file with the certificate of the gate's authority"
+      : 'check the address (PORTCULLIS_URL, --url) and the network between',
+    { cause },
+  )
+}
+
+/** Undefined where it is no JSON object. */
+function parsed(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
