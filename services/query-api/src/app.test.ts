@@ -294,7 +294,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     roles: { dev: 'viewer', oncall: 'responder' },
     prove: async (token) => ({
       identity: identityOf(token, groups.get(token) ?? []),
-      expiresAtUs: 5,
+      ...{ expiresAtUs: 5, tokenId: 't' },
       scope: token === 'scoped' ? { targets: ['shop'] } : {},
     }),
     clock: { nowUs: () => 1, monotonicMs: () => 0 },
@@ -304,7 +304,7 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
   assert.deepEqual(caller, {
     actor: { issuer: 'https://idp.example', subject: 'a', roles: ['responder', 'viewer'] },
     role: 'responder',
-    proven: { identity: identityOf('a', ['dev', 'oncall']), scope: {} },
+    proof: { identity: identityOf('a', ['dev', 'oncall']), ...{ expiresAtUs: 5, tokenId: 't', scope: {} } },
     expiresAtUs: 5,
   })
   const refused = async (token: string, why: RegExp) => {

@@ -29,7 +29,7 @@ import { sshCaRoute, sshRoutes } from './routes/ssh.ts'
 import { targetRoutes } from './routes/targets.ts'
 import { tokenRoutes } from './routes/token.ts'
 import { verdictRoutes } from './routes/verdicts.ts'
-import { whoamiRoutes } from './routes/whoami.ts'
+import { whoamiRoute } from './routes/whoami.ts'
 import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
@@ -98,7 +98,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const certifier = parts.ssh && createCertifier({ ...parts.ssh, control, verdicts, clock, log })
   await app.register(async (v1) => {
     const register: Register = (endpoint) => addEndpoint(v1, auth, callers, endpoint)
-    whoamiRoutes(register)
+    whoamiRoute(register)
     targetRoutes(register, parts.reachable)
     sshRoutes(register, certifier)
     sshCaRoute(v1, certifier)

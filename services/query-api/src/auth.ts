@@ -8,8 +8,8 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
-import type { Presented, Scope } from '@portcullis/identity'
-import type { Clock, ControlEvent, Identity } from '@portcullis/kernel'
+import type { Presented, Scope, ScopedProof } from '@portcullis/identity'
+import type { Clock, ControlEvent } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
 export type Role = 'viewer' | 'responder' | 'approver' | 'admin'
@@ -20,7 +20,7 @@ export interface Caller {
   /** Undefined where none of the groups has one, or the token is good for targets only. */
   readonly role: Role | undefined
   /** Who was proven, and for what; undefined for static tokens. */
-  readonly proven: { readonly identity: Identity; readonly scope: Scope } | undefined
+  readonly proof: ScopedProof | undefined
   /** When the token ends, microseconds since 1970 UTC; undefined for static tokens. */
   readonly expiresAtUs: number | undefined
 }
@@ -30,14 +30,7 @@ export interface AuthOptions {
   /** Role by group. */
   readonly roles: Readonly<Record<string, Role>>
   /** Proves whatever else is presented; rejects where it proves nobody. */
-  readonly prove: (
-    token: string,
-    presented: Presented,
-  ) => Promise<{
-    readonly identity: Identity
-    readonly expiresAtUs: number
-    readonly scope: Scope
-  }>
+  readonly prove: (token: string, presented: Presented) => Promise<ScopedProof>
   readonly clock: Clock
   /** Told of each refusal, for the log; never the token. */
   readonly onRefused: (address: string, why: string) => void
@@ -67,18 +60,19 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     const { name, role } = match
     return {
       actor: { issuer: 'portcullis', subject: name, roles: [role] },
-      ...{ role, proven: undefined, expiresAtUs: undefined },
+      ...{ role, proof: undefined, expiresAtUs: undefined },
     }
   }
 
   async function byProof(token: string, address: string): Promise<Caller> {
-    const { identity, expiresAtUs, scope } = await options.prove(token, { address })
+    const proof = await options.prove(token, { address })
+    const { identity, expiresAtUs, scope } = proof
     const roles = isLimited(scope)
       ? []
       : [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
     const role = roles.sort((a, b) => rank[b] - rank[a])[0]
     const actor = { issuer: identity.issuer, subject: identity.subject, roles }
-    return { actor, role, proven: { identity, scope }, expiresAtUs }
+    return { actor, role, proof, expiresAtUs }
   }
 
   function refuse(address: string, why: string): ApiError {
@@ -114,7 +108,7 @@ export function requireRole(caller: Caller, role: Role): void {
   if (caller.role === undefined)
     throw new ApiError(
       'forbidden',
-      caller.proven && isLimited(caller.proven.scope)
+      caller.proof && isLimited(caller.proof.scope)
         ? 'You are known, but your token is good for targets only.'
         : 'You are known, but none of your groups has a role here (api.roles).',
     )

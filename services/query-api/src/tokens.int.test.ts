@@ -349,7 +349,7 @@ test('of our own tokens one for targets has no role in the API; one without has,
   const scoped = (await trade({ subject_token: whole, scope: 'target:shop' })).body.access_token
   assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).body.role, 'responder')
   const { body } = await ask('GET', '/v1/whoami', undefined, scoped)
-  assert.deepEqual([body.subject, body.role, body.scope], ['repo:acme/shop', null, 'target:shop'])
+  assert.deepEqual([body.subject, body.role, body.scope], ['repo:acme/shop', '', 'target:shop'])
   assert.equal((await ask('GET', '/v1/verdicts', undefined, scoped)).status, 403)
 })
 

@@ -8,7 +8,7 @@ interface WhoAmI {
   readonly issuer: string
   readonly subject: string
   readonly groups: readonly string[]
-  readonly role: string | null
+  readonly role: string
   readonly scope?: string
   readonly task: string
   readonly delegation: readonly { readonly issuer: string; readonly subject: string }[]
@@ -28,7 +28,7 @@ export const whoami: Command = {
     const rows: [string, string][] = [
       ['identity', `${who.issuer}|${who.subject}`],
       ['groups', who.groups.join(', ') || '(none)'],
-      ['role', who.role ?? '(none: targets only)'],
+      ['role', who.role || '(none: targets only)'],
       ...(who.scope ? [['limited to', who.scope] as [string, string]] : []),
       ...(who.task ? [['task', who.task] as [string, string]] : []),
       ...who.delegation.map(({ issuer, subject }): [string, string] => [

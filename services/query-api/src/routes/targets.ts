@@ -23,8 +23,8 @@ export function targetRoutes(register: Register, reachable: ReachableTargets): v
       'By the groups that you were proven to be of and what your token is good for. A static token of the API is nobody at a door, and gets an empty list.',
     role: 'anyone',
     answer: { status: 200, schema: z.object({ items: z.array(targetSchema) }) },
-    handle: async ({ caller: { proven } }) => ({
-      items: proven ? reachable(proven.identity, proven.scope) : [],
+    handle: async ({ caller: { proof } }) => ({
+      items: proof ? reachable(proof.identity, proof.scope) : [],
     }),
   })
 }

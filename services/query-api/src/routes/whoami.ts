@@ -2,22 +2,23 @@
 import { scopeText } from '@portcullis/identity'
 import { z } from 'zod'
 import type { Register } from '../endpoint.ts'
+import { isoMicros } from '../time.ts'
 
 const answer = z.object({
   issuer: z.string(),
   subject: z.string(),
   groups: z.array(z.string()),
   roles: z.array(z.string()).describe('Roles of the API that your groups have.'),
-  role: z.string().nullable().describe('The strongest of them; null for none.'),
+  role: z.string().describe('The highest of them; empty for none.'),
   scope: z.string().describe('What the token is limited to, as `target:NAME role:NAME`; empty for nothing.'),
   task: z.string(),
   delegation: z
     .array(z.object({ issuer: z.string(), subject: z.string(), kind: z.string() }))
     .describe('On whose behalf, the first first.'),
-  expiresAt: z.iso.datetime().nullable().describe('When the token ends; null for a static one.'),
+  expiresAt: z.string().nullable().describe('ISO 8601, UTC, microseconds; null where it does not end.'),
 })
 
-export function whoamiRoutes(register: Register): void {
+export function whoamiRoute(register: Register): void {
   register({
     method: 'GET',
     url: '/v1/whoami',
@@ -25,12 +26,12 @@ export function whoamiRoutes(register: Register): void {
     summary: 'Who you are here, and as what',
     role: 'anyone',
     answer: { status: 200, schema: answer },
-    async handle({ caller: { actor, role = null, proven, expiresAtUs } }) {
-      const { groups = [], task = '', delegation = [] } = proven?.identity ?? {}
+    async handle({ caller: { actor, role = '', proof, expiresAtUs } }) {
+      const { groups = [], task = '', delegation = [] } = proof?.identity ?? {}
       return {
         ...{ issuer: actor.issuer, subject: actor.subject, groups, roles: actor.roles, role },
-        ...{ scope: scopeText(proven?.scope ?? {}), task, delegation },
-        expiresAt: expiresAtUs === undefined ? null : new Date(expiresAtUs / 1000).toISOString(),
+        ...{ scope: scopeText(proof?.scope ?? {}), task, delegation },
+        expiresAt: expiresAtUs === undefined ? null : isoMicros(expiresAtUs),
       }
     },
   })

@@ -62,10 +62,10 @@ export function createCertifier({ ca, rules, control, verdicts, clock, log }: Ce
   const lately = createTally(clock)
 
   async function issue(order: CertificateOrder, caller: Caller, address: string): Promise<Certified> {
-    const { proven, expiresAtUs } = caller
-    if (!proven || expiresAtUs === undefined)
+    const { proof, expiresAtUs } = caller
+    if (!proof || expiresAtUs === undefined)
       throw new ApiError('forbidden', 'A static token of the API is nobody who could sign in by SSH.')
-    const { identity, scope } = proven
+    const { identity, scope } = proof
     if (scope.targets || scope.roles)
       throw new ApiError('forbidden', 'You are known, but your token is good for targets only.')
     if (stoppedBy(verdicts.active(), identity))
