@@ -22,7 +22,9 @@ import { startFollowing } from './live/follow.ts'
 import { createReachableTargets } from './reachable-targets.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
+import { proveStanding } from './tokens/standing.ts'
 import { createTrail } from './trail.ts'
+import { createVerdicts } from './verdicts.ts'
 
 const retireEveryMs = 60_000
 
@@ -49,13 +51,6 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const names = ownTokenNames(config)
   const issuers = createTokenVerifier({ issuers: issuersOf(config), clock, log })
   const prover = createProver({ own: names, issuers, clock, log })
-  const auth = createAuthenticator({
-    tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
-    roles: config.api.roles,
-    prove: prover.prove,
-    clock,
-    onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
-  })
   const store = openStore(config, log)
   const trail = createTrail({ store, nowUs: clock.nowUs })
   const bus = await connectBus(config.bus.url, busOptions(config, log))
@@ -74,6 +69,13 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       publish(event, evolved)
     },
     onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
+  })
+  const auth = createAuthenticator({
+    tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
+    roles: config.api.roles,
+    prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
+    clock,
+    onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
   })
   const following = await startFollowing({ bus: bus.value, codecs, books, feed, onUnreadable })
   const problems = () =>

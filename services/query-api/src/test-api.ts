@@ -32,7 +32,9 @@ import { type Sampled, sampleCommand, sampleSession } from './projector/sample-e
 import { testOwnTokens, testProver } from './test-own-tokens.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createReachableTargets } from './reachable-targets.ts'
+import { proveStanding } from './tokens/standing.ts'
 import { createTrail, type Trail } from './trail.ts'
+import { createVerdicts } from './verdicts.ts'
 
 export const tokens = {
   viewer: 'viewer-token-0123456789',
@@ -224,7 +226,7 @@ export async function startInstance(
       { name: 'root', role: 'admin', token: tokens.admin },
     ],
     roles,
-    prove: prover.prove,
+    prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
     clock,
     onRefused: () => {},
   })

@@ -344,13 +344,15 @@ test('an identity is revoked with all who act for it', async () => {
   assert.equal((await trade({ subject_token: agent })).status, 200, 'the agent works on for others')
 })
 
-test('of our own tokens one for targets has no role in the API; one without has, by its groups', async () => {
+test('of our own tokens one for targets has no role in the API; one without has, by its groups, until revoked', async () => {
   const whole = (await trade({ subject_token: await ciToken() })).body.access_token
   const scoped = (await trade({ subject_token: whole, scope: 'target:shop' })).body.access_token
   assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).body.role, 'responder')
   const { body } = await ask('GET', '/v1/whoami', undefined, scoped)
   assert.deepEqual([body.subject, body.role, body.scope], ['repo:acme/shop', '', 'target:shop'])
   assert.equal((await ask('GET', '/v1/verdicts', undefined, scoped)).status, 403)
+  await ask('POST', '/v1/revocations', { token: whole, reason: 'leaked' })
+  assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).status, 401, 'revoked here too')
 })
 
 test('the targets are those that the groups may reach and the token is good for, with how to dial them', async () => {
