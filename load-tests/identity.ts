@@ -154,6 +154,7 @@ async function measureOwn(): Promise<void> {
     ...{ enabled: true, createdAt: nowUs, createdBy: 'x|y' },
   }
   prover.replace({
+    removedIssuers: [],
     signingKeys: [{ keyId: 'k', algorithm: 'EdDSA', publicJwk, addedAt: nowUs }],
     apiKeys: [key],
   })

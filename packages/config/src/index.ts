@@ -1,3 +1,4 @@
+export { type ApiSettings, noSettings, withFile } from './api-settings.ts'
 export { ConfigError } from './errors.ts'
 export { loadConfig, loadConfigHere, parseConfig } from './load.ts'
 export {
@@ -9,12 +10,4 @@ export {
   type TargetConfig,
 } from './schema.ts'
 export { resolveSecret } from './secret.ts'
-export {
-  type ApiSettings,
-  besides,
-  type Checked,
-  checkIssuer,
-  checkTarget,
-  createSettingsReader,
-  noSettings,
-} from './settings.ts'
+export { type Checked, checkIssuer, checkTarget, createSettingsReader } from './settings.ts'

@@ -4,6 +4,7 @@
  * read. Those hold what the services sign in with themselves, and whoever names a target names where they are sent to.
  */
 import type { z } from 'zod'
+import type { ApiSettings } from './api-settings.ts'
 import { crossChecks, type Problem } from './cross-checks.ts'
 import { issuer as issuerSchema } from './issuer-schema.ts'
 import { ofMissing, problemsOf } from './problems.ts'
@@ -54,13 +55,6 @@ interface Stored {
   readonly json: string
 }
 
-export interface ApiSettings {
-  readonly targets: readonly TargetConfig[]
-  readonly issuers: readonly IssuerSetting[]
-}
-
-export const noSettings: ApiSettings = { targets: [], issuers: [] }
-
 /**
  * Reads what the control log holds, each time whole. What does not pass (a newer version of the API may know more than this
  * one) is told, and what stood under that name before goes on to stand, as long as this process lives.
@@ -88,12 +82,6 @@ export function createSettingsReader(
       return Array.from(known.values()).flatMap(({ value }) => (value === undefined ? [] : [value]))
     }
   }
-}
-
-/** What both know is the file's: two sources never mix in one object. */
-export function besides<T>(own: readonly T[], others: readonly T[], idOf: (one: T) => string): T[] {
-  const names = new Set(own.map(idOf))
-  return others.filter((one) => !names.has(idOf(one)))
 }
 
 function checked<T extends object>(

@@ -448,3 +448,55 @@ function otherSignature(signature: string): string {
     Buffer.from(s.toString(16).padStart(64, '0'), 'hex'),
   ]).toString('base64url')
 }
+
+describe('issuers that change while tokens are proven', () => {
+  const config = (more: Partial<IssuerConfig> = {}) => ({
+    ...{ issuer: issuer.issuer, audience: ['portcullis'] },
+    ...more,
+  })
+
+  test('one that is taken out proves nobody, cached or not, and is trusted again with the keys of then', async () => {
+    const by = verifierWith()
+    const token = await issuer.sign({ sub: 'alice' })
+    await by.verify(token)
+    by.replace([])
+    await refused(token, 'too_large', by)
+    by.replace([config({ issuer: 'https://other.example' })])
+    await refused(token, 'unknown_issuer', by)
+    by.replace([config()])
+    assert.equal((await by.verify(token)).identity.subject, 'alice')
+  })
+
+  test('one that stays the same keeps its keys, and its tokens are not proven anew', async () => {
+    const by = verifierWith()
+    const token = await issuer.sign({ sub: 'alice' })
+    const proof = await by.verify(token)
+    by.replace([config({ issuer: 'https://other.example' }), config()])
+    assert.equal(by.verifyCached(token), proof)
+    assert.equal(by.status()[1]?.usable, true)
+  })
+
+  test('what is asked of one from now on is asked of tokens that were proven before', async () => {
+    const by = verifierWith()
+    const token = await issuer.sign({ sub: 'alice', ref: 'refs/heads/topic' })
+    await by.verify(token)
+    by.replace([config({ conditions: ['claims.ref == "refs/heads/main"'] })])
+    await refused(token, 'condition', by)
+  })
+
+  test('a change while a token is being proven counts for that token', async () => {
+    const by = verifierWith()
+    const proving = by.verify(await issuer.sign({ sub: 'alice' }))
+    by.replace([config({ requiredClaims: { sub: ['bob'] } })])
+    await assert.rejects(proving, { code: 'unknown_issuer' })
+  })
+
+  test('what cannot be served changes nothing', async () => {
+    const by = verifierWith()
+    const token = await issuer.sign({ sub: 'alice' })
+    await by.verify(token)
+    assert.throws(() => by.replace([config(), config()]), /is configured twice/)
+    assert.throws(() => by.replace([config({ audience: [] })]), IdentityError)
+    await by.verify(token)
+  })
+})

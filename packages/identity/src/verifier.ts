@@ -45,6 +45,13 @@ export interface TokenVerifier {
   verify(token: string, presented?: Presented): Promise<Proof>
   /** The same without waiting, for a token proven before; undefined where only `verify` can tell. */
   verifyCached(token: string, presented?: Presented): Proof | undefined
+  /**
+   * From now on these are trusted, and no others; whoever is the same goes on with the keys that are known, and what was
+   * proven by another is proven no longer. @throws IdentityError('config') and leaves all as it was.
+   */
+  replace(issuers: readonly IssuerConfig[]): void
+  /** The longest token that any of them may send. */
+  bytesMax(): number
   /** Fetches every issuer's keys, so that the first login finds them. Never rejects: `status` says what came of it. */
   warmUp(): Promise<void>
   status(): readonly IssuerStatus[]
@@ -64,25 +71,23 @@ export interface TokenVerifierDeps {
 /** Throws IdentityError('config') where an issuer's configuration cannot be served safely. */
 export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   const { clock } = deps
-  const issuers = new Map<string, KnownIssuer>()
-  for (const config of deps.issuers) {
-    if (issuers.has(config.issuer))
-      throw new IdentityError('config', `issuer ${config.issuer} is configured twice`)
-    const trusted = trustedIssuer(config)
-    issuers.set(trusted.issuer, { trusted, keys: createIssuerKeys(trusted, deps) })
-  }
+  let issuers = knownIssuers(deps.issuers, new Map(), deps)
+  let bytesMax = bytesMaxOf(issuers)
   const cache = createProofCache<CachedBy>(deps.cacheEntriesMax ?? 10_000)
-  const bytesMax = Math.max(0, ...[...issuers.values()].map(({ trusted }) => trusted.maxTokenBytes))
 
   function fromCache(tokenHash: string): CachedProof<CachedBy> | undefined {
     const entry = cache.get(tokenHash)
     if (!entry) return undefined
     const { proof, keys } = entry
-    if (clock.nowUs() >= proof.expiresAtUs) {
+    if (clock.nowUs() >= proof.expiresAtUs || !isTrusted(keys.by)) {
       cache.delete(tokenHash)
       return undefined
     }
-    return keys.of.fresh() === keys.set ? entry : undefined
+    return keys.by.keys.fresh() === keys.set ? entry : undefined
+  }
+
+  function isTrusted(known: KnownIssuer): boolean {
+    return issuers.get(known.trusted.issuer) === known
   }
 
   return {
@@ -96,17 +101,25 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       const tokenHash = sha256(token)
       const cached = fromCache(tokenHash)
       if (cached) return shown(cached.proof, cached.keys.confirmation, presented)
-      const { trusted, keys } = judgeUnproven(token, issuers)
+      const by = judgeUnproven(token, issuers)
+      const { trusted, keys } = by
       try {
         const { claims, set } = await prove(token, trusted, keys, clock)
         const proof = proofOf(claims, token, trusted)
         const confirmation = confirmationOf(claims)
-        cache.set(tokenHash, { proof, keys: { of: keys, set, confirmation } })
+        if (!isTrusted(by))
+          throw new IdentityError('unknown_issuer', `what is trusted of ${trusted.issuer} has changed`)
+        cache.set(tokenHash, { proof, keys: { by, set, confirmation } })
         return shown(proof, confirmation, presented)
       } catch (error) {
         throw withProof(error, token, trusted)
       }
     },
+    replace(configs) {
+      issuers = knownIssuers(configs, issuers, deps)
+      bytesMax = bytesMaxOf(issuers)
+    },
+    bytesMax: () => bytesMax,
     async warmUp() {
       await Promise.allSettled([...issuers.values()].map(({ keys }) => keys.current()))
     },
@@ -117,6 +130,31 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
 function shown(proof: Proof, confirmation: Confirmation, presented: Presented): Proof {
   requireShown(confirmation, presented, proof)
   return proof
+}
+
+function knownIssuers(
+  configs: readonly IssuerConfig[],
+  before: ReadonlyMap<string, KnownIssuer>,
+  deps: TokenVerifierDeps,
+): ReadonlyMap<string, KnownIssuer> {
+  const issuers = new Map<string, KnownIssuer>()
+  for (const config of configs) {
+    if (issuers.has(config.issuer))
+      throw new IdentityError('config', `issuer ${config.issuer} is configured twice`)
+    const same = before.get(config.issuer)
+    const settings = JSON.stringify(config)
+    if (same?.settings === settings) {
+      issuers.set(config.issuer, same)
+      continue
+    }
+    const trusted = trustedIssuer(config)
+    issuers.set(trusted.issuer, { trusted, settings, keys: createIssuerKeys(trusted, deps) })
+  }
+  return issuers
+}
+
+function bytesMaxOf(issuers: ReadonlyMap<string, KnownIssuer>): number {
+  return Math.max(0, ...[...issuers.values()].map(({ trusted }) => trusted.maxTokenBytes))
 }
 
 function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
@@ -134,11 +172,13 @@ function withProof(error: unknown, token: string, issuer: TrustedIssuer): unknow
 
 interface KnownIssuer {
   readonly trusted: TrustedIssuer
+  /** As it was configured, to tell whether another is the same. */
+  readonly settings: string
   readonly keys: IssuerKeys
 }
 
 interface CachedBy {
-  readonly of: IssuerKeys
+  readonly by: KnownIssuer
   readonly set: KeySet
   readonly confirmation: Confirmation
 }

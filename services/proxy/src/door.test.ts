@@ -35,7 +35,6 @@ async function refusedWith(deps: Partial<DoorDeps>) {
     verdicts: createVerdictTable(clock),
     clock,
     ids: () => 'id',
-    policyVersion: '1',
     mode: 'enforce',
     controlFresh: () => true,
     log: { warn: (fields) => void logged.push(fields) },

@@ -42,7 +42,6 @@ export interface DoorDeps {
   readonly verdicts: VerdictTable
   readonly clock: Clock
   readonly ids: () => string
-  readonly policyVersion: string
   readonly mode: 'enforce' | 'observe'
   readonly controlFresh: () => boolean
   readonly log: { warn(fields: object, message: string): void }
@@ -61,7 +60,7 @@ export interface Sessions {
 }
 
 export function createSessions(deps: DoorDeps): Sessions {
-  const { recorder, clock, ids, policyVersion, verdicts } = deps
+  const { recorder, clock, ids, verdicts, targets } = deps
   const live = new Set<LiveSession>()
   let draining: Refusal | undefined
   // Not made in `login`: what a session holds would then hold the whole request, token and all.
@@ -85,7 +84,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     const { identity } = proven
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
-    const access = await deps.targets.authorise(identity, request)
+    const access = await targets.authorise(identity, request)
     if (!access.allowed) return denied(access.why, proven, ownFault(access))
     let session: LiveSession | Refusal | undefined
     try {
@@ -111,7 +110,7 @@ export function createSessions(deps: DoorDeps): Sessions {
       return denied(
         'the control state is stale',
         proven,
-        refusal('control_stale', { id: ids(), policyVersion }),
+        refusal('control_stale', { id: ids(), policyVersion: targets.version }),
       )
     const verdict = verdicts.find(
       verdictKeys({ identity, sessionId, target: request.target }),
@@ -121,7 +120,7 @@ export function createSessions(deps: DoorDeps): Sessions {
       return denied(
         `verdict ${verdict.verdictId}`,
         proven,
-        refusalByVerdict(verdict, ids(), policyVersion, clock.nowUs(), 0),
+        refusalByVerdict(verdict, ids(), targets.version, clock.nowUs(), 0),
       )
     }
     const budget = deps.budgets.open(
@@ -133,12 +132,12 @@ export function createSessions(deps: DoorDeps): Sessions {
       return denied(
         'the cap on sessions is reached',
         proven,
-        refusal('cap_sessions', { id: ids(), policyVersion, rule: 'sessions' }),
+        refusal('cap_sessions', { id: ids(), policyVersion: targets.version, rule: 'sessions' }),
       )
     }
 
     const record = sessionRecord(request, sessionId, proven, access.access.database)
-    const allow = decision({ id: sessionId, action: 'allow', policyVersion })
+    const allow = decision({ id: sessionId, action: 'allow', policyVersion: access.version })
     try {
       recorder.session(record, 'opened', allow, '')
       await recorder.commit()
@@ -146,7 +145,7 @@ export function createSessions(deps: DoorDeps): Sessions {
       budget.close()
       deps.log.warn({ err: error, target: request.target }, 'login refused: it cannot be recorded')
       deps.onLogin('recording_unavailable')
-      return refusal('recording_unavailable', { id: ids(), policyVersion })
+      return refusal('recording_unavailable', { id: ids(), policyVersion: targets.version })
     }
     deps.onLogin('opened')
     const session = openSession(
@@ -165,14 +164,14 @@ export function createSessions(deps: DoorDeps): Sessions {
     const why = deps.withdrawn(session.identity)
     if (why === undefined || deps.mode === 'observe') return
     deps.log.warn({ session: session.id, why, subject: session.identity.subject }, 'session ended')
-    session.kill(refusal('credential_withdrawn', { id: ids(), policyVersion }))
+    session.kill(refusal('credential_withdrawn', { id: ids(), policyVersion: targets.version }))
   }
 
   function ownFault({ told, reason }: Extract<Authorised, { allowed: false }>): Refusal | undefined {
-    if (reason !== undefined) return refusal(reason, { id: ids(), policyVersion })
+    if (reason !== undefined) return refusal(reason, { id: ids(), policyVersion: targets.version })
     return told === undefined
       ? undefined
-      : { ...refusal('not_authorised', { id: ids(), policyVersion }), message: told }
+      : { ...refusal('not_authorised', { id: ids(), policyVersion: targets.version }), message: told }
   }
 
   /** What the client may hear is `seen`, or else that it is not authorised. */
@@ -183,7 +182,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     proven: Proven | undefined,
     seen?: Refusal,
   ): Promise<Refusal> {
-    const refused = seen ?? refusal('not_authorised', { id: ids(), policyVersion })
+    const refused = seen ?? refusal('not_authorised', { id: ids(), policyVersion: targets.version })
     const { address } = request.connection.origin
     deps.log.warn(
       {
@@ -237,7 +236,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     door: { login },
     live,
     drain() {
-      draining ??= refusal('draining', { id: ids(), policyVersion })
+      draining ??= refusal('draining', { id: ids(), policyVersion: targets.version })
       for (const session of [...live]) session.drain(draining)
     },
     withdraw() {
@@ -261,6 +260,8 @@ function withoutSessions({ sessions: _, ...caps }: Caps): Caps {
 export type Authorised =
   | {
       readonly allowed: true
+      /** Of the book that said so. */
+      readonly version: string
       readonly access: TargetAccess
       readonly caps: Caps
       /** To be released, once. Absent where the credentials in `access` are nobody's to lend. */

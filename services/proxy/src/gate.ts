@@ -37,7 +37,8 @@ export interface GateDeps {
 }
 
 export interface GateSettings {
-  readonly policyVersion: string
+  /** As it is now: for what is no session's. A session is held to the version that it was opened under. */
+  readonly policyVersion: () => string
   readonly mode: 'enforce' | 'observe'
   readonly throttleDelayMsMax: number
   readonly sessionMsMax: number
@@ -83,7 +84,7 @@ interface Waiting {
 export interface Gate {
   pass(session: Gated, road: Road): undefined | Promise<void>
   /** Meters what belongs to no command: the window's caps alone. */
-  unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps'>): Meter
+  unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps' | 'allow'>): Meter
   /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
   refuse(reason: Exclude<Reason, `verdict_${string}`>, detail?: string): Refusal
 }
@@ -93,8 +94,8 @@ const turnMsMax = 10
 
 export function createGate(deps: GateDeps): Gate {
   const { recorder, verdicts, clock, ids, settings } = deps
-  const { policyVersion } = settings
   const refuse = (
+    { allow: { policyVersion } }: Pick<Gated, 'allow'>,
     reason: Exclude<Reason, `verdict_${string}`>,
     parts: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number } = {},
   ) => refusal(reason, { id: ids(), policyVersion, ...parts })
@@ -150,12 +151,13 @@ export function createGate(deps: GateDeps): Gate {
     if (session.ended) throw new SessionEnded(session.ended)
     const delayUs = Math.round(waitedMs * 1000)
     const harmless = unit.undoes === true
-    if (!recorder.available) return { kind: 'refuse', refusal: refuse('recording_unavailable', { delayUs }) }
+    if (!recorder.available)
+      return { kind: 'refuse', refusal: refuse(session, 'recording_unavailable', { delayUs }) }
     if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
-      throw new SessionEnded(refuse('session_expired'))
-    if (unit.objection) return { kind: 'refuse', refusal: refuse(unit.objection, { delayUs }) }
+      throw new SessionEnded(refuse(session, 'session_expired'))
+    if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
     const against = harmless ? undefined : objection(session, unit, waitedMs, delayUs)
-    if (against && settings.mode === 'observe') return { kind: 'allow', decision: observed(against) }
+    if (against && settings.mode === 'observe') return { kind: 'allow', decision: observed(session, against) }
     if (against) return against
     if (!waitedFor) return { kind: 'allow', decision: session.allow }
     const { reason, verdictId, rule } = waitedFor
@@ -172,10 +174,17 @@ export function createGate(deps: GateDeps): Gate {
     waitedMs: number,
     delayUs: number,
   ): Exclude<Ruling, { kind: 'allow' }> | undefined {
-    if (!deps.controlFresh()) return { kind: 'refuse', refusal: refuse('control_stale', { delayUs }) }
+    if (!deps.controlFresh())
+      return { kind: 'refuse', refusal: refuse(session, 'control_stale', { delayUs }) }
     const verdict = verdicts.find(session.verdictKeys, session.target)
     const byVerdict = () =>
-      refusalByVerdict(verdict as NonNullable<typeof verdict>, ids(), policyVersion, clock.nowUs(), delayUs)
+      refusalByVerdict(
+        verdict as NonNullable<typeof verdict>,
+        ids(),
+        session.allow.policyVersion,
+        clock.nowUs(),
+        delayUs,
+      )
     if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
     if (unit.adopts || unit.describes) return undefined
     if (verdict) {
@@ -205,7 +214,11 @@ export function createGate(deps: GateDeps): Gate {
       if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax) {
         return {
           kind: 'refuse',
-          refusal: refuse('cap_commands', { rule: 'commandsPerSecond', retryAfterMs: waitMs, delayUs }),
+          refusal: refuse(session, 'cap_commands', {
+            rule: 'commandsPerSecond',
+            retryAfterMs: waitMs,
+            delayUs,
+          }),
         }
       }
       if (waitMs > 0) {
@@ -222,7 +235,11 @@ export function createGate(deps: GateDeps): Gate {
       if (taken === 0)
         return {
           kind: 'refuse',
-          refusal: refuse(`cap_${kind}_window`, { rule, retryAfterMs: budget.windowFreesInMs(), delayUs }),
+          refusal: refuse(session, `cap_${kind}_window`, {
+            rule,
+            retryAfterMs: budget.windowFreesInMs(),
+            delayUs,
+          }),
         }
     }
     return undefined
@@ -274,18 +291,18 @@ export function createGate(deps: GateDeps): Gate {
     return settings.mode === 'observe' ? { windowMs: caps.windowMs } : caps
   }
 
-  function refusalOver({ budget }: Pick<Gated, 'budget'>): (reason: CapReason) => Refusal {
+  function refusalOver(session: Pick<Gated, 'budget' | 'allow'>): (reason: CapReason) => Refusal {
     return (reason) =>
-      refuse(reason, {
+      refuse(session, reason, {
         rule: reason.replace(
           /^cap_(rows|bytes)_(.)(.*)$/,
           (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
         ),
-        ...(reason.endsWith('_window') && { retryAfterMs: budget.windowFreesInMs() }),
+        ...(reason.endsWith('_window') && { retryAfterMs: session.budget.windowFreesInMs() }),
       })
   }
 
-  function unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps'>): Meter {
+  function unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps' | 'allow'>): Meter {
     return createAsideMeter(capsOf(session), session.pool, refusalOver(session))
   }
 
@@ -299,19 +316,21 @@ export function createGate(deps: GateDeps): Gate {
           if (session.ended) throw new SessionEnded(session.ended)
           road.send()
         },
-        (cause) => unrecorded(cause),
+        (cause) => unrecorded(session, cause),
       )
     } catch (cause) {
-      return unrecorded(cause)
+      return unrecorded(session, cause)
     }
   }
 
   /** What was to be forwarded stands nowhere: the session cannot go on as if it did. */
-  function unrecorded(cause: unknown): never {
-    throw cause instanceof SessionEnded ? cause : new SessionEnded(refuse('recording_unavailable'), { cause })
+  function unrecorded(session: Gated, cause: unknown): never {
+    throw cause instanceof SessionEnded
+      ? cause
+      : new SessionEnded(refuse(session, 'recording_unavailable'), { cause })
   }
 
-  function observed(against: Exclude<Ruling, { kind: 'allow' }>): Decision {
+  function observed(session: Gated, against: Exclude<Ruling, { kind: 'allow' }>): Decision {
     if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
     const { reason, verdictId, rule } = against
     return decision({
@@ -320,12 +339,20 @@ export function createGate(deps: GateDeps): Gate {
       reason,
       verdictId,
       rule,
-      policyVersion,
+      policyVersion: session.allow.policyVersion,
       enforced: false,
     })
   }
 
-  return { pass, unasked, refuse: (reason, detail) => refuse(reason, detail === undefined ? {} : { detail }) }
+  return {
+    pass,
+    unasked,
+    refuse: (reason, detail) =>
+      refusal(reason, {
+        ...{ id: ids(), policyVersion: settings.policyVersion() },
+        ...(detail !== undefined && { detail }),
+      }),
+  }
 }
 
 /** Of a refused text its beginning tells enough. */

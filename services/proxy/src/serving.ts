@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
+import { verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
 import { resolveSecret } from '@portcullis/config/secret'
 import {
@@ -15,13 +16,15 @@ import {
   createTokenVerifier,
   ownTokenCharsMax,
 } from '@portcullis/identity'
-import { noHoldings, type Started, systemClock } from '@portcullis/kernel'
+import { type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { BoundSocket } from './accept-queues.ts'
 import { followAgent } from './agent/client.ts'
+import { noWorkerHoldings } from './agent/protocol.ts'
+import { createConfigured, issuersOfFile } from './configured.ts'
 import { createSessions } from './door.ts'
 import { createGate } from './gate.ts'
 import { createIds } from './ids.ts'
@@ -35,8 +38,7 @@ import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
 import { trustedPeer } from './proxy-protocol.ts'
-import { createTargetBook } from './targets.ts'
-import { createProxyVault } from './vault.ts'
+import { createProxyVault, sealedOf } from './vault.ts'
 import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
 
@@ -112,23 +114,20 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         log.error({ err: error }, 'the ledger of caps cannot be used: nothing is granted'),
     }),
   )
-  const vault = started(createProxyVault(config, clock, log))
-  const targets = createTargetBook(config, vault)
+  let sealed = sealedOf([])
+  const vault = started(createProxyVault(config, clock, log, { get: (name) => sealed.get(name) }))
   const verifier = createTokenVerifier({
-    issuers: config.identity.issuers.map(({ ca, jwksUri, jwksToken, ...issuer }) => ({
-      ...issuer,
-      ...(jwksUri && { jwksUri }),
-      ...(jwksToken && { jwksToken: () => resolveSecret(jwksToken) }),
-      ...(ca && { ca: readFileSync(ca, 'utf8') }),
-    })),
+    issuers: config.identity.issuers.map(verifierIssuer),
     clock,
     log,
     keyStore: createKeyStore(join(paths.base, 'keys')),
   })
   void verifier.warmUp()
+  const configured = createConfigured({ config, vault, verifier, log })
+  const { targets } = configured
   const prover = createProver({
-    ...{ own: ownTokenNames(config), issuers: verifier, clock, log },
-    certificateRules: proxy.tls?.clientCertificates ?? [],
+    ...{ own: ownTokenNames(config), issuers: verifier, lasting: issuersOfFile(config) },
+    ...{ certificateRules: proxy.tls?.clientCertificates ?? [], clock, log },
   })
   const origins = await createOriginResolver(
     {
@@ -146,11 +145,11 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
 
   const verdicts = createVerdictTable(clock)
-  let held = noHoldings
+  let held = noWorkerHoldings
   const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
   const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
   const settings = {
-    policyVersion: targets.version,
+    policyVersion: () => targets.version,
     mode: proxy.mode,
     throttleDelayMsMax: proxy.throttleDelayMsMax,
     sessionMsMax: proxy.sessionSecMax * 1000,
@@ -166,7 +165,6 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     verdicts,
     clock,
     ids,
-    policyVersion: targets.version,
     mode: proxy.mode,
     controlFresh,
     log,
@@ -180,6 +178,8 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         verdicts.replace(standing)
         if (holdings === held) return
         held = holdings
+        sealed = sealedOf(holdings.sealedSecrets)
+        configured.replace(holdings.settings)
         prover.replace(holdings)
         sessions.withdraw()
       },
@@ -207,10 +207,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   const postgres = createPostgres({
     tls: proxy.tls && doorTlsOf(proxy.tls),
     isEnough: prover.isEnough,
-    tokenBytesMax: Math.max(
-      ownTokenCharsMax,
-      ...config.identity.issuers.map((issuer) => issuer.maxTokenBytes),
-    ),
+    tokenBytesMax: () => Math.max(ownTokenCharsMax, verifier.bytesMax()),
     statementBytesMax: proxy.statementBytesMax,
     loginMsMax: proxy.loginSecMax * 1000,
     cancelKeys,

@@ -31,7 +31,6 @@ export interface SessionDeps {
   readonly verdicts: VerdictTable
   readonly clock: Clock
   readonly ids: () => string
-  readonly policyVersion: string
   readonly mode: 'enforce' | 'observe'
   readonly log: { warn(fields: object, message: string): void }
 }
@@ -75,6 +74,7 @@ export function openSession(
   const { record, identity, signIn, budget } = parts
   const { gate, recorder, verdicts, clock } = deps
   const { sessionId: id } = record
+  const { policyVersion } = parts.allow
   const totals = { rowsOut: 0, bytesIn: 0, bytesOut: 0 }
   const pool = createPool(budget)
   const keys = verdictKeys({ identity, sessionId: id, target: record.target })
@@ -116,7 +116,7 @@ export function openSession(
     wake?.()
     const verdict = verdicts.find(keys, record.target)
     if (!verdict || deps.mode === 'observe') return
-    const byVerdict = () => refusalByVerdict(verdict, deps.ids(), deps.policyVersion, clock.nowUs(), 0)
+    const byVerdict = () => refusalByVerdict(verdict, deps.ids(), policyVersion, clock.nowUs(), 0)
     if (verdict.action === 'kill') session.kill(byVerdict())
     else if (verdict.action === 'block' && verdict.cancelRunning) orders?.cancelRunning(byVerdict())
   }
@@ -157,8 +157,7 @@ export function openSession(
       // Leased long ago and spent later would count in the wrong window.
       else pool.drain()
     },
-    timedOut: (reason) =>
-      refusal(reason, { id: deps.ids(), policyVersion: deps.policyVersion, rule: timeoutKeys[reason] }),
+    timedOut: (reason) => refusal(reason, { id: deps.ids(), policyVersion, rule: timeoutKeys[reason] }),
     close(detail, by) {
       if (closed) return
       closed = true

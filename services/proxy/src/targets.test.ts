@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseConfig } from '@portcullis/config'
 import { systemClock } from '@portcullis/kernel'
-import { createTargetBook } from './targets.ts'
-import { createProxyVault } from './vault.ts'
+import { createTargetBook, readTls } from './targets.ts'
+import { createProxyVault, sealedOf } from './vault.ts'
 
 const config = parseConfig(
   `bus: lmdb:./bus
@@ -24,7 +24,7 @@ proxy: { recorder: { onUnavailable: deny } }
 )
 
 const log = { info: () => undefined, warn: () => undefined }
-const { value: vault } = createProxyVault(config, systemClock, log)
+const { value: vault } = createProxyVault(config, systemClock, log, sealedOf([]))
 
 function identityIn(groups: string[]) {
   return {
@@ -54,6 +54,7 @@ test('several hosts, and a certificate that is rotated while the gate runs', asy
           tls: { mode: 'verify-full', cert },
         },
       ],
+      issuers: [],
     },
     vault,
   )
@@ -75,14 +76,11 @@ test('several hosts, and a certificate that is rotated while the gate runs', asy
   writeFileSync(cert, 'second')
   assert.equal((await access()).tls.cert, 'second')
   rmSync(dir, { recursive: true })
-  assert.throws(
-    () => createTargetBook({ targets: [{ ...target, tls: { mode: 'require', cert } }] }, vault),
-    /ENOENT/,
-  )
+  assert.throws(() => readTls({ tls: { mode: 'require', cert } }), /ENOENT/)
 })
 
 test("where the gate's own password is missing, who may connect hears that it is not them; nobody else does", async () => {
-  const book = createTargetBook(config, vault)
+  const book = createTargetBook({ targets: config.targets, issuers: config.identity.issuers }, vault)
   const request = { target: 'shop', role: '', database: '', protocol: 'postgres' }
   const own = await book.authorise(identityIn(['agents']), request)
   assert.ok(!own.allowed)

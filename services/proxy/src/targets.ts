@@ -1,11 +1,11 @@
 /**
- * The targets of the configuration: who may reach which, as whom, with which caps. Secrets are asked of the vault and
+ * Targets, of the file and of the API: who may reach which, as whom, with which caps. Secrets are asked of the vault and
  * certificates read anew for each session, so that a rotated one needs no restart. Nobody is asked for a secret on behalf
  * of who may not connect.
  */
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import type { Config, TargetConfig } from '@portcullis/config'
+import type { ApiSettings, TargetConfig } from '@portcullis/config'
+import { readPem } from '@portcullis/config/pem'
 import {
   type Caps,
   type Identity,
@@ -27,12 +27,12 @@ export interface TargetBook {
   ): Authorised | Promise<Authorised>
 }
 
-export function createTargetBook(config: Pick<Config, 'targets'>, vault: Pick<Vault, 'borrow'>): TargetBook {
-  const targets = new Map(config.targets.map((target) => [target.name, { target, caps: capsOf(target) }]))
-  // A file that is not there is the start's failure, not the first session's.
-  for (const target of config.targets) readTls(target)
+/** Of targets, and of issuers since they decide who comes to them. */
+export function createTargetBook(settings: ApiSettings, vault: Pick<Vault, 'borrow'>): TargetBook {
+  const targets = new Map(settings.targets.map((target) => [target.name, { target, caps: capsOf(target) }]))
+  const version = hash('sha256', JSON.stringify([settings.targets, settings.issuers])).slice(0, 12)
   return {
-    version: hash('sha256', JSON.stringify(config.targets)).slice(0, 12),
+    version,
     async authorise(identity, request) {
       const known = targets.get(request.target)
       if (!known || known.target.protocol !== request.protocol)
@@ -56,6 +56,7 @@ export function createTargetBook(config: Pick<Config, 'targets'>, vault: Pick<Va
         const signIn = await borrow(role?.credentials ?? target.credentials, vault)
         return {
           allowed: true,
+          version,
           caps: known.caps,
           signIn,
           access: {
@@ -128,9 +129,9 @@ function hostOf(address: string): TargetHost {
   return { host: address.slice(0, split).replace(/^\[|\]$/g, ''), port: Number(address.slice(split + 1)) }
 }
 
-function readTls({ tls }: TargetConfig): UpstreamTls {
-  const read = (key: 'ca' | 'cert' | 'key') =>
-    tls[key] === undefined ? {} : { [key]: readFileSync(tls[key], 'utf8') }
+/** Throws where a file is not there: for those of the configuration file that is the start's failure, not the first session's. */
+export function readTls({ tls }: Pick<TargetConfig, 'tls'>): UpstreamTls {
+  const read = (key: 'ca' | 'cert' | 'key') => (tls[key] === undefined ? {} : { [key]: readPem(tls[key]) })
   return { mode: tls.mode, ...read('ca'), ...read('cert'), ...read('key') }
 }
 

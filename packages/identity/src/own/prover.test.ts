@@ -58,7 +58,7 @@ function started(
     verify: () => Promise.reject(new IdentityError('unknown_issuer', 'a trusted issuer was asked')),
   }
   const prover = createProver({ own, issuers, clock, log: { warn: () => undefined } })
-  prover.replace({ signingKeys, apiKeys })
+  prover.replace({ removedIssuers: [], signingKeys, apiKeys })
   return { prover, clock }
 }
 
@@ -111,9 +111,9 @@ test('a signing key that is retired proves nothing at once, in spite of the cach
   const { prover } = started()
   const token = await minted()
   await prover.prove(token, {})
-  prover.replace({ signingKeys: [first.known, second.known], apiKeys: [] })
+  prover.replace({ removedIssuers: [], signingKeys: [first.known, second.known], apiKeys: [] })
   await prover.prove(token, {})
-  prover.replace({ signingKeys: [second.known], apiKeys: [] })
+  prover.replace({ removedIssuers: [], signingKeys: [second.known], apiKeys: [] })
   await refusedAs('unknown_key', prover.prove(token, {}), /retired/)
 })
 
@@ -276,14 +276,14 @@ test('a disabled API key, and what was traded from it, proves nothing at once; e
   await prover.prove(key, {})
   const open = (await prover.prove(child, {})).identity
   assert.equal(prover.withdrawn(open), undefined)
-  prover.replace({ signingKeys: [first.known], apiKeys: [{ ...known, enabled: false }] })
+  prover.replace({ removedIssuers: [], signingKeys: [first.known], apiKeys: [{ ...known, enabled: false }] })
   assert.equal((await refusedAs('disabled', prover.prove(key, {}))).proven?.identity.subject, 'cron')
   await refusedAs('disabled', prover.prove(child, {}))
   assert.match(prover.withdrawn(open) ?? '', /disabled/)
-  prover.replace({ signingKeys: [first.known], apiKeys: [known] })
+  prover.replace({ removedIssuers: [], signingKeys: [first.known], apiKeys: [known] })
   await prover.prove(key, {})
   await prover.prove(child, {})
-  prover.replace({ signingKeys: [first.known], apiKeys: [] })
+  prover.replace({ removedIssuers: [], signingKeys: [first.known], apiKeys: [] })
   await refusedAs('unknown_key', prover.prove(key, {}))
   await refusedAs('disabled', prover.prove(child, {}), /deleted/)
 })
@@ -303,6 +303,42 @@ test('an API key is refused where it is wrong, mistyped, expired or from elsewhe
   await refusedAs('expired', prover.prove(key, { address: '10.1.2.3' }))
 })
 
+test('an issuer that is trusted no longer takes with it what was traded from its tokens, and what its tokens were for', async () => {
+  const { prover } = started()
+  const child = await minted()
+  const other = await minted({
+    identity: {
+      ...grant.identity,
+      issuer: 'https://idp.example',
+      ancestors: ['https://ci.example.org job-1'],
+    },
+  })
+  await prover.prove(child, {})
+  const without = (...removedIssuers: string[]) =>
+    prover.replace({ signingKeys: [first.known], apiKeys: [], removedIssuers })
+  without('https://ci.example')
+  await assert.rejects(prover.prove(child, {}), {
+    code: 'disabled',
+    message: 'issuer https://ci.example is trusted no longer',
+  })
+  assert.match(prover.withdrawn({ ...grant.identity, instance: 't-1' }) ?? '', /trusted no longer/)
+  // Its name only begins like the other's.
+  await prover.prove(other, {})
+  const traded = { issuer: 'https://idp.example', instance: 'x', ancestors: ['https://ci.example job-1'] }
+  assert.match(prover.withdrawn(traded) ?? '', /trusted no longer/)
+  without()
+  await prover.prove(child, {})
+  assert.equal(prover.withdrawn(traded), undefined)
+})
+
+test('an issuer that the file names is not taken out from elsewhere', async () => {
+  const issuers = { verify: () => Promise.reject(new IdentityError('unknown_issuer', 'asked')) }
+  const clock = { nowUs: () => nowUs, monotonicMs: () => 0 }
+  const lasting = ['https://ci.example']
+  const prover = createProver({ own, issuers, clock, lasting, log: { warn: () => undefined } })
+  prover.replace({ signingKeys: [first.known], apiKeys: [], removedIssuers: ['https://ci.example'] })
+  assert.equal((await prover.prove(await minted(), {})).identity.subject, 'repo:acme/shop')
+})
 function certificateOf(parts: Partial<ClientCertificate>): ClientCertificate {
   const names = { commonNames: [], uris: [], dnsNames: [] }
   return { thumbprint: 'print', validUntilUs: Number.MAX_SAFE_INTEGER, ...names, ...parts }

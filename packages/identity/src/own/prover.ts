@@ -10,7 +10,7 @@ import type { IdentityLog } from '../issuer-keys.ts'
 import type { TokenVerifier } from '../verifier.ts'
 import { apiKeyPrefix, type KnownApiKey, knownApiKey, proveApiKey } from './api-key.ts'
 import { createOwnVerifier, isOwnToken, withdrawnBy } from './own-verifier.ts'
-import type { Presented, ScopedProof } from './proof.ts'
+import { type Presented, type ScopedProof, tokenName } from './proof.ts'
 import { everything } from './scope.ts'
 
 export interface Prover {
@@ -18,8 +18,8 @@ export interface Prover {
   prove(token: string, presented: Presented): Promise<ScopedProof>
   /** Whether there is no token to ask for: the certificate proves somebody by itself, or is to be refused. */
   isEnough(certificate: ClientCertificate): boolean
-  /** From now on these are the keys. */
-  replace(holdings: Pick<Holdings, 'signingKeys' | 'apiKeys'>): void
+  /** From now on these are the keys, and these issuers are trusted no longer: nor is what was traded from their tokens. */
+  replace(holdings: Pick<Holdings, 'signingKeys' | 'apiKeys' | 'removedIssuers'>): void
   /** Why an identity that was proven before no longer is, though its token may not be over; undefined where it still is. */
   withdrawn(identity: Pick<Identity, 'issuer' | 'instance' | 'ancestors'>): string | undefined
 }
@@ -28,6 +28,8 @@ export interface ProverOptions {
   /** What our own tokens name. */
   readonly own: { readonly issuer: string; readonly audience: string }
   readonly issuers: Pick<TokenVerifier, 'verify'>
+  /** Issuers that the configuration file names, whatever was taken out elsewhere. */
+  readonly lasting?: readonly string[]
   readonly clock: Clock
   readonly log: Pick<IdentityLog, 'warn'>
   readonly cacheEntriesMax?: number
@@ -35,13 +37,17 @@ export interface ProverOptions {
   readonly certificateRules?: readonly CertificateRule[]
 }
 
-export function createProver({ own, issuers, clock, certificateRules, ...rest }: ProverOptions): Prover {
+export function createProver(options: ProverOptions): Prover {
+  const { own, issuers, lasting = [], clock, certificateRules, ...rest } = options
   const certificates = createCertificateProver(certificateRules ?? [], clock)
   const tokens = createOwnVerifier({ ...own, clock, ...rest })
   let known = new Map<string, KnownApiKey>()
   let apiKeys = new Map<string, ApiKey>()
 
-  const withdrawn: Prover['withdrawn'] = (identity) => withdrawnBy(identity, apiKeys)
+  let removed: readonly string[] = []
+
+  const withdrawn: Prover['withdrawn'] = (identity) =>
+    withdrawnBy(identity, apiKeys) ?? untrustedBy(identity, removed)
 
   return {
     withdrawn,
@@ -56,6 +62,7 @@ export function createProver({ own, issuers, clock, certificateRules, ...rest }:
         }),
       )
       apiKeys = new Map(holdings.apiKeys.map((key) => [key.keyId, key]))
+      removed = holdings.removedIssuers.filter((issuer) => !lasting.includes(issuer))
     },
     async prove(token, presented) {
       const { certificate } = presented
@@ -71,4 +78,16 @@ export function createProver({ own, issuers, clock, certificateRules, ...rest }:
       throw new IdentityError('disabled', why, { proven: proof })
     },
   }
+}
+
+/** Why an identity is no longer vouched for; `removed` are URLs, which have no spaces. */
+function untrustedBy(
+  { issuer, ancestors }: Pick<Identity, 'issuer' | 'ancestors'>,
+  removed: readonly string[],
+): string | undefined {
+  const gone = removed.find(
+    (url) =>
+      issuer === url || ancestors.some((name) => name.startsWith(tokenName({ issuer: url, instance: '' }))),
+  )
+  return gone === undefined ? undefined : `issuer ${gone} is trusted no longer`
 }

@@ -8,23 +8,34 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Bus,
   type ControlEvent,
-  noHoldings,
   type Started,
   systemClock,
   topics,
   type VerdictEvent,
 } from '@portcullis/kernel'
+import { parseConfig } from '@portcullis/config'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { type ControlView, followAgent } from './client.ts'
 import { createFollower, type Follower } from './follower.ts'
-import { socketAddress } from './protocol.ts'
+import { noWorkerHoldings, socketAddress } from './protocol.ts'
 import { type AgentServer, startServer } from './server.ts'
+import { createWorkerHoldings } from './settings.ts'
 import { topicSpecs } from './topics.ts'
 
 const codecs = createCodecs()
 const hourUs = 3_600_000_000
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+const config = parseConfig(
+  `bus: lmdb:./bus
+audit: embedded:./audit
+identity: { issuers: [] }
+targets: []
+secrets: { sealing: { keys: [{ id: one, key: env:K }] } }
+proxy: { recorder: { onUnavailable: deny } }
+`,
+  '/etc/portcullis/p.yaml',
+)
 
 test('a verdict on the bus is in the table of every worker within milliseconds, and gone when lifted', async (t) => {
   const bed = await startBed(t)
@@ -116,6 +127,50 @@ test('signing keys and API keys reach every worker, without private halves, and 
   assert.equal(late.holdings().signingKeys[0]?.keyId, 'k1')
 })
 
+test('what the API configured reaches every worker checked, and a successor without a bus', async (t) => {
+  const bed = await startBed(t)
+  const first = await startAgent(t, bed)
+  await first.follower.value.attach(bed.bus)
+  const worker = await startWorker(t, bed)
+  const settings = () => worker.holdings().settings
+  const credentials = { user: 'app', password: 'sealed:shop-db' }
+  const target = { protocol: 'postgres', address: 'db:5432', groups: ['agents'], credentials }
+  const put = (id: string, name: string, more: object) =>
+    bed.publishControl(id, name, 'target.put', { name, target: { ...target, ...more } })
+  await put('e1', 'shop', {})
+  await bed.publishControl('e2', 'db', 'secret.sealed', { name: 'db', sealed: 'ciphertext' })
+  const issuer = 'https://ci.example'
+  await bed.publishControl('e3', issuer, 'issuer.put', { issuer, trust: { audience: ['portcullis'] } })
+  await until(() => settings().targets.length === 1 && settings().issuers.length === 1)
+  assert.equal(settings().targets[0]?.connectTimeoutMs, 5000)
+  assert.deepEqual(settings().issuers[0]?.algorithms, ['RS256', 'PS256', 'ES256', 'EdDSA'])
+  assert.equal(worker.holdings().sealedSecrets[0]?.version, 1)
+
+  // As a newer version of the API could write it: what stood goes on to stand, and it is told.
+  await put('e4', 'shop', { telepathy: true })
+  await put('e5', 'orders', {})
+  await until(() => settings().targets.length === 2)
+  assert.equal(settings().targets[0]?.name, 'shop')
+  assert.match(JSON.stringify(bed.refused), /target shop.*telepathy: unknown key/)
+  await put('e6', 'shop', { address: 'db-2:5432' })
+  await bed.publishControl('e7', issuer, 'issuer.removed', { issuer, reason: 'leaked' })
+  await until(() => worker.holdings().removedIssuers[0] === issuer)
+  await first.stop()
+
+  await startAgent(t, bed)
+  const late = await startWorker(t, bed)
+  await until(() => late.states() > 0)
+  const { targets, issuers } = late.holdings().settings
+  assert.deepEqual(
+    targets.map(({ name, address }) => [name, address]),
+    [
+      ['shop', 'db-2:5432'],
+      ['orders', 'db:5432'],
+    ],
+  )
+  assert.deepEqual([issuers, late.holdings().removedIssuers], [[], [issuer]])
+})
+
 /** Only a change used to be stored: with no verdict so far, every restart of the agent had all commands refused as stale. */
 test('a successor knows that nothing stood', async (t) => {
   const bed = await startBed(t)
@@ -182,6 +237,8 @@ interface Bed {
   readonly dir: string
   readonly bus: Bus
   readonly socketPath: string
+  /** What was said of settings that were not taken. */
+  readonly refused: object[]
   publishVerdict(event: VerdictEvent): Promise<void>
   publishControl(eventId: string, id: string, type: string, payload: object): Promise<void>
 }
@@ -198,6 +255,7 @@ async function startBed(t: TestContext): Promise<Bed> {
     dir,
     bus: bus.value,
     socketPath: join(dir, 'agent.sock'),
+    refused: [],
     publishVerdict: (event) =>
       bus.value.publish([
         { topic: topics.verdicts, key: event.verdictId, value: codecs.verdict.encode(event) },
@@ -224,18 +282,19 @@ async function startAgent(
   bed: Bed,
 ): Promise<{ follower: Started<Follower>; stop(): Promise<void> }> {
   let server: Started<AgentServer> | undefined
+  const forWorkers = createWorkerHoldings(config, { error: (fields) => void bed.refused.push(fields) })
   const follower = createFollower({
     dir: join(bed.dir, 'control'),
     decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
     clock: systemClock,
     log: quiet,
     onChange: (set, removed) => server?.value.changed(set, removed),
-    onHoldings: (holdings) => server?.value.holdingsChanged(holdings),
+    onHoldings: (holdings) => server?.value.holdingsChanged(forWorkers(holdings)),
   })
   server = await startServer({
     socketPath: bed.socketPath,
     verdicts: follower.value.standing,
-    holdings: follower.value.holdings,
+    holdings: () => forWorkers(follower.value.holdings()),
     freshAtUs: follower.value.freshAtUs,
     onWorkers() {},
   })
@@ -251,7 +310,7 @@ async function startAgent(
 }
 
 async function startWorker(t: TestContext, { socketPath }: Bed) {
-  let state: ControlView = { verdicts: [], holdings: noHoldings }
+  let state: ControlView = { verdicts: [], holdings: noWorkerHoldings }
   let states = 0
   let freshAtUs = 0
   const bell = new EventTarget()

@@ -4,13 +4,19 @@
  * refuses to wait on a connection that says nothing.
  */
 import { connect, type Socket } from 'node:net'
-import { type Holdings, noHoldings, type Started, type Verdict } from '@portcullis/kernel'
-import { createLineReader, type FromAgent, socketAddress } from './protocol.ts'
+import type { Started, Verdict } from '@portcullis/kernel'
+import {
+  createLineReader,
+  type FromAgent,
+  noWorkerHoldings,
+  socketAddress,
+  type WorkerHoldings,
+} from './protocol.ts'
 
 /** What is in force, as far as the agent knows. */
 export interface ControlView {
   readonly verdicts: readonly Verdict[]
-  readonly holdings: Holdings
+  readonly holdings: WorkerHoldings
 }
 
 export interface FollowOptions {
@@ -28,7 +34,7 @@ const silenceMsMax = 3000
 /** Returns at once; the first state comes when the agent is there. */
 export function followAgent(options: FollowOptions): Started<void> {
   const verdicts = new Map<string, Verdict>()
-  let holdings = noHoldings
+  let holdings = noWorkerHoldings
   let stopped = false
   let socket: Socket | undefined
   let timer: NodeJS.Timeout | undefined
@@ -68,14 +74,16 @@ export function followAgent(options: FollowOptions): Started<void> {
       case 'snapshot':
         verdicts.clear()
         for (const verdict of message.verdicts) verdicts.set(verdict.verdictId, verdict)
-        holdings = message.holdings
+        // An agent of an older version does not know of all.
+        holdings = { ...noWorkerHoldings, ...message.holdings }
         return tell()
       case 'delta':
         for (const verdict of message.set) verdicts.set(verdict.verdictId, verdict)
         for (const id of message.removed) verdicts.delete(id)
         return tell()
       case 'holdings':
-        holdings = message.holdings
+        // An agent of an older version does not know of all.
+        holdings = { ...noWorkerHoldings, ...message.holdings }
         return tell()
       case 'fresh':
         return options.onFresh(message.atUs)

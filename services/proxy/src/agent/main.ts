@@ -15,6 +15,7 @@ import type { ToAgent } from '../ipc.ts'
 import { proxyPaths } from '../paths.ts'
 import { createFollower } from './follower.ts'
 import { type AgentServer, startServer } from './server.ts'
+import { createWorkerHoldings } from './settings.ts'
 import { topicSpecs } from './topics.ts'
 
 const retryMs = 1000
@@ -39,18 +40,19 @@ async function startAgent(
   )
   const shipper = createShipper({ dir: paths.records, bus: bus.value, codecs, clock, log })
   let server: Started<AgentServer> | undefined
+  const forWorkers = createWorkerHoldings(config, log)
   const follower = createFollower({
     dir: paths.control,
     decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
     clock,
     log,
     onChange: (set, removed) => server?.value.changed(set, removed),
-    onHoldings: (holdings) => server?.value.holdingsChanged(holdings),
+    onHoldings: (holdings) => server?.value.holdingsChanged(forWorkers(holdings)),
   })
   server = await startServer({
     socketPath: paths.agentSocket,
     verdicts: follower.value.standing,
-    holdings: follower.value.holdings,
+    holdings: () => forWorkers(follower.value.holdings()),
     freshAtUs: follower.value.freshAtUs,
     // Looking is cheap, and a worker that left may have died.
     onWorkers: () => shipper.value.ring(),

@@ -6,14 +6,22 @@ import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { Holdings, Verdict } from '@portcullis/kernel'
+import type { ApiSettings } from '@portcullis/config'
+import { noSettings } from '@portcullis/config/api-settings'
+import { type Holdings, noHoldings, type Verdict } from '@portcullis/kernel'
+
+/** What a worker holds: the holdings, with what the API configured in them read and checked. */
+export type WorkerHoldings = Omit<Holdings, 'targets' | 'issuers'> & { readonly settings: ApiSettings }
+
+const { targets: _, issuers: __, ...nothing } = noHoldings
+export const noWorkerHoldings: WorkerHoldings = { ...nothing, settings: noSettings }
 
 export type FromAgent =
   /** First on every connection: all that stands. */
-  | { readonly kind: 'snapshot'; readonly verdicts: readonly Verdict[]; readonly holdings: Holdings }
+  | { readonly kind: 'snapshot'; readonly verdicts: readonly Verdict[]; readonly holdings: WorkerHoldings }
   | { readonly kind: 'delta'; readonly set: readonly Verdict[]; readonly removed: readonly string[] }
   /** All of them, where one has changed. */
-  | { readonly kind: 'holdings'; readonly holdings: Holdings }
+  | { readonly kind: 'holdings'; readonly holdings: WorkerHoldings }
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. Every 250 ms. */
   | { readonly kind: 'fresh'; readonly atUs: number }
 

@@ -4,13 +4,13 @@
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import type { Holdings, Started, Verdict } from '@portcullis/kernel'
-import { freshEveryMs, lineOf, socketAddress } from './protocol.ts'
+import type { Started, Verdict } from '@portcullis/kernel'
+import { freshEveryMs, lineOf, socketAddress, type WorkerHoldings } from './protocol.ts'
 
 export interface ServerOptions {
   readonly socketPath: string
   readonly verdicts: () => readonly Verdict[]
-  readonly holdings: () => Holdings
+  readonly holdings: () => WorkerHoldings
   readonly freshAtUs: () => number
   /** A worker came or went; it may have died. */
   onWorkers(count: number): void
@@ -18,7 +18,7 @@ export interface ServerOptions {
 
 export interface AgentServer {
   changed(set: readonly Verdict[], removed: readonly string[]): void
-  holdingsChanged(holdings: Holdings): void
+  holdingsChanged(holdings: WorkerHoldings): void
 }
 
 const unreadBytesMax = 64 << 20

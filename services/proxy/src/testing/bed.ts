@@ -133,7 +133,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const controlFresh = options.controlFresh ?? (() => true)
   const mode = options.mode ?? 'enforce'
   const settings = {
-    policyVersion: 'test',
+    policyVersion: () => 'test',
     mode,
     throttleDelayMsMax: options.throttleDelayMsMax ?? 2000,
     sessionMsMax: 3_600_000,
@@ -163,6 +163,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
         request.target === 'shop'
           ? {
               allowed: true,
+              version: 'test',
               caps: { windowMs: 60_000, ...options.caps },
               access: {
                 name: 'shop',
@@ -189,7 +190,6 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     verdicts,
     clock,
     ids,
-    policyVersion: 'test',
     mode,
     controlFresh,
     log,
@@ -198,7 +198,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
   const door = createPostgres({
     tls: options.tls && createDoorTls(options.tls),
     isEnough: () => false,
-    tokenBytesMax: 10_000,
+    tokenBytesMax: () => 10_000,
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: options.loginMsMax ?? 5000,
     cancelKeys: createCancelKeys({ clock, handOn: async () => false, onGuess: () => undefined }),

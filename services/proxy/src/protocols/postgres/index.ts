@@ -43,7 +43,8 @@ export interface PostgresDeps {
   readonly tls: DoorTls | undefined
   /** Whether a client with this certificate is not asked for a token. */
   readonly isEnough: (certificate: ClientCertificate) => boolean
-  readonly tokenBytesMax: number
+  /** Of the issuers that are trusted now. */
+  readonly tokenBytesMax: () => number
   readonly statementBytesMax: number
   readonly loginMsMax: number
   readonly cancelKeys: CancelKeys
@@ -110,7 +111,7 @@ async function begin(opener: Opener, deps: Serving): Promise<Begun | undefined> 
   const opening = await readStartup(source, Buffer.concat([connection.head, early]), {
     tls: deps.tls,
     isEnough: deps.isEnough,
-    tokenBytesMax: deps.tokenBytesMax,
+    tokenBytesMax: deps.tokenBytesMax(),
     loopback: connection.loopback,
   })
   if (opening.kind === 'cancel')

@@ -41,7 +41,7 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
   const ids = () => `g${++issued}`
   const verdicts = createVerdictTable(clock)
   const settings = {
-    policyVersion: 'fuzz',
+    policyVersion: () => 'fuzz',
     mode: 'enforce',
     throttleDelayMsMax: 2000,
     sessionMsMax: 3_600_000,
@@ -82,7 +82,7 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
       allow,
     },
     {
-      ...{ gate, recorder: trail, verdicts, clock, ids, policyVersion: 'fuzz', mode: 'enforce' as const },
+      ...{ gate, recorder: trail, verdicts, clock, ids, mode: 'enforce' as const },
       log: { warn: () => undefined },
     },
     () => undefined,

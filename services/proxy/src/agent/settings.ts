@@ -1,0 +1,28 @@
+/**
+ * Reads what the API configured for the workers of a replica, once for all of them: the schema is the agent's to carry. What
+ * does not pass is told in the log, and what stood under that name before goes on to stand.
+ */
+import { type Config, createSettingsReader } from '@portcullis/config'
+import type { Holdings } from '@portcullis/kernel'
+import type { WorkerHoldings } from './protocol.ts'
+
+export function createWorkerHoldings(
+  config: Pick<Config, 'secrets' | 'identity' | 'api'>,
+  log: { error(fields: object, message: string): void },
+): (holdings: Holdings) => WorkerHoldings {
+  const read = createSettingsReader(config, (what, problems) =>
+    log.error(
+      { what, problems },
+      'a setting of the API is not taken: what stood before, if anything, stands',
+    ),
+  )
+  const known = new WeakMap<Holdings, WorkerHoldings>()
+  return (holdings) => {
+    const before = known.get(holdings)
+    if (before) return before
+    const { targets, issuers, ...rest } = holdings
+    const mine = { ...rest, settings: read({ targets, issuers }) }
+    known.set(holdings, mine)
+    return mine
+  }
+}

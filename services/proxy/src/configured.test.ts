@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseConfig } from '@portcullis/config'
+import { noSettings } from '@portcullis/config/api-settings'
+import { createConfigured } from './configured.ts'
+
+const config = parseConfig(
+  `bus: lmdb:./bus
+audit: embedded:./audit
+identity: { issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }] }
+targets:
+  - { name: shop, protocol: postgres, address: 'file:1', credentials: { user: app }, groups: [agents] }
+proxy: { recorder: { onUnavailable: deny } }
+`,
+  '/etc/portcullis/p.yaml',
+)
+const [fromFile] = config.targets
+const [issuerOfFile] = config.identity.issuers
+assert.ok(fromFile && issuerOfFile)
+const byApi = (name: string, address = 'api:1') => ({ ...fromFile, name, address })
+const ann = {
+  ...{ issuer: 'https://idp.example', subject: 'ann', groups: ['agents'], instance: 'ann-1' },
+  ...{ delegation: [], task: '', ancestors: [] },
+}
+
+function start() {
+  const trusted: string[][] = []
+  const logged: string[] = []
+  const configured = createConfigured({
+    config,
+    vault: { borrow: async () => ({ secrets: [], renew: async () => false, release: () => undefined }) },
+    verifier: {
+      replace(issuers) {
+        if (issuers.some(({ issuer }) => issuer === 'https://bad.example'))
+          throw new Error('cannot be served')
+        trusted.push(issuers.map(({ issuer, audience }) => `${issuer} ${audience.join()}`))
+      },
+      warmUp: async () => undefined,
+    },
+    log: { info: (_, message) => logged.push(message), error: (_, message) => logged.push(message) },
+  })
+  const hostOf = async (target: string) => {
+    const request = { target, role: '', database: '', protocol: 'postgres' }
+    const authorised = await configured.targets.authorise(ann, request)
+    return authorised.allowed ? `${authorised.access.hosts[0]?.host} ${authorised.version}` : authorised.why
+  }
+  return { configured, hostOf, trusted, logged }
+}
+
+test('targets come and go while it runs, and each change is another version', async () => {
+  const { configured, hostOf } = start()
+  const versions = [configured.targets.version]
+  for (const targets of [[byApi('orders')], [byApi('orders', 'api-2:1')], []]) {
+    configured.replace({ ...noSettings, targets })
+    versions.push(configured.targets.version)
+  }
+  assert.equal(new Set(versions).size, 3)
+  assert.equal(versions[3], versions[0])
+  configured.replace({ ...noSettings, targets: [byApi('orders')] })
+  assert.equal(await hostOf('orders'), `api ${versions[1]}`)
+  configured.replace(noSettings)
+  assert.equal(await hostOf('orders'), 'there is no postgres target "orders"')
+})
+
+test("what the file names is the file's", async () => {
+  const { configured, hostOf, trusted } = start()
+  const issuer = { ...issuerOfFile, audience: ['everybody'] }
+  configured.replace({
+    targets: [byApi('shop'), byApi('orders')],
+    issuers: [issuer, { ...issuer, issuer: 'https://ci.example' }],
+  })
+  assert.match(await hostOf('shop'), /^file /)
+  assert.match(await hostOf('orders'), /^api /)
+  assert.deepEqual(trusted, [['https://idp.example portcullis', 'https://ci.example everybody']])
+})
+
+test('where something cannot be served all stays as it was, and it is told', async () => {
+  const { configured, hostOf, logged } = start()
+  configured.replace({ ...noSettings, targets: [byApi('orders')] })
+  const { version } = configured.targets
+  configured.replace({
+    targets: [byApi('orders'), byApi('billing')],
+    issuers: [{ ...issuerOfFile, issuer: 'https://bad.example' }],
+  })
+  assert.equal(configured.targets.version, version)
+  assert.match(await hostOf('orders'), /^api /)
+  assert.match(await hostOf('billing'), /^there is no/)
+  assert.match(logged.at(-1) ?? '', /cannot be served: all stays as it was/)
+})

@@ -1,0 +1,68 @@
+/**
+ * What is configured, by the file and by the API, as one: which targets there are, and whose tokens are taken. It is swapped
+ * whole whenever the control log says something else; sessions that are open go on with what they were opened with. What
+ * the file names is the file's, whatever the API says.
+ */
+import type { ApiSettings, Config } from '@portcullis/config'
+import { noSettings, withFile } from '@portcullis/config/api-settings'
+import { verifierIssuer } from '@portcullis/config/issuers'
+import type { TokenVerifier } from '@portcullis/identity'
+import type { Vault } from '@portcullis/vault'
+import { createTargetBook, readTls, type TargetBook } from './targets.ts'
+
+export interface Configured {
+  /** Of this moment. */
+  readonly targets: TargetBook
+  /** From now on this is what the API has configured. Never throws: what cannot be served is told, and all stays as it was. */
+  replace(settings: ApiSettings): void
+}
+
+export interface ConfiguredDeps {
+  readonly config: Pick<Config, 'targets' | 'identity'>
+  readonly vault: Pick<Vault, 'borrow'>
+  readonly verifier: Pick<TokenVerifier, 'replace' | 'warmUp'>
+  readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void }
+}
+
+/** @throws where a certificate of the file cannot be read. */
+export function createConfigured({ config, vault, verifier, log }: ConfiguredDeps): Configured {
+  const file: ApiSettings = { targets: config.targets, issuers: config.identity.issuers }
+  for (const target of file.targets) readTls(target)
+  let book = createTargetBook(withFile(file, noSettings), vault)
+  return {
+    targets: {
+      get version() {
+        return book.version
+      },
+      authorise: (identity, request) => book.authorise(identity, request),
+    },
+    replace(settings) {
+      const whole = withFile(file, settings)
+      const next = createTargetBook(whole, vault)
+      if (next.version === book.version) return
+      try {
+        verifier.replace(whole.issuers.map(verifierIssuer))
+      } catch (error) {
+        log.error({ err: error }, 'what the API configured cannot be served: all stays as it was')
+        return
+      }
+      book = next
+      // So that the first login of an issuer that is new finds its keys.
+      void verifier.warmUp()
+      const { targets, issuers } = settings
+      log.info(
+        { policyVersion: book.version, targets: targets.length, issuers: issuers.length },
+        'what the API configured is in force',
+      )
+    },
+  }
+}
+
+/** Issuers that the file names: those of tokens, and those that people sign in at. */
+export function issuersOfFile({ identity, people }: Pick<Config, 'identity' | 'people'>): string[] {
+  return [
+    ...identity.issuers.map(({ issuer }) => issuer),
+    ...(people?.oidc ?? []).map(({ issuer }) => issuer),
+    ...(people?.saml ?? []).flatMap(({ idp }) => idp.entityId ?? []),
+  ]
+}
