@@ -9,9 +9,9 @@ import type { Proof } from './verifier.ts'
 
 const thumbprint = /^[A-Za-z0-9_-]{43}$/
 
-/** Empty for a bearer token. Throws IdentityError('bound_to_key'). */
-export function confirmationOf({ cnf }: Claims): Confirmation {
-  if (cnf === undefined) return {}
+/** Undefined for a bearer token. Throws IdentityError('bound_to_key'). */
+export function confirmationOf({ cnf }: Claims): Confirmation | undefined {
+  if (cnf === undefined) return undefined
   const members = typeof cnf === 'object' && cnf !== null && !Array.isArray(cnf) ? Object.entries(cnf) : []
   const isKnown = ([name, value]: [string, unknown]) =>
     (name === 'jkt' || name === 'x5t#S256') && typeof value === 'string' && thumbprint.test(value)
@@ -23,7 +23,7 @@ export function confirmationOf({ cnf }: Claims): Confirmation {
   return Object.fromEntries(members)
 }
 
-export function isShown(confirmation: Confirmation, presented: Presented): boolean {
+export function isShown({ confirmation = {} }: Proof, presented: Presented): boolean {
   const { jkt, 'x5t#S256': certificate } = confirmation
   return (
     (jkt === undefined || jkt === presented.keyThumbprint) &&
@@ -32,11 +32,11 @@ export function isShown(confirmation: Confirmation, presented: Presented): boole
 }
 
 /** Throws IdentityError('bound_to_key') with whom the token would prove. */
-export function requireShown(confirmation: Confirmation, presented: Presented, proven: Proof): void {
-  if (isShown(confirmation, presented)) return
+export function requireShown(proven: Proof, presented: Presented): void {
+  if (isShown(proven, presented)) return
   const refuse = (why: string) =>
     new IdentityError('bound_to_key', `the token is bound to ${why}`, { proven })
-  const { jkt } = confirmation
+  const { jkt } = proven.confirmation ?? {}
   if (jkt === undefined || jkt === presented.keyThumbprint)
     throw refuse(
       presented.certificate

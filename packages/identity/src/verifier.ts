@@ -35,6 +35,8 @@ export interface Proof {
    * The same as `identity.instance`.
    */
   readonly tokenId: string
+  /** What the token is bound to and was shown; absent for a bearer token. */
+  readonly confirmation?: Confirmation
 }
 
 export interface TokenVerifier {
@@ -93,24 +95,23 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   return {
     verifyCached(token, presented = {}) {
       const cached = token.length > bytesMax ? undefined : fromCache(sha256(token))
-      return cached && isShown(cached.keys.confirmation, presented) ? cached.proof : undefined
+      return cached && isShown(cached.proof, presented) ? cached.proof : undefined
     },
     async verify(token, presented = {}) {
       if (token.length > bytesMax)
         throw new IdentityError('too_large', `the token has ${token.length} characters, over ${bytesMax}`)
       const tokenHash = sha256(token)
       const cached = fromCache(tokenHash)
-      if (cached) return shown(cached.proof, cached.keys.confirmation, presented)
+      if (cached) return shown(cached.proof, presented)
       const by = judgeUnproven(token, issuers)
       const { trusted, keys } = by
       try {
         const { claims, set } = await prove(token, trusted, keys, clock)
         const proof = proofOf(claims, token, trusted)
-        const confirmation = confirmationOf(claims)
         if (!isTrusted(by))
           throw new IdentityError('unknown_issuer', `what is trusted of ${trusted.issuer} has changed`)
-        cache.set(tokenHash, { proof, keys: { by, set, confirmation } })
-        return shown(proof, confirmation, presented)
+        cache.set(tokenHash, { proof, keys: { by, set } })
+        return shown(proof, presented)
       } catch (error) {
         throw withProof(error, token, trusted)
       }
@@ -127,8 +128,8 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   }
 }
 
-function shown(proof: Proof, confirmation: Confirmation, presented: Presented): Proof {
-  requireShown(confirmation, presented, proof)
+function shown(proof: Proof, presented: Presented): Proof {
+  requireShown(proof, presented)
   return proof
 }
 
@@ -160,7 +161,13 @@ function bytesMaxOf(issuers: ReadonlyMap<string, KnownIssuer>): number {
 function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
   requirePinned(claims, issuer)
   const tokenId = tokenIdOf(claims, () => sha256(token.slice(0, token.lastIndexOf('.'))))
-  return { identity: identityOf(claims, issuer, tokenId), expiresAtUs: expiryUs(claims), tokenId }
+  const confirmation = confirmationOf(claims)
+  return {
+    identity: identityOf(claims, issuer, tokenId),
+    expiresAtUs: expiryUs(claims),
+    tokenId,
+    ...(confirmation && { confirmation }),
+  }
 }
 
 /** jose judges the time last, of a payload whose signature it verified. Throws what else is wrong with it. */
@@ -180,7 +187,6 @@ interface KnownIssuer {
 interface CachedBy {
   readonly by: KnownIssuer
   readonly set: KeySet
-  readonly confirmation: Confirmation
 }
 
 /** All that can be refused before a signature is looked at. Whatever is read here is believed only to refuse by it. */

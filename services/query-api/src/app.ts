@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
-import type { Prover } from '@portcullis/identity'
+import { type DpopVerifier, dpopAlgorithms, type Prover } from '@portcullis/identity'
 import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
@@ -59,6 +59,7 @@ export interface AppParts {
 /** What it takes to give out tokens and keys of our own. */
 export interface OwnTokenParts {
   readonly prover: Prover
+  readonly dpop: DpopVerifier
   readonly signingKeys: SigningKeys
   /** What our tokens name. */
   readonly names: { readonly issuer: string; readonly audience: string }
@@ -167,12 +168,15 @@ function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   const problem = problemOf(error, request.id)
   reply.headers(headersFor(request))
   if (error.retryAfterSec !== undefined) reply.header('retry-after', String(error.retryAfterSec))
-  if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="portcullis"')
+  if (problem.status === 401) reply.header('www-authenticate', challenges)
   reply
     .code(problem.status)
     .header('content-type', 'application/problem+json')
     .send(Buffer.from(JSON.stringify(problem)))
 }
+
+/** RFC 6750 section 3, RFC 9449 section 7.1. */
+const challenges = `Bearer realm="portcullis", DPoP realm="portcullis", algs="${dpopAlgorithms.join(' ')}"`
 
 function headersFor({ id }: FastifyRequest): Record<string, string> {
   return { 'x-request-id': id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }

@@ -8,7 +8,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
-import type { Presented, Scope, ScopedProof } from '@portcullis/identity'
+import type { DpopVerifier, Presented, Scope, ScopedProof, ShownKey } from '@portcullis/identity'
 import type { Clock, ControlEvent } from '@portcullis/kernel'
 import { ApiError } from './problems.ts'
 
@@ -31,6 +31,8 @@ export interface AuthOptions {
   readonly roles: Readonly<Record<string, Role>>
   /** Proves whatever else is presented; rejects where it proves nobody. */
   readonly prove: (token: string, presented: Presented) => Promise<ScopedProof>
+  /** Judges proofs of possession; without it a token that is bound to a key proves nobody. */
+  readonly dpop?: DpopVerifier
   readonly clock: Clock
   /** Told of each refusal, for the log; never the token. */
   readonly onRefused: (address: string, why: string) => void
@@ -38,9 +40,19 @@ export interface AuthOptions {
   readonly failuresPerMinute?: number
 }
 
+/** What a proof of possession is about, and the proof: the DPoP header (RFC 9449). */
+export interface SentProof {
+  readonly method: string
+  readonly path: string
+  readonly proof: string | undefined
+}
+
 export interface Authenticator {
-  /** What the caller may is `requireRole`'s to say. @throws ApiError unauthenticated, too_many_attempts */
-  authenticate(authorization: string | undefined, address: string): Promise<Caller>
+  /**
+   * What the caller may is `requireRole`'s to say. Without `sent` a token that is bound to a key proves nobody.
+   * @throws ApiError unauthenticated, too_many_attempts
+   */
+  authenticate(authorization: string | undefined, address: string, sent?: SentProof): Promise<Caller>
 }
 
 export function createAuthenticator(options: AuthOptions): Authenticator {
@@ -64,15 +76,24 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     }
   }
 
-  async function byProof(token: string, address: string): Promise<Caller> {
-    const proof = await options.prove(token, { address })
-    const { identity, expiresAtUs, scope } = proof
+  async function byProof(token: string, address: string, key: ShownKey | undefined): Promise<Caller> {
+    const proof = await options.prove(token, { address, ...(key && { keyThumbprint: key.thumbprint }) })
+    const { identity, expiresAtUs, scope, confirmation } = proof
+    if (key && confirmation?.jkt === undefined)
+      throw new Error('the token is not bound to the key that was shown: it is a bearer token')
+    await key?.spend()
     const roles = isLimited(scope)
       ? []
       : [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
     const role = roles.sort((a, b) => rank[b] - rank[a])[0]
     const actor = { issuer: identity.issuer, subject: identity.subject, roles }
     return { actor, role, proof, expiresAtUs }
+  }
+
+  function keyShown(token: string, sent: SentProof | undefined): Promise<ShownKey> {
+    if (!options.dpop || sent?.proof === undefined) throw new Error('no DPoP proof came with the token')
+    const { method, path, proof } = sent
+    return options.dpop.verify(proof, { method, path, token })
   }
 
   function refuse(address: string, why: string): ApiError {
@@ -82,9 +103,10 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
   }
 
   return {
-    async authenticate(authorization, address) {
-      const token = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1]
-      const caller = token === undefined ? undefined : byStaticToken(token)
+    async authenticate(authorization, address, sent) {
+      const [, scheme = '', token] = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i.exec(authorization ?? '') ?? []
+      const isBearer = scheme.toLowerCase() === 'bearer'
+      const caller = token !== undefined && isBearer ? byStaticToken(token) : undefined
       if (caller) return caller
       const waitMs = failures.waitMs(address)
       if (waitMs > 0)
@@ -92,9 +114,12 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
           retryAfterSec: Math.ceil(waitMs / 1000),
         })
       if (token === undefined)
-        throw refuse(address, authorization === undefined ? 'no token' : 'not a bearer token')
+        throw refuse(
+          address,
+          authorization === undefined ? 'no token' : 'neither a bearer token nor one of DPoP',
+        )
       try {
-        return await byProof(token, address)
+        return await byProof(token, address, isBearer ? undefined : await keyShown(token, sent))
       } catch (error) {
         if (error instanceof ApiError) throw error
         throw refuse(address, error instanceof Error ? error.message : String(error))

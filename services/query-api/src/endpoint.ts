@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { type Authenticator, type Caller, requireRole, type Role } from './auth.ts'
+import { type Authenticator, type Caller, requireRole, type Role, type SentProof } from './auth.ts'
 import { parseParts } from './input.ts'
 
 export interface Endpoint<P, Q, B> {
@@ -73,7 +73,7 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
     },
     // Before the body is read: whoever is not known may not make us buffer anything.
     onRequest: async (request) => {
-      const caller = await auth.authenticate(request.headers.authorization, request.ip)
+      const caller = await auth.authenticate(request.headers.authorization, request.ip, sentProof(request))
       if (endpoint.role !== 'anyone') requireRole(caller, endpoint.role)
       callers.set(request, caller)
     },
@@ -89,6 +89,12 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
 
 function needs(role: Role | 'anyone'): string {
   return role === 'anyone' ? 'Any proven identity may ask.' : `Needs the role ${role}.`
+}
+
+/** Repeated headers come as one, which is no proof then. */
+export function sentProof({ method, url, headers }: FastifyRequest): SentProof {
+  const { dpop } = headers
+  return { method, path: url, proof: dpop === undefined ? undefined : String(dpop) }
 }
 
 /** A page of rows, as every list answers. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
-import { createProver, createTokenVerifier } from '@portcullis/identity'
+import { createDpopVerifier, createUsedOnce, createProver, createTokenVerifier } from '@portcullis/identity'
 import { type Bus, CodedError, type Received, type Started, systemClock, topics } from '@portcullis/kernel'
 import { type AuditStore, takeEngineAddress } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
@@ -51,6 +51,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const names = ownTokenNames(config)
   const issuers = createTokenVerifier({ issuers: issuersOf(config), clock, log })
   const prover = createProver({ own: names, issuers, clock, log })
+  const dpop = createDpopVerifier({ baseUrl: names.issuer, used: createUsedOnce(clock), clock })
   const store = openStore(config, log)
   const trail = createTrail({ store, nowUs: clock.nowUs })
   const bus = await connectBus(config.bus.url, busOptions(config, log))
@@ -74,6 +75,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
     roles: config.api.roles,
     prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
+    dpop,
     clock,
     onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
   })
@@ -89,7 +91,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   })
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
   const own = {
-    ...{ prover, signingKeys, names, limits },
+    ...{ prover, dpop, signingKeys, names, limits },
     targets: new Set(config.targets.map(({ name }) => name)),
     taken: new Set(config.api.tokens.map(({ name }) => name)),
   }

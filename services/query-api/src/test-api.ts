@@ -219,6 +219,7 @@ export async function startInstance(
     },
   })
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
+  const own = testOwnTokens(control.value, prover)
   const auth = createAuthenticator({
     tokens: [
       { name: 'watch', role: 'viewer', token: tokens.viewer },
@@ -227,12 +228,12 @@ export async function startInstance(
     ],
     roles,
     prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
+    dpop: own.dpop,
     clock,
     onRefused: () => {},
   })
   await control.value.whenCaughtUp
   const metrics = createMetrics('test')
-  const own = testOwnTokens(control.value, prover)
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
     ...{ reachable: testReachable, ssh },

@@ -1,6 +1,12 @@
 /** For tests: tokens and keys of our own over a given control log. */
 import { randomBytes } from 'node:crypto'
-import { createProver, IdentityError, type TokenVerifier } from '@portcullis/identity'
+import {
+  createDpopVerifier,
+  createUsedOnce,
+  createProver,
+  IdentityError,
+  type TokenVerifier,
+} from '@portcullis/identity'
 import { systemClock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { createLog } from '@portcullis/platform/service'
@@ -16,6 +22,13 @@ const names = { issuer: 'http://127.0.0.1:8080', audience: 'portcullis' }
 /** `issuers`: those that this test trusts. */
 export function testProver(issuers: Pick<TokenVerifier, 'verify'> = nobody) {
   return createProver({ own: names, issuers, clock: systemClock, log })
+}
+
+export function testDpop() {
+  return createDpopVerifier({
+    ...{ baseUrl: names.issuer, clock: systemClock },
+    used: createUsedOnce(systemClock),
+  })
 }
 
 const nobody = {
@@ -35,6 +48,7 @@ export function testOwnTokens(
   const { tokenSecMax } = limits
   return {
     ...{ prover, names, limits },
+    dpop: testDpop(),
     signingKeys: createSigningKeys({ control, clock: systemClock, log, tokenSecMax, sealer }),
     targets: new Set(['shop', 'orders']),
     taken: new Set(['watch', 'ops', 'root']),

@@ -42,8 +42,8 @@ export function createOwnVerifier(options: OwnVerifierOptions): OwnVerifier {
   function fromCache(tokenHash: string): ScopedProof | undefined {
     const entry = cache.get(tokenHash)
     if (!entry) return undefined
-    const { keyId, key } = entry.keys
-    if (keys.get(keyId) === key && clock.nowUs() < entry.proof.expiresAtUs) return entry.keys.proof
+    const { keyId, key, proof } = entry.keys
+    if (keys.get(keyId) === key && clock.nowUs() < proof.expiresAtUs) return proof
     cache.delete(tokenHash)
     return undefined
   }
@@ -189,6 +189,6 @@ function explained(error: unknown, { audience, issuer }: OwnVerifierOptions): Id
 function bound(proof: ScopedProof, presented: Presented): ScopedProof {
   const outside = outsideNetworks(proof.scope, presented.address)
   if (outside !== undefined) throw new IdentityError('network', `the token ${outside}`, { proven: proof })
-  requireShown(proof.confirmation ?? {}, presented, proof)
+  requireShown(proof, presented)
   return proof
 }

@@ -5,8 +5,6 @@ import type { Scope } from './scope.ts'
 
 export interface ScopedProof extends Proof {
   readonly scope: Scope
-  /** What the token is bound to; it was shown. */
-  readonly confirmation?: Confirmation
   /**
    * Name of the provider that a person signed in by, where the groups are theirs: what a group means here is said for each
    * provider. Undefined for whatever a person did not sign in to get.

@@ -2,7 +2,9 @@
  * The token endpoint (RFC 8693), its keys (RFC 7517) and its metadata (RFC 8414). Open to everyone: what is presented is
  * the proof. Its errors are those of RFC 6749, since its clients are OAuth's.
  */
+import { dpopAlgorithms } from '@portcullis/identity'
 import type { FastifyInstance } from 'fastify'
+import { sentProof } from '../endpoint.ts'
 import type { SigningKeys } from '../tokens/signing-keys.ts'
 import { OauthError } from '../tokens/oauth-error.ts'
 import { grantType, inputTypes } from '../tokens/trade-form.ts'
@@ -30,7 +32,7 @@ export async function tokenRoutes(app: FastifyInstance, parts: TokenRouteParts):
   })
   app.post('/v1/token', { schema: described }, async (request) => {
     if (!(request.body instanceof URLSearchParams)) throw malformed(undefined)
-    return trader.trade(request.body, { address: request.ip }, request.id)
+    return trader.trade(request.body, { address: request.ip, sent: sentProof(request) }, request.id)
   })
   const hidden = { schema: { hide: true } }
   app.get('/v1/jwks.json', hidden, async () => ({
@@ -45,6 +47,7 @@ export async function tokenRoutes(app: FastifyInstance, parts: TokenRouteParts):
     jwks_uri: `${issuer}/v1/jwks.json`,
     grant_types_supported: [grantType],
     token_endpoint_auth_methods_supported: ['none'],
+    dpop_signing_alg_values_supported: dpopAlgorithms,
     response_types_supported: [],
   }))
 }
@@ -58,7 +61,7 @@ const described = {
   tags: ['tokens'],
   summary: 'Trade a proof for a short-lived token of our own (RFC 8693)',
   description:
-    'Form-encoded. subject_token is a JWT of a trusted issuer, an API key or one of our own tokens; with actor_token the actor acts on behalf of the subject. scope: target:NAME, role:NAME, group:NAME; targets may stand in resource (urn:portcullis:target:NAME) or audience too. A child never has more than its parents and dies with them. Errors are of RFC 6749.',
+    'Form-encoded. subject_token is a JWT of a trusted issuer, an API key or one of our own tokens; with actor_token the actor acts on behalf of the subject. scope: target:NAME, role:NAME, group:NAME; targets may stand in resource (urn:portcullis:target:NAME) or audience too. A child never has more than its parents and dies with them. With a DPoP proof (RFC 9449) it is bound to the key of that proof, and token_type is DPoP. Errors are of RFC 6749.',
   consumes: [form],
   body: {
     type: 'object',

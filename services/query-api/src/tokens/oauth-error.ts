@@ -7,6 +7,8 @@ const statuses = {
   /** RFC 8707 section 2. */
   invalid_target: 400,
   unsupported_grant_type: 400,
+  /** RFC 9449 section 5. */
+  invalid_dpop_proof: 400,
   server_error: 500,
   temporarily_unavailable: 503,
 } as const

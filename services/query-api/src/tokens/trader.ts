@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import {
+  type DpopVerifier,
   type Grant,
   IdentityError,
   mintToken,
@@ -16,6 +17,7 @@ import {
 } from '@portcullis/identity'
 import type { Clock } from '@portcullis/kernel'
 import type { Log, Metrics } from '@portcullis/platform/service'
+import type { SentProof } from '../auth.ts'
 import { ApiError } from '../problems.ts'
 import { stoppedBy, type Verdicts } from '../verdicts.ts'
 import { OauthError } from './oauth-error.ts'
@@ -25,18 +27,25 @@ import { accessTokenType, readTradeForm } from './trade-form.ts'
 export interface Issued {
   readonly access_token: string
   readonly issued_token_type: string
-  readonly token_type: 'Bearer'
+  readonly token_type: 'Bearer' | 'DPoP'
   readonly expires_in: number
   readonly scope: string
 }
 
+/** How a trade is asked for. */
+export interface Asked {
+  readonly address: string
+  readonly sent: SentProof
+}
+
 export interface Trader {
   /** @throws OauthError, with its reason in the log. */
-  trade(form: URLSearchParams, presented: Presented, requestId: string): Promise<Issued>
+  trade(form: URLSearchParams, asked: Asked, requestId: string): Promise<Issued>
 }
 
 export interface TraderOptions {
   readonly prover: Pick<Prover, 'prove'>
+  readonly dpop: DpopVerifier
   readonly signingKeys: Pick<SigningKeys, 'current'>
   readonly verdicts: Pick<Verdicts, 'active'>
   readonly own: { readonly issuer: string; readonly audience: string }
@@ -49,7 +58,7 @@ export interface TraderOptions {
 }
 
 export function createTrader(options: TraderOptions): Trader {
-  const { prover, signingKeys, verdicts, own, limits, clock, log, metrics } = options
+  const { prover, dpop, signingKeys, verdicts, own, limits, clock, log, metrics } = options
   const issued = metrics.counter('portcullis_tokens_issued_total', 'Tokens given out', ['delegated'])
   const refused = metrics.counter('portcullis_tokens_refused_total', 'Trades refused', ['error'])
 
@@ -70,31 +79,36 @@ export function createTrader(options: TraderOptions): Trader {
     throw new OauthError('invalid_request', `${whose} proves nobody here`, { cause })
   }
 
-  async function granted(form: URLSearchParams, presented: Presented) {
+  async function granted(form: URLSearchParams, { address, sent }: Asked) {
+    const key = sent.proof === undefined ? undefined : await dpop.verify(sent.proof, sent)
+    const presented = { address, ...(key && { keyThumbprint: key.thumbprint }) }
     const { subjectToken, actorToken, wanted, task, lifeSec } = readTradeForm(form, options.targets)
     const subject = await proven(subjectToken, presented, 'subject_token')
     refuseRevoked(subject, 'subject_token')
     const actor = actorToken === undefined ? undefined : await proven(actorToken, presented, 'actor_token')
     if (actor) refuseRevoked(actor, 'actor_token')
+    await key?.spend()
     const nowUs = clock.nowUs()
     const tokenSecMax = Math.min(limits.tokenSecMax, lifeSec ?? Number.POSITIVE_INFINITY)
     const of = { subject, ...(actor && { actor }), wanted, task }
-    const grant = tradedGrant(of, { ...limits, tokenSecMax, nowUs })
+    const traded = tradedGrant(of, { ...limits, tokenSecMax, nowUs })
+    const bound = key && { confirmation: { ...traded.confirmation, jkt: key.thumbprint } }
+    const grant: Grant = { ...traded, ...bound }
     const tokenId = randomUUID()
     const token = await mintToken(grant, { ...own, ...(await signingKeys.current()), nowUs, tokenId })
     return { grant, nowUs, token, tokenId, delegated: actor !== undefined }
   }
 
   return {
-    async trade(form, presented, requestId) {
+    async trade(form, asked, requestId) {
       try {
-        const { grant, nowUs, token, tokenId, delegated } = await granted(form, presented)
-        log.info({ requestId, address: presented.address, ...told(grant, tokenId) }, 'token issued')
+        const { grant, nowUs, token, tokenId, delegated } = await granted(form, asked)
+        log.info({ requestId, address: asked.address, ...told(grant, tokenId) }, 'token issued')
         issued.inc({ delegated: String(delegated) })
         return {
           access_token: token,
           issued_token_type: accessTokenType,
-          token_type: 'Bearer',
+          token_type: grant.confirmation ? 'DPoP' : 'Bearer',
           expires_in: Math.floor((grant.expiresAtUs - nowUs) / 1e6),
           scope: scopeText(grant.scope),
         }
@@ -102,7 +116,7 @@ export function createTrader(options: TraderOptions): Trader {
         const error = oauthErrorOf(thrown)
         const why = error.cause instanceof Error ? error.cause.message : error.message
         const by = error.cause instanceof IdentityError ? error.cause.proven?.identity : undefined
-        const fields = { requestId, address: presented.address, error: error.code, why }
+        const fields = { requestId, address: asked.address, error: error.code, why }
         if (error.code === 'server_error') log.error({ ...fields, err: thrown }, 'a trade failed')
         else log.warn({ ...fields, ...(by && { identity: `${by.issuer}|${by.subject}` }) }, 'token refused')
         refused.inc({ error: error.code })
@@ -130,12 +144,8 @@ function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
 function oauthErrorOf(thrown: unknown): OauthError {
   if (thrown instanceof OauthError) return thrown
   if (thrown instanceof IdentityError) {
-    const code =
-      thrown.code === 'scope'
-        ? 'invalid_scope'
-        : thrown.code === 'target'
-          ? 'invalid_target'
-          : 'invalid_request'
+    const codes = { scope: 'invalid_scope', target: 'invalid_target', dpop: 'invalid_dpop_proof' } as const
+    const code = Object.entries(codes).find(([of]) => of === thrown.code)?.[1] ?? 'invalid_request'
     return new OauthError(code, thrown.message, { cause: thrown })
   }
   if (thrown instanceof ApiError && thrown.code !== 'internal')
