@@ -35,6 +35,7 @@ import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
 import { createTrader } from './tokens/trader.ts'
 import type { ReachableTargets } from './reachable-targets.ts'
+import { createIsStopped, refusingStopped } from './stopped.ts'
 import type { Trail } from './trail.ts'
 import { createVerdicts } from './verdicts.ts'
 
@@ -96,9 +97,11 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const stopping = new AbortController()
   app.addHook('preClose', async () => stopping.abort())
   const verdicts = createVerdicts({ control, books, clock })
+  const isStopped = createIsStopped(verdicts, own.prover)
+  const unstopped = refusingStopped(auth, isStopped)
   const certifier = parts.ssh && createCertifier({ ...parts.ssh, control, verdicts, clock, log })
   await app.register(async (v1) => {
-    const register: Register = (endpoint) => addEndpoint(v1, auth, callers, endpoint)
+    const register: Register = (endpoint) => addEndpoint(v1, unstopped, callers, endpoint)
     whoamiRoute(register)
     targetRoutes(register, parts.reachable)
     sshRoutes(register, certifier)
@@ -121,7 +124,10 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
       ...{ verdicts, trail, clock, prover: own.prover },
       tokenSecMax: own.limits.tokenSecMax,
     })
-    eventRoutes(register, { feed, nowUs: clock.nowUs, stopping: stopping.signal, ...parts.streams })
+    eventRoutes(register, {
+      ...{ feed, isStopped, nowUs: clock.nowUs, stopping: stopping.signal },
+      ...parts.streams,
+    })
   })
   const trader = createTrader({ ...own, own: own.names, verdicts, clock, log, metrics: parts.metrics })
   await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer: own.names.issuer })

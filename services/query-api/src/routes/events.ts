@@ -1,6 +1,6 @@
 /**
  * Live events as server-sent events (WHATWG HTML, 9.2). Who reads too slowly is told so and cut off, and can come back
- * with Last-Event-ID; who lost some is told that too. A stream ends with its token.
+ * with Last-Event-ID; who lost some is told that too. A stream ends with its token, and where its reader is revoked.
  */
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
@@ -8,10 +8,13 @@ import type { Register } from '../endpoint.ts'
 import { identityKeyText, repeated } from '../input.ts'
 import { type Feed, type LiveEvent, type LiveType, liveTypes } from '../live/feed.ts'
 import { ApiError } from '../problems.ts'
+import type { IsStopped } from '../stopped.ts'
 
 export interface EventStreamOptions {
   readonly feed: Feed
   readonly nowUs: () => number
+  /** Asked each second of whoever has a stream open. */
+  readonly isStopped: IsStopped
   /** Bytes that may wait for a reader before it is cut off; default 1 MiB. */
   readonly bufferedBytesMax?: number
   /** Between two signs of life; default 15 000. */
@@ -28,14 +31,14 @@ const query = z.strictObject({
 })
 
 export function eventRoutes(register: Register, options: EventStreamOptions): void {
-  const { feed, nowUs, streamsMax = 200, heartbeatMs = 15_000 } = options
+  const { feed, nowUs, isStopped, streamsMax = 200, heartbeatMs = 15_000 } = options
   register({
     method: 'GET',
     url: '/v1/events',
     tag: 'live',
     summary: 'Live commands, findings, verdicts and control changes',
     description:
-      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. A verdict that a person issued or lifted comes as `verdict` too (`state` says which) after its `control`. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
+      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. A verdict that a person issued or lifted comes as `verdict` too (`state` says which) after its `control`. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended), `revoked` (you are stopped) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
     role: 'viewer',
     query,
     answer: { status: 200, schema: z.string(), mediaType: 'text/event-stream' },
@@ -61,6 +64,9 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
       for (const event of early) stream.send(event.type, event.data(), event.id)
       opened = true
       stream.every(heartbeatMs, () => stream.comment('alive'))
+      stream.every(stoppedEveryMs, () => {
+        if (isStopped(caller)) stream.end('revoked', '{"detail":"You are stopped by a verdict."}')
+      })
       if (caller.expiresAtUs !== undefined)
         stream.after((caller.expiresAtUs - nowUs()) / 1000, () =>
           stream.end('expired', '{"detail":"Your token has ended; connect again with a new one."}'),
@@ -70,6 +76,7 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
 }
 
 const lastWordMs = 5_000
+const stoppedEveryMs = 1_000
 
 function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stopping }: EventStreamOptions) {
   reply.hijack()

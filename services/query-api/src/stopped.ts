@@ -1,0 +1,33 @@
+/**
+ * Whether a caller was proven but gets nothing more: a verdict stops whom it was proven as, or what it was proven with was
+ * withdrawn. Asked at each request, and each second of an open stream: a token is long valid, and its bearer may be a thief
+ * who would lift the very verdict.
+ */
+import type { Prover } from '@portcullis/identity'
+import type { Authenticator, Caller } from './auth.ts'
+import { ApiError } from './problems.ts'
+import { stoppedBy, type Verdicts } from './verdicts.ts'
+
+export type IsStopped = (caller: Pick<Caller, 'proof'>) => boolean
+
+/** Static tokens of the API are nobody whom a verdict could be on. */
+export function createIsStopped(
+  verdicts: Pick<Verdicts, 'active'>,
+  prover: Pick<Prover, 'withdrawn'>,
+): IsStopped {
+  return ({ proof }) =>
+    proof !== undefined &&
+    (stoppedBy(verdicts.active(), proof.identity) !== undefined ||
+      prover.withdrawn(proof.identity) !== undefined)
+}
+
+/** As `auth`, but it refuses (ApiError forbidden) whoever is stopped. */
+export function refusingStopped(auth: Authenticator, isStopped: IsStopped): Authenticator {
+  return {
+    async authenticate(...how) {
+      const caller = await auth.authenticate(...how)
+      if (!isStopped(caller)) return caller
+      throw new ApiError('forbidden', 'You are stopped by a verdict; ask who is on call.')
+    },
+  }
+}
