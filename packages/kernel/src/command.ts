@@ -3,6 +3,13 @@ import type { Effect, Outcome, Stage, TargetObject } from './events.gen.ts'
 export type { Effect, Outcome, Stage, TargetObject } from './events.gen.ts'
 
 /**
+ * Which of a table's rows an UPDATE, DELETE or MERGE leaves to be changed: it has no condition; one that holds for every
+ * row; one that a row's values decide; one that holds for none; one that is the same for all rows, and nobody here can
+ * tell which way. Of several in one command the first of these that there is: none, always, unknown, some, never.
+ */
+export type Where = 'none' | 'always' | 'unknown' | 'some' | 'never'
+
+/**
  * What is known of a command from its text alone, before it runs. Immutable and shared: one analysis serves every
  * execution of the same text, so nothing about a session may enter it.
  */
@@ -21,6 +28,13 @@ export interface Analysis {
   readonly privileged: boolean
   /** May send rows back (or cannot be known not to), so that a cap may have to cut it. */
   readonly returnsRows: boolean
+  /** Absent: it changes no rows that were there before. */
+  readonly where?: Where
+  /**
+   * The same object for all commands that differ in nothing but `text`, `textBytes` and what nobody may decide by; absent:
+   * this analysis stands for itself. What was decided for one may be taken for the others.
+   */
+  readonly alike?: object
   /** Only ends or undoes a transaction (ROLLBACK, ABORT): let through even to the blocked, since it can only undo. */
   readonly undoes: boolean
 }

@@ -163,9 +163,12 @@ test('a text falls into the statements that the grammar finds, and nothing betwe
         assert.equal(analyses.length, parts.length)
         for (const [index, analysis] of analyses.entries()) {
           const alone = one(parts[index] as string)
+          // Which other texts it stands for is no part of what it does.
+          const { alike: _, ...here } = analysis
+          const { alike: __, ...does } = alone
           assert.deepEqual(
-            { ...analysis, text: '', textBytes: 0 },
-            { ...alone, text: '', textBytes: 0 },
+            { ...here, text: '', textBytes: 0 },
+            { ...does, text: '', textBytes: 0 },
             parts[index],
           )
           assert.ok(analysis.text.trimEnd().endsWith(alone.text), `${analysis.text} is not ${alone.text}`)

@@ -215,13 +215,16 @@ class Analyzer implements SqlAnalyzer {
       first?.literalsMatter === false &&
       this.#stripper.strip(sql, start, end) &&
       this.#stripper.literals > 0
-    )
+    ) {
+      // Shared by all that are found by this key, this one included.
+      const analysis = Object.freeze({ ...first, alike: {} })
+      analyses = Object.freeze([analysis])
       this.#stripped.set(
         this.#stripper.key,
         0,
         this.#stripper.keyBytes,
         {
-          analysis: first,
+          analysis,
           untouched: isUntouched(first.text, view(sql).toString('utf8', start, end)),
           last: none,
           lastBytes: 0,
@@ -230,7 +233,7 @@ class Analyzer implements SqlAnalyzer {
         },
         analysisBytes(first) + lastBytes,
       )
-    else
+    } else
       this.#exact.set(
         sql,
         start,

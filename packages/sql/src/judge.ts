@@ -1,11 +1,11 @@
 // One parsed statement -> what it does. Pure. Anything in the tree that nobody here knows makes the statement unknown.
-import type { Effect, TargetObject } from '@portcullis/kernel'
+import type { Effect, TargetObject, Where } from '@portcullis/kernel'
 import { expressionVisitors } from './expressions.ts'
 import type { Functions } from './functions.ts'
 import type { TreeNode } from './grammar.ts'
 import { notStatements, statements } from './statements.ts'
 import type { Facts, NamedStatement, Transaction } from './types.ts'
-import { inner, nodeType, Walk } from './walk.ts'
+import { inner, nodeType, Walk, widest } from './walk.ts'
 
 /** The part of an analysis that comes from the tree. */
 export interface Judgement {
@@ -15,6 +15,7 @@ export interface Judgement {
   readonly privileged: boolean
   readonly returnsRows: boolean
   readonly undoes: boolean
+  readonly where?: Where
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
   readonly facts?: Facts
@@ -32,6 +33,7 @@ export const unreadable: Judgement = {
   privileged: true,
   returnsRows: true,
   undoes: false,
+  where: 'unknown',
   literalsMatter: true,
 }
 
@@ -61,6 +63,7 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
   if (objects.length > objectsMax) return unreadable
   const transaction = entry.transaction?.(node)
   const { named } = walk
+  const where = walk.effects.has('unknown') ? widest(walk.where, 'unknown') : walk.where
   const verb = typeof entry.verb === 'string' ? entry.verb : entry.verb(node)
   return {
     verb,
@@ -70,6 +73,7 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
     returnsRows: entry.returnsRows?.(node) ?? false,
     undoes: transaction === 'rollback' || transaction === 'rollbackTo',
     literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.isPrivileged,
+    ...(where !== undefined && { where }),
     ...(transaction === undefined ? {} : { transaction }),
     ...(named && { named }),
     // What a name of the session stands for is no business of the catalogue.

@@ -15,8 +15,11 @@ function withOrigin(
   const objects = origin.objects
     .filter(({ kind }) => kind !== 'prepared' && kind !== 'cursor')
     .map((object) => (run(object.effect) ? object : { ...object, effect: 'read' as const }))
+  // What it leaves is the origin's, and it stands for no other text.
+  const { where: _, alike: __, ...own } = analysis
   return Object.freeze({
-    ...analysis,
+    ...own,
+    ...(origin.where && !planned && { where: origin.where }),
     effects: effectOrder.filter((effect) => effects.has(effect)),
     objects: [...analysis.objects, ...objects],
     privileged: analysis.privileged || origin.privileged,

@@ -1,25 +1,29 @@
 // An analysis and a catalogue -> what the statement does where its names stand for what that catalogue says. Pure but for
 // what it remembers. It follows views, rules, triggers, policies and the bodies of SQL functions; what it cannot follow
 // counts as `execute`, and what the catalogue does not have stays as the text alone says.
-import type { Effect, TargetObject } from '@portcullis/kernel'
+import type { Effect, TargetObject, Where } from '@portcullis/kernel'
 import type { Index } from './catalogue.ts'
 import type { CatalogueFunction, CatalogueRelation, Refiner, SearchPath } from './catalogue-types.ts'
 import { knownUse, unvouched } from './functions.ts'
 import { effectOrder, type Judgement } from './judge.ts'
 import type { StoredKind } from './stored.ts'
 import type { Call, Change, Facts, StatementAnalysis } from './types.ts'
-import { isDoneByPlanning } from './walk.ts'
+import { isDoneByPlanning, widest } from './walk.ts'
 
 /** Views of views of views: deeper is unknown. */
 const depthMax = 32
 const objectsMax = 2000
 
-type Judged = Pick<Judgement, 'verb' | 'effects' | 'privileged' | 'objects' | 'facts'>
+type Judged = Pick<Judgement, 'verb' | 'effects' | 'privileged' | 'objects' | 'where' | 'facts'>
+
+/** What a catalogue changes; `alike` is the same for all texts that it changes so. */
+type Refinement = Pick<StatementAnalysis, 'effects' | 'privileged' | 'objects' | 'where' | 'alike'>
 
 /** What was found on the way. */
 class Found {
   readonly effects = new Set<Effect>()
   privileged = false
+  where: Where | undefined
   readonly objects = new Map<string, TargetObject>()
 
   add(effects: Iterable<Effect>, privileged: boolean, planned: boolean): void {
@@ -41,6 +45,7 @@ class Found {
     // To compute something is no reading of anything.
     const effects = [...used.effects].filter((effect) => effect !== 'read' || isRead)
     this.add(effects, used.privileged, planned)
+    if (!planned) this.where = widest(this.where, used.where)
     for (const object of used.objects.values()) this.object(planned ? asRead(object) : object)
   }
 }
@@ -48,7 +53,7 @@ class Found {
 export function createRefiner(index: Index, path: SearchPath, outdated: boolean): Refiner {
   const refined = new WeakMap<StatementAnalysis, StatementAnalysis>()
   // Texts that differ in literals only share their facts.
-  const byFacts = new WeakMap<Facts, Pick<Judgement, 'effects' | 'privileged' | 'objects'> | 'same'>()
+  const byFacts = new WeakMap<Facts, Refinement | 'same'>()
   const walker = new Walker(index, path)
   return {
     refine(analysis) {
@@ -65,7 +70,8 @@ export function createRefiner(index: Index, path: SearchPath, outdated: boolean)
       if (change === 'same') return analysis
       let result = refined.get(analysis)
       if (result === undefined) {
-        result = Object.freeze({ ...analysis, ...change })
+        const { where: _, ...rest } = analysis
+        result = Object.freeze({ ...rest, ...change })
         refined.set(analysis, result)
       }
       return result
@@ -75,16 +81,18 @@ export function createRefiner(index: Index, path: SearchPath, outdated: boolean)
 
 function changeOf(
   analysis: StatementAnalysis,
-  { effects: found, privileged, objects: map }: Found,
-): Pick<Judgement, 'effects' | 'privileged' | 'objects'> | 'same' {
+  { effects: found, privileged, objects: map, where: leaves }: Found,
+): Refinement | 'same' {
   const effects = effectOrder.filter((effect) => found.has(effect))
   const objects = [...map.values()]
+  const where = found.has('unknown') ? widest(leaves, 'unknown') : leaves
   const isSame =
     privileged === analysis.privileged &&
+    where === analysis.where &&
     effects.join() === analysis.effects.join() &&
     objects.length === analysis.objects.length &&
     objects.every((object, at) => object.effect === analysis.objects[at]?.effect)
-  return isSame ? 'same' : { effects, privileged, objects }
+  return isSame ? 'same' : { effects, privileged, objects, ...(where && { where }), alike: {} }
 }
 
 class Walker {
@@ -112,12 +120,14 @@ class Walker {
     const { facts } = judged
     if (facts === undefined || depth > depthMax) {
       into.add(judged.effects, judged.privileged, false)
+      into.where = widest(into.where, judged.where)
       if (depth > depthMax) into.add(['unknown'], false, false)
       for (const object of judged.objects) into.object(object)
       return
     }
     const { planned } = facts
     into.add(this.#ownEffects(judged, facts), facts.privileged, planned)
+    into.where = widest(into.where, facts.where)
     const uses = new Map<string, boolean>()
     for (const call of facts.calls) {
       const does = this.#call(call, into, planned, depth)

@@ -5,6 +5,7 @@ import { condition, output } from './expressions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 import type { Statements } from './statements.ts'
 import type { Change } from './types.ts'
+import { conditionOf, type Tables } from './where.ts'
 import {
   type FoundObject,
   inner,
@@ -63,6 +64,7 @@ export const dataStatements: Statements = {
         from(walk, update.fromClause)
         assignments(walk, target, update.targetList)
         condition(walk, update.whereClause)
+        leaves(walk, update, update.fromClause)
       })
     },
   },
@@ -76,6 +78,7 @@ export const dataStatements: Statements = {
       change(walk, remove, 'delete', () => {
         from(walk, remove.usingClause)
         condition(walk, remove.whereClause)
+        leaves(walk, remove, remove.usingClause)
       })
     },
   },
@@ -201,9 +204,48 @@ function merge(walk: Walk, statement: TreeNode): void {
       condition(walk, clause.condition)
       assignments(walk, target, clause.targetList)
       walk.tree(clause.values)
+      mergeLeaves(walk, statement, clause)
     }
     if (effects.has('write') && effects.has('delete')) walk.table(statement.relation, 'delete')
   })
+}
+
+function leaves(walk: Walk, statement: TreeNode, others: Tree | undefined): void {
+  const { where, literalsMatter } = conditionOf(statement.whereClause, tablesOf(statement.relation, others))
+  if (literalsMatter) walk.literalsMatter = true
+  walk.leaves(where)
+}
+
+/** Of a merge, what happens to rows of its target. */
+function mergeLeaves(walk: Walk, statement: TreeNode, clause: TreeNode): void {
+  if (!/^CMD_(UPDATE|DELETE)$/.test(text(clause.commandType))) return
+  const tables = tablesOf(statement.relation, [statement.sourceRelation ?? null])
+  const joined = statement.joinCondition ?? null
+  const matched = clause.matchKind === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' ? not(joined) : joined
+  const args = [matched, ...(clause.condition === undefined ? [] : [clause.condition])]
+  walk.leaves(conditionOf({ BoolExpr: { boolop: 'AND_EXPR', args } }, tables).where)
+}
+
+function not(condition: Tree): TreeNode {
+  return { BoolExpr: { boolop: 'NOT_EXPR', args: [condition] } }
+}
+
+function tablesOf(relation: Tree | undefined, others: Tree | undefined): Tables {
+  const all = new Map<string, string>()
+  const add = (item: Tree | undefined): string => {
+    const range = only(item, 'RangeVar') ?? node(item)
+    const name = text(range.relname)
+    const alias = text(node(range.alias).aliasname) || name
+    if (name !== '') all.set(alias, name)
+    return alias
+  }
+  const addAll = (item: Tree): void => {
+    const join = only(item, 'JoinExpr')
+    if (join === undefined) add(item)
+    else for (const side of [join.larg ?? null, join.rarg ?? null]) addAll(side)
+  }
+  for (const item of list(others)) addAll(item)
+  return { target: add(relation), all }
 }
 
 const mergeEffects: Readonly<Record<string, Effect>> = {

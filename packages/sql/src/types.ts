@@ -1,4 +1,4 @@
-import type { Analysis, Effect } from '@portcullis/kernel'
+import type { Analysis, Effect, Where } from '@portcullis/kernel'
 import type { Catalogue, CatalogueData } from './catalogue-types.ts'
 
 /** What one statement does, judged from its text alone. Immutable and shared between executions of the same text. */
@@ -35,6 +35,7 @@ export interface NamedStatement {
 export interface Facts {
   readonly effects: readonly Effect[]
   readonly privileged: boolean
+  readonly where?: Where
   /** It is planned and not run: EXPLAIN. */
   readonly planned: boolean
   /** How tables are changed by it: which of their rules and triggers go off. */

@@ -1,6 +1,6 @@
 // The state of one walk over one statement's tree: what was found so far, and which names stand for what at this point
 // of the text (CTEs, aliases). Refuses to know any statement: those are in statements-*.ts.
-import type { Effect, TargetObject } from '@portcullis/kernel'
+import type { Effect, TargetObject, Where } from '@portcullis/kernel'
 import { tellsCredential } from './credentials.ts'
 import { type Functions, type FunctionUse, unvouched } from './functions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
@@ -53,6 +53,8 @@ export class Walk {
   readonly #byName = new Set<Effect>()
   #statement: Omit<NamedStatement, 'beside'> | undefined
   literalsMatter = false
+  /** Absent: no rows that were there before are changed. */
+  where: Where | undefined
   /** Planned or stored, not run (EXPLAIN, a rule): only what planning itself can run keeps its effect. */
   planned = false
   /** The next query is what an INSERT inserts. */
@@ -129,11 +131,17 @@ export class Walk {
     if (!this.planned) for (const change of changes) this.#changes.add(change)
   }
 
+  /** Existing rows are changed, those that a condition leaves. */
+  leaves(where: Where): void {
+    if (!this.planned) this.where = widest(this.where, where)
+  }
+
   /** What a catalogue may say more about, once the walk is over. */
   facts(planned: boolean): Facts {
     return {
       effects: [...this.#own],
       privileged: this.privileged,
+      ...(this.where !== undefined && { where: this.where }),
       planned,
       changes: [...this.#changes],
       calls: [...this.#calls.values()],
@@ -248,6 +256,12 @@ export class Walk {
       columns: columns.size > columnsMax ? ['*'] : [...columns].map(shown),
     }))
   }
+}
+
+const byWidth: readonly Where[] = ['none', 'always', 'unknown', 'some', 'never']
+
+export function widest(one: Where | undefined, other: Where | undefined): Where | undefined {
+  return byWidth.find((where) => where === one || where === other)
 }
 
 /** Catalogue tables and views that hold credentials, connection strings or the server's access rules. */

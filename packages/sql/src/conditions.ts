@@ -1,0 +1,92 @@
+// Parts of conditions: which operator is another's contrary, which column stands there, what is written differently and
+// is the same. Refuses to say what a condition comes to: that is where.ts.
+import type { Constant } from './constants.ts'
+import type { Tree, TreeNode } from './grammar.ts'
+import { list, node, only, qualified, stringOf, text } from './walk.ts'
+
+export const comparisons = new Set(['=', '<>', '<', '>', '<=', '>='])
+export const reflexive = new Set(['=', '<=', '>='])
+export const mirrored: Readonly<Record<string, string>> = {
+  '<': '>',
+  '>': '<',
+  '<=': '>=',
+  '>=': '<=',
+  '<>': '<>',
+}
+export const opposites: Readonly<Record<string, string>> = {
+  '=': '<>',
+  '<>': '=',
+  '<': '>=',
+  '>=': '<',
+  '>': '<=',
+  '<=': '>',
+  '~~': '!~~',
+  '!~~': '~~',
+  '~~*': '!~~*',
+  '!~~*': '~~*',
+  '~': '!~',
+  '!~': '~',
+}
+export const arithmetic: Readonly<Record<string, (a: number, b: number) => number | undefined>> = {
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => (b === 0 ? undefined : Math.trunc(a / b)),
+  '%': (a, b) => (b === 0 ? undefined : a % b),
+}
+
+export function constantOf(one: TreeNode): Constant {
+  if (one.isnull === true) return null
+  if (one.boolval !== undefined) return node(one.boolval).boolval === true
+  if (one.ival !== undefined) return Number(node(one.ival).ival ?? 0)
+  if (one.fval !== undefined) return Number(node(one.fval).fval)
+  return text(node(one.sval ?? one.bsval ?? null).sval)
+}
+
+export function columnOf(side: Tree | undefined): { readonly of: string; readonly name: string } | undefined {
+  const fields = list(only(side, 'ColumnRef')?.fields)
+  const name = stringOf(fields.at(-1))
+  return name === '' ? undefined : { of: fields.length > 1 ? stringOf(fields.at(-2)) : '', name }
+}
+
+export function rangeOf(part: Tree): { side: Tree; isAbove: boolean; bound: number } | undefined {
+  const expression = only(part, 'A_Expr')
+  const [, operator] = qualified(expression?.name)
+  const bound = only(expression?.rexpr, 'A_Const')
+  const side = expression?.lexpr
+  if (side === undefined || bound === undefined || !/^[<>]=?$/.test(operator)) return undefined
+  const value = constantOf(bound)
+  if (typeof value !== 'number') return undefined
+  return { side, isAbove: operator.startsWith('>'), bound: value }
+}
+
+/** `x + 0`, `x * 1`, `x || ''`. */
+export function isNeutral(expression: TreeNode): boolean {
+  const right = only(expression.rexpr, 'A_Const')
+  if (right === undefined || expression.lexpr === undefined || expression.kind !== 'AEXPR_OP') return false
+  const value = constantOf(right)
+  const [, operator] = qualified(expression.name)
+  if (operator === '||') return value === ''
+  return (
+    value ===
+    (operator === '+' || operator === '-' ? 0 : operator === '*' || operator === '/' ? 1 : undefined)
+  )
+}
+
+export function equality(left: Tree, right: Tree): TreeNode {
+  return { A_Expr: { kind: 'AEXPR_OP', name: [{ String: { sval: '=' } }], lexpr: left, rexpr: right } }
+}
+
+export function swappedTest(test: string): string {
+  return /_NOT_/.test(test) ? test.replace('_NOT_', '_') : test.replace('IS_', 'IS_NOT_')
+}
+
+const volatiles = /^(random(_normal)?|clock_timestamp|timeofday|nextval|gen_random_uuid|uuid.*)$/
+
+export function isVolatile(tree: Tree): boolean {
+  if (typeof tree !== 'object' || tree === null) return false
+  if (Array.isArray(tree)) return (tree as readonly Tree[]).some(isVolatile)
+  const call = only(tree, 'FuncCall')
+  if (call !== undefined && volatiles.test(qualified(call.funcname)[1])) return true
+  return Object.values(tree as TreeNode).some((item) => item !== undefined && isVolatile(item))
+}

@@ -1,0 +1,491 @@
+// Which rows a condition leaves: `true`, `id = id` and a hundred other spellings leave all of them. Folds constants, and
+// knows what holds for every row whatever is in it. Refuses to guess: what is the same for all rows and cannot be told from
+// the text (a bind value, a function, another table) is unknown, and never some.
+import type { Where } from '@portcullis/kernel'
+import { type Constant, castOf, compare, foldCall, likesEverything } from './constants.ts'
+import {
+  arithmetic,
+  columnOf,
+  comparisons,
+  constantOf,
+  equality,
+  isNeutral,
+  isVolatile,
+  mirrored,
+  opposites,
+  rangeOf,
+  reflexive,
+  swappedTest,
+} from './conditions.ts'
+import type { Tree, TreeNode } from './grammar.ts'
+import { inner, list, names, node, nodeType, only, qualified, stringOf, text } from './walk.ts'
+
+/** The tables of one UPDATE, DELETE or MERGE: alias (or name) -> name. */
+export interface Tables {
+  /** What the changed table is called there. */
+  readonly target: string
+  readonly all: ReadonlyMap<string, string>
+}
+
+export interface Condition {
+  readonly where: Where
+  /** With other literals in the same places it could be another. */
+  readonly literalsMatter: boolean
+}
+
+/** `clause` undefined: there is none. */
+export function conditionOf(clause: Tree | undefined, tables: Tables): Condition {
+  if (clause === undefined) return { where: 'none', literalsMatter: false }
+  const folder = new Folder(tables)
+  const where = answers[folder.truth(clause)]
+  return { where, literalsMatter: where !== 'some' || folder.literalsMatter }
+}
+
+/** What an expression comes to. `all`, `no`: true, or not true, for whatever row; NULLs in a row may be left out. */
+type Folded =
+  | { readonly kind: 'constant'; readonly value: Constant }
+  | { readonly kind: 'all' | 'no' | 'row' | 'outside' }
+
+/** As a condition. `null` is neither true nor false, and stays so when it is negated. */
+type Truth = 'all' | 'no' | 'null' | 'row' | 'outside'
+
+const answers: Readonly<Record<Truth, Where>> = {
+  all: 'always',
+  no: 'never',
+  null: 'never',
+  row: 'some',
+  outside: 'unknown',
+}
+
+const all = { kind: 'all' } as const
+const no = { kind: 'no' } as const
+const row = { kind: 'row' } as const
+const outside = { kind: 'outside' } as const
+const constant = (value: Constant): Folded => ({ kind: 'constant', value })
+
+class Folder {
+  literalsMatter = false
+  readonly #tables: Tables
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  truth(clause: Tree | undefined): Truth {
+    const folded = this.#value(clause)
+    if (folded.kind !== 'constant') return folded.kind
+    const value = castOf(folded.value, 'bool')
+    if (value === null) return 'null'
+    return value === undefined ? 'outside' : value === true ? 'all' : 'no'
+  }
+
+  #of(truth: Truth): Folded {
+    return truth === 'null' ? constant(null) : { kind: truth }
+  }
+
+  #value(clause: Tree | undefined): Folded {
+    const wrapped = node(clause)
+    const type = nodeType(wrapped) ?? ''
+    const one = inner(wrapped, type)
+    const visit = this.#visitors[type]
+    return visit === undefined ? this.#unread(wrapped) : visit(one, wrapped)
+  }
+
+  /** Whatever it is: it may differ from row to row only where it names something of the changed table. */
+  #unread(wrapped: TreeNode): Folded {
+    return this.#namesRow(wrapped) ? row : outside
+  }
+
+  readonly #visitors: Readonly<Record<string, (one: TreeNode, wrapped: TreeNode) => Folded>> = {
+    A_Const: (one) => constant(constantOf(one)),
+    BoolExpr: (one) => this.#of(this.#logic(text(one.boolop), list(one.args))),
+    NullTest: (one) => this.#nullTest(one),
+    BooleanTest: (one) => this.#booleanTest(one),
+    A_Expr: (one, wrapped) => this.#expression(one, wrapped),
+    TypeCast: (one, wrapped) => {
+      const folded = this.#value(one.arg)
+      if (folded.kind !== 'constant') return folded
+      const value = castOf(folded.value, names(node(one.typeName).names).at(-1) ?? '')
+      return value === undefined ? this.#unread(wrapped) : constant(value)
+    },
+    CollateClause: (one) => this.#value(one.arg),
+    CaseExpr: (one) => this.#case(one),
+    CoalesceExpr: (one, wrapped) => {
+      for (const argument of list(one.args)) {
+        const folded = this.#value(argument)
+        if (folded.kind === 'constant' && folded.value === null) continue
+        return folded.kind === 'constant' || folded.kind === 'all' ? folded : this.#unread(wrapped)
+      }
+      return constant(null)
+    },
+    FuncCall: (one, wrapped) => this.#call(one, wrapped),
+    SubLink: (one, wrapped) => this.#subquery(one, wrapped),
+    CurrentOfExpr: () => row,
+  }
+
+  #logic(operator: string, args: readonly Tree[]): Truth {
+    const truths = args.map((argument) => this.truth(argument))
+    if (operator === 'NOT_EXPR') return negated[truths[0] ?? 'outside']
+    if (operator === 'AND_EXPR') {
+      const deciding = (['no', 'null', 'row', 'outside'] as const).find((truth) => truths.includes(truth))
+      return deciding ?? 'all'
+    }
+    // Whether its parts leave anything out is often a matter of their literals alone.
+    this.literalsMatter = true
+    if (truths.includes('all') || this.#covers(args)) return 'all'
+    const deciding = (['outside', 'row', 'null'] as const).find((truth) => truths.includes(truth))
+    return deciding ?? 'no'
+  }
+
+  /** Of two parts of an OR one is always true: `a or not a`, `a is null or a is not null`, `a > 1 or a <= 1`. */
+  #covers(args: readonly Tree[]): boolean {
+    const parts = args.map((argument) => this.#key(argument))
+    const opposites = args.map((argument) => this.#opposite(argument))
+    if (opposites.some((opposite, at) => parts.some((part, other) => other !== at && part === opposite)))
+      return true
+    const ranges = args.map(rangeOf).filter((range) => range !== undefined)
+    return ranges.some(
+      (above) =>
+        above.isAbove &&
+        ranges.some(
+          (below) =>
+            !below.isAbove && this.#key(below.side) === this.#key(above.side) && above.bound < below.bound,
+        ),
+    )
+  }
+
+  #opposite(argument: Tree): string {
+    const not = only(argument, 'BoolExpr')
+    if (not?.boolop === 'NOT_EXPR') return this.#key(list(not.args)[0])
+    const test = only(argument, 'NullTest') ?? only(argument, 'BooleanTest')
+    if (test !== undefined) {
+      const field = test.nulltesttype === undefined ? 'booltesttype' : 'nulltesttype'
+      const swapped = { ...test, [field]: swappedTest(text(test[field])) }
+      return this.#key({ [field === 'nulltesttype' ? 'NullTest' : 'BooleanTest']: swapped })
+    }
+    const expression = only(argument, 'A_Expr')
+    const [schema, operator] = expression === undefined ? ['', ''] : qualified(expression.name)
+    const opposite = schema === '' || schema === 'pg_catalog' ? opposites[operator] : undefined
+    const kind = text(expression?.kind)
+    if (expression !== undefined && opposite !== undefined && !/BETWEEN|ANY|ALL/.test(kind))
+      return this.#key({ A_Expr: { ...expression, name: [{ String: { sval: opposite } }] } })
+    if (expression !== undefined && /BETWEEN/.test(kind)) {
+      const swapped = /NOT_/.test(kind) ? kind.replace('NOT_', '') : kind.replace('AEXPR_', 'AEXPR_NOT_')
+      const name = [{ String: { sval: /NOT_/.test(kind) ? operator.slice(4) : `NOT ${operator}` } }]
+      return this.#key({ A_Expr: { ...expression, kind: swapped, name } })
+    }
+    return `not ${this.#key(argument)}`
+  }
+
+  #nullTest(test: TreeNode): Folded {
+    const isNull = test.nulltesttype === 'IS_NULL'
+    const folded = this.#value(test.arg)
+    if (folded.kind === 'constant') return constant((folded.value === null) === isNull)
+    if (folded.kind === 'all') return isNull ? no : all
+    if (folded.kind === 'row' && this.#isKey(test.arg)) return isNull ? no : all
+    return this.#unread({ arg: test.arg })
+  }
+
+  #booleanTest(test: TreeNode): Folded {
+    const truth = this.truth(test.arg)
+    const [, not, what = ''] = /^IS_(NOT_)?(.*)$/.exec(text(test.booltesttype)) ?? []
+    if (truth === 'row' || truth === 'outside') return { kind: truth }
+    const value = { all: 'TRUE', no: 'FALSE', null: 'UNKNOWN' }[truth]
+    return constant((value === what) !== (not !== undefined))
+  }
+
+  #case(one: TreeNode): Folded {
+    const results: Truth[] = []
+    for (const item of list(one.args)) {
+      const when = only(item, 'CaseWhen') ?? {}
+      const chosen =
+        one.arg === undefined ? this.truth(when.expr) : this.#compared('=', one.arg, when.expr ?? null)
+      if (chosen === 'no' || chosen === 'null') continue
+      if (chosen === 'all' && results.length === 0) return this.#value(when.result)
+      results.push(this.truth(when.result))
+      if (chosen === 'all') return this.#oneOf(results, one)
+    }
+    if (results.length === 0) return one.defresult === undefined ? constant(null) : this.#value(one.defresult)
+    results.push(one.defresult === undefined ? 'null' : this.truth(one.defresult))
+    return this.#oneOf(results, one)
+  }
+
+  #oneOf(results: readonly Truth[], one: TreeNode): Folded {
+    const [first] = results
+    return first !== undefined && results.every((each) => each === first)
+      ? this.#of(first)
+      : this.#unread({ ...one })
+  }
+
+  #call(call: TreeNode, wrapped: TreeNode): Folded {
+    const [schema, name] = qualified(call.funcname)
+    const args = list(call.args).map((argument) => this.#value(argument))
+    if (
+      (schema === '' || schema === 'pg_catalog') &&
+      call.over === undefined &&
+      args.every((folded) => folded.kind === 'constant')
+    ) {
+      const value = foldCall(
+        name,
+        args.map((folded) => (folded as { value: Constant }).value),
+      )
+      if (value !== undefined) return constant(value)
+    }
+    if (name === 'starts_with' && args[1]?.kind === 'constant' && args[1].value === '') return all
+    return this.#unread(wrapped)
+  }
+
+  #expression(one: TreeNode, wrapped: TreeNode): Folded {
+    const kind = text(one.kind)
+    const [schema, operator] = qualified(one.name)
+    if (schema !== '' && schema !== 'pg_catalog') return this.#unread(wrapped)
+    const items = list(only(one.rexpr, 'List')?.items ?? null)
+    switch (kind) {
+      case 'AEXPR_OP':
+        return comparisons.has(operator)
+          ? this.#of(this.#compared(operator, one.lexpr, one.rexpr ?? null))
+          : this.#computed(operator, one, wrapped)
+      case 'AEXPR_IN': {
+        const equal = items.map((item) => this.#compared('=', one.lexpr, item))
+        const truth = equal.includes('all')
+          ? 'all'
+          : ((['outside', 'row', 'null'] as const).find((each) => equal.includes(each)) ?? 'no')
+        return this.#of(operator === '<>' ? negated[truth] : truth)
+      }
+      case 'AEXPR_OP_ANY': {
+        const elements = list(node(only(one.rexpr, 'A_ArrayExpr')).elements)
+        const compared = elements.map((item) => this.#compared(operator, one.lexpr, item))
+        if (compared.includes('all')) return all
+        return elements.length > 0 && compared.every((each) => each === 'no') ? no : this.#unread(wrapped)
+      }
+      case 'AEXPR_BETWEEN':
+      case 'AEXPR_BETWEEN_SYM':
+      case 'AEXPR_NOT_BETWEEN':
+      case 'AEXPR_NOT_BETWEEN_SYM': {
+        const [low = null, high = null] = items
+        const both = [this.#compared('>=', one.lexpr, low), this.#compared('<=', one.lexpr, high)]
+        const truth = (['no', 'null', 'row', 'outside'] as const).find((each) => both.includes(each)) ?? 'all'
+        if (kind.endsWith('SYM') && truth === 'no') return this.#unread(wrapped)
+        return this.#of(kind.includes('NOT') ? negated[truth] : truth)
+      }
+      case 'AEXPR_DISTINCT':
+      case 'AEXPR_NOT_DISTINCT':
+        return this.#distinct(kind === 'AEXPR_DISTINCT', one, wrapped)
+      case 'AEXPR_LIKE':
+      case 'AEXPR_ILIKE':
+      case 'AEXPR_SIMILAR':
+        return this.#matched(operator, one, wrapped)
+      case 'AEXPR_NULLIF': {
+        const equal = this.#compared('=', one.lexpr, one.rexpr ?? null)
+        return equal === 'all'
+          ? constant(null)
+          : equal === 'no'
+            ? this.#value(one.lexpr)
+            : this.#unread(wrapped)
+      }
+      default:
+        return this.#unread(wrapped)
+    }
+  }
+
+  #distinct(isDistinct: boolean, one: TreeNode, wrapped: TreeNode): Folded {
+    const [left, right] = [this.#value(one.lexpr), this.#value(one.rexpr)]
+    const isNull = (folded: Folded) => folded.kind === 'constant' && folded.value === null
+    if (isNull(left) || isNull(right)) {
+      const arg = isNull(left) ? one.rexpr : one.lexpr
+      return this.#nullTest({ arg, nulltesttype: isDistinct ? 'IS_NOT_NULL' : 'IS_NULL' })
+    }
+    const equal = this.#compared('=', one.lexpr, one.rexpr ?? null)
+    const truth = isDistinct ? negated[equal] : equal
+    return truth === 'null' ? this.#unread(wrapped) : this.#of(truth)
+  }
+
+  #matched(operator: string, one: TreeNode, wrapped: TreeNode): Folded {
+    const right = this.#value(one.rexpr)
+    const isNot = operator.startsWith('!')
+    if (right.kind === 'constant' && right.value === null) return constant(null)
+    const pattern = right.kind === 'constant' ? String(right.value) : this.#pattern(one.rexpr)
+    const isAll = pattern !== undefined && likesEverything(operator, pattern)
+    if (isAll || this.#isSame(one.lexpr, one.rexpr)) return isNot ? no : all
+    return this.#unread(wrapped)
+  }
+
+  /** A pattern that similar_to_escape wraps. */
+  #pattern(pattern: Tree | undefined): string | undefined {
+    const folded = this.#value(list(only(pattern, 'FuncCall')?.args)[0])
+    return folded.kind === 'constant' && typeof folded.value === 'string' ? folded.value : undefined
+  }
+
+  /** Arithmetic and the like; `x - x` is 0, whatever x. */
+  #computed(operator: string, one: TreeNode, wrapped: TreeNode): Folded {
+    if (/^!?~/.test(operator)) return this.#matched(operator, one, wrapped)
+    const right = this.#value(one.rexpr)
+    if (one.lexpr === undefined) {
+      if (right.kind === 'constant' && typeof right.value === 'number')
+        return constant(operator === '-' ? -right.value : right.value)
+      return this.#unread(wrapped)
+    }
+    const left = this.#value(one.lexpr)
+    if (operator === '-' && this.#isSame(one.lexpr, one.rexpr)) return constant(0)
+    if ((operator === '*' || operator === '%') && [left, right].some(isZero)) return constant(0)
+    if (left.kind !== 'constant' || right.kind !== 'constant') return this.#unread(wrapped)
+    const [a, b] = [left.value, right.value]
+    if (a === null || b === null) return constant(null)
+    if (operator === '||') return constant(`${a}${b}`)
+    const value = typeof a === 'number' && typeof b === 'number' ? arithmetic[operator]?.(a, b) : undefined
+    return value === undefined ? this.#unread(wrapped) : constant(value)
+  }
+
+  #compared(operator: string, left: Tree | undefined, right: Tree): Truth {
+    const [a, b] = [this.#value(left), this.#value(right)]
+    if (a.kind === 'constant' && b.kind === 'constant') {
+      if (a.value === null || b.value === null) return 'null'
+      const value = compare(operator, a.value, b.value)
+      return value === undefined ? 'outside' : value ? 'all' : 'no'
+    }
+    if ([a, b].some((each) => each.kind === 'constant' && each.value === null)) return 'null'
+    const rows = [only(left, 'RowExpr'), only(right, 'RowExpr')].map((each) => list(each?.args))
+    if (operator === '=' && rows[0] && rows[0].length > 0 && rows[0].length === rows[1]?.length)
+      return this.#logic(
+        'AND_EXPR',
+        rows[0].map((item, at) => equality(item, rows[1]?.[at] ?? null)),
+      )
+    // A condition compared with true or false is that condition, or its contrary.
+    for (const [condition, other] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      if ((condition.kind === 'all' || condition.kind === 'no') && other.kind === 'constant') {
+        const value = castOf(other.value, 'bool')
+        if (typeof value === 'boolean')
+          return value === (operator === '=') ? condition.kind : negated[condition.kind]
+      }
+    if (this.#isSame(left, right)) return reflexive.has(operator) ? 'all' : 'no'
+    if (operator === '=' && this.#isJoinedToItself(left, right)) return 'all'
+    const turned = mirrored[operator] ?? ''
+    if (this.#isWide(operator, left, b) || this.#isWide(turned, right, a)) return 'all'
+    if (this.#isWide(opposites[operator] ?? '', left, b) || this.#isWide(opposites[turned] ?? '', right, a))
+      return 'no'
+    return this.#namesRow(left) || this.#namesRow(right) ? 'row' : 'outside'
+  }
+
+  /** What numbers that count from 1, and lengths, always are. */
+  #isWide(operator: string, side: Tree | undefined, bound: Folded): boolean {
+    // Not of `=`, and so not of `<>` either: that nothing has the key 0 is no matter here.
+    if (bound.kind !== 'constant' || bound.value === null || !/^[<>]=?$/.test(operator)) return false
+    const value = Number(bound.value === '' ? Number.NaN : bound.value)
+    const [, name] = qualified(only(side, 'FuncCall')?.funcname ?? null)
+    const from = this.#isKey(side) ? 1 : neverNegative.has(name) && this.#namesRow(side) ? 0 : undefined
+    if (from === undefined) return false
+    this.literalsMatter = true
+    return operator === '>' ? value < from : operator === '>=' && value <= from
+  }
+
+  #subquery(link: TreeNode, wrapped: TreeNode): Folded {
+    const query = only(link.subselect, 'SelectStmt') ?? {}
+    const isBare = [
+      'valuesLists',
+      'groupClause',
+      'havingClause',
+      'limitCount',
+      'limitOffset',
+      'larg',
+      'withClause',
+    ].every((field) => query[field] === undefined)
+    const from = list(query.fromClause)
+    const target = only(list(query.targetList)[0], 'ResTarget')?.val
+    const isWhole = query.whereClause === undefined || this.truth(query.whereClause) === 'all'
+    if (!isBare || !isWhole) return this.#unread(wrapped)
+    const kind = text(link.subLinkType)
+    if (from.length === 0) {
+      if (kind === 'EXISTS_SUBLINK') return constant(true)
+      if (kind === 'EXPR_SUBLINK') return this.#value(target)
+      if (kind === 'ANY_SUBLINK' && list(link.operName).length === 0)
+        return this.#of(this.#compared('=', link.testexpr, target ?? null))
+    }
+    // `id in (select id from t)` of the changed table itself.
+    const table = text(only(from[0], 'RangeVar')?.relname)
+    const isOwn = from.length === 1 && table === this.#tables.all.get(this.#tables.target)
+    const column = columnOf(link.testexpr)
+    if (kind === 'ANY_SUBLINK' && list(link.operName).length === 0 && isOwn && column !== undefined)
+      if (columnOf(target)?.name === column.name) return all
+    return this.#unread(wrapped)
+  }
+
+  #isSame(left: Tree | undefined, right: Tree | undefined): boolean {
+    return left !== undefined && !isVolatile(left) && this.#key(left) === this.#key(right)
+  }
+
+  /** The same column of the same table under two names. */
+  #isJoinedToItself(left: Tree | undefined, right: Tree | undefined): boolean {
+    const [a, b] = [columnOf(left), columnOf(right)]
+    if (a === undefined || b === undefined || a.name !== b.name) return false
+    const table = this.#tables.all.get(a.of || this.#tables.target)
+    return table !== undefined && table === this.#tables.all.get(b.of || this.#tables.target)
+  }
+
+  /** A column that by its name is a key, or the system's own: never null, and where it counts, it counts from 1. */
+  #isKey(side: Tree | undefined): boolean {
+    const cast = only(side, 'TypeCast')
+    if (cast !== undefined) return this.#isKey(cast.arg)
+    const column = columnOf(side)
+    if (column === undefined || !this.#isOfTarget(column.of)) return false
+    const table = this.#tables.all.get(this.#tables.target) ?? ''
+    return (
+      keyNames.has(column.name) ||
+      column.name === `${table}_id` ||
+      column.name === `${table.replace(/ies$/, 'y').replace(/(?<!s)s$/, '')}_id`
+    )
+  }
+
+  #isOfTarget(alias: string): boolean {
+    return alias === '' || alias === this.#tables.target
+  }
+
+  #namesRow(tree: Tree | undefined): boolean {
+    if (typeof tree !== 'object' || tree === null) return false
+    if (Array.isArray(tree)) return (tree as readonly Tree[]).some((item) => this.#namesRow(item))
+    const reference = only(tree, 'ColumnRef')
+    if (reference === undefined) return Object.values(tree as TreeNode).some((item) => this.#namesRow(item))
+    const fields = list(reference.fields).map(stringOf)
+    return this.#isOfTarget(fields.length > 1 ? (fields.at(-2) ?? '') : '')
+  }
+
+  /** Equal for what is written differently and is the same: places, casts, `+ 0`, the name of the one table. */
+  #key(tree: Tree | undefined): string {
+    return JSON.stringify(this.#plain(tree ?? null))
+  }
+
+  #plain(tree: Tree): Tree {
+    if (typeof tree !== 'object' || tree === null) return tree
+    if (Array.isArray(tree)) return (tree as readonly Tree[]).map((item) => this.#plain(item))
+    const cast = only(tree, 'TypeCast')
+    if (cast !== undefined) return this.#plain(cast.arg ?? null)
+    const expression = only(tree, 'A_Expr')
+    if (expression !== undefined && isNeutral(expression)) return this.#plain(expression.lexpr ?? null)
+    const column = columnOf(tree)
+    if (column !== undefined) return `${this.#isOfTarget(column.of) ? '' : column.of}.${column.name}`
+    const fields = Object.entries(tree as TreeNode).filter(([field]) => !places.test(field))
+    return Object.fromEntries(fields.map(([field, value]) => [field, this.#plain(value ?? null)]))
+  }
+}
+
+/** Fields that say where in the text something stands. */
+const places = /location$|_list_(start|end)$/
+
+const negated: Readonly<Record<Truth, Truth>> = {
+  all: 'no',
+  no: 'all',
+  null: 'null',
+  row: 'row',
+  outside: 'outside',
+}
+
+const keyNames = new Set(['id', 'uuid', 'oid', 'ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
+const neverNegative = new Set([
+  ...['length', 'char_length', 'character_length', 'octet_length', 'bit_length', 'abs', 'cardinality'],
+])
+
+function isZero(folded: Folded): boolean {
+  return folded.kind === 'constant' && folded.value === 0
+}
