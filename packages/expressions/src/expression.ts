@@ -6,17 +6,9 @@
  * not there, or not of its type, is an error and never false, empty or zero.
  */
 import { Environment } from '@marcbachmann/cel-js'
-import { CodedError } from '@portcullis/kernel'
+import { charsMax, ExpressionError, limits, notServed, requireServed, served, whyOf } from './served.ts'
 
-export type ExpressionErrorCode =
-  /** The text is no expression that is served: its syntax, its types, its size or a function. A mistake of who wrote it. */
-  | 'not_served'
-  /** A value that it reads is not there. */
-  | 'missing'
-  /** A value that it reads is not of the type, size or form it must be. */
-  | 'unfit'
-
-export class ExpressionError extends CodedError<ExpressionErrorCode> {}
+export { ExpressionError, type ExpressionErrorCode } from './served.ts'
 
 export type ResultType = 'bool' | 'string' | 'strings'
 
@@ -37,7 +29,6 @@ export interface Expression<Type extends ResultType> {
 /** The one variable's value, fit for any number of expressions: see `inputOf`. */
 export type ExpressionInput = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
-export const expressionCharsMax = 2000
 export const listItemsMax = 1000
 
 /** Throws ExpressionError('not_served') that says what is wrong and where. `variable` is a map of strings to anything. */
@@ -46,10 +37,10 @@ export function compileExpression<Type extends ResultType>(
   variable: string,
   type: Type,
 ): Expression<Type> {
-  if (text.length > expressionCharsMax) throw notServed(`is longer than ${expressionCharsMax} characters`)
+  if (text.length > charsMax) throw notServed(`is longer than ${charsMax} characters`)
   const environment = new Environment({
     homogeneousAggregateLiterals: false,
-    limits: { maxAstNodes: 100, maxDepth: 32, maxListElements: 64, maxMapEntries: 16, maxCallArguments: 4 },
+    limits,
   }).registerVariable(variable, 'map<string, dyn>')
   const compiled = served(() => environment.parse(text))
   requireServed(compiled.ast, false)
@@ -92,36 +83,6 @@ function exact(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, exact(inner)]))
 }
 
-const comprehensions = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
-const functions = new Set([
-  ...['has', 'size', 'string', 'int', 'uint', 'double', 'bool', 'dyn', 'type'],
-  ...['startsWith', 'endsWith', 'contains', 'lowerAscii', 'upperAscii', 'trim'],
-  ...['indexOf', 'lastIndexOf', 'substring'],
-])
-
-/** Walks whatever the parser made; what it calls must be on the list. */
-function requireServed(node: unknown, inComprehension: boolean): void {
-  if (Array.isArray(node)) for (const inner of node) requireServed(inner, inComprehension)
-  if (!isNode(node)) return
-  const { op, args } = node
-  const called = (op === 'call' || op === 'rcall') && Array.isArray(args) ? String(args[0]) : undefined
-  if (called === undefined) return requireServed(args, inComprehension)
-  if (called === 'matches')
-    throw notServed('calls matches, which is not served: use ==, startsWith, endsWith, contains or in')
-  if (!comprehensions.has(called)) {
-    if (!functions.has(called)) throw notServed(`calls ${called}, which is not served`)
-    return requireServed(args, inComprehension)
-  }
-  if (inComprehension) throw notServed(`has ${called} inside of another comprehension`)
-  const [, receiver, inner] = args as readonly unknown[]
-  requireServed(receiver, inComprehension)
-  requireServed(inner, true)
-}
-
-function isNode(node: unknown): node is { op: string; args: unknown } {
-  return typeof node === 'object' && node !== null && 'op' in node && 'args' in node
-}
-
 const named: Record<ResultType, string> = {
   bool: 'true or false',
   string: 'a string',
@@ -145,14 +106,6 @@ const results: { [Type in ResultType]: (value: unknown) => Results[Type] | undef
   },
 }
 
-function served<T>(parse: () => T): T {
-  try {
-    return parse()
-  } catch (cause) {
-    throw notServed(whyOf(cause), cause)
-  }
-}
-
 function evaluated(text: string, run: () => unknown): unknown {
   try {
     return run()
@@ -172,14 +125,4 @@ function keyOf(summary: unknown, text: string): string {
   return key === undefined || !text.includes(key)
     ? 'reads what is not there'
     : `reads ${key}, which is not there`
-}
-
-function whyOf(error: unknown): string {
-  const { summary, range } = error as { summary?: unknown; range?: { start?: unknown } }
-  if (typeof summary !== 'string') return error instanceof Error ? error.message : String(error)
-  return typeof range?.start === 'number' ? `${summary} (at character ${range.start + 1})` : summary
-}
-
-function notServed(why: string, cause?: unknown): ExpressionError {
-  return new ExpressionError('not_served', why, { cause })
 }
