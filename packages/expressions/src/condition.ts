@@ -55,12 +55,17 @@ function checkedLength(text: string): string {
   return text
 }
 
+interface Part {
+  readonly op?: string
+  readonly args?: unknown
+}
+
 function readsOf(node: unknown, schema: ConditionSchema, found = new Set<string>()): Set<string> {
   if (Array.isArray(node)) for (const inner of node) readsOf(inner, schema, found)
   if (typeof node !== 'object' || node === null || !('op' in node) || !('args' in node)) return found
   const { op, args } = node as { op: string; args: unknown }
   if ((op === '.' || op === '[]') && Array.isArray(args)) {
-    const [of, field] = args as readonly [{ op?: string; args?: unknown }, string | { args?: unknown }]
+    const [of, field] = args as unknown as readonly [Part, string | Part]
     const variable = of?.op === 'id' ? String(of.args) : ''
     const name = typeof field === 'string' ? field : String(field?.args)
     if (schema[variable] !== undefined) found.add(`${variable}.${name}`)

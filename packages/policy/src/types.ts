@@ -1,0 +1,51 @@
+import type { Identity, Origin, Severity } from '@portcullis/kernel'
+import type { Mask, RuleCaps } from './schema.ts'
+
+/** What a rule may ask of a session, the same for as long as it lives. */
+export interface Subject {
+  readonly identity: Identity
+  readonly protocol: string
+  readonly target: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly role: string
+  readonly database: string
+  readonly origin: Origin
+}
+
+/** What changes from one command to the next. */
+export interface Live {
+  /** Milliseconds since 1970 UTC. */
+  readonly nowMs: number
+  /** Of the commands that have ended. */
+  readonly totals: {
+    readonly commands: number
+    readonly rowsOut: number
+    readonly bytesIn: number
+    readonly bytesOut: number
+    readonly ageMs: number
+  }
+}
+
+/** What the rules make of one command. */
+export interface Judged {
+  /** deny: no rule allows it. allow without a rule: no rule is for this target. */
+  readonly action: 'allow' | 'deny' | 'hold' | 'block'
+  /** The first, in the order of the file, of those that made it so. */
+  readonly rule: string
+  /** Of all cap rules that apply the least of each; with the rule's name. */
+  readonly caps: { readonly [Cap in keyof RuleCaps]?: { readonly most: number; readonly rule: string } }
+  readonly masks: readonly (Mask & { readonly rule: string })[]
+  readonly alerts: readonly { readonly rule: string; readonly severity: Severity }[]
+  /** What rules with `observe` would have made of it, where that is stricter than what it is. */
+  readonly observed: { readonly action: 'hold' | 'block'; readonly rule: string } | undefined
+  /** What the rules read that no other field of the event has, as JSON; null: it could not be known. */
+  readonly attributes: Readonly<Record<string, string>>
+}
+
+/** Kleene's: undefined is what cannot be known. */
+export type Tri = boolean | undefined
+
+export function both(...answers: readonly Tri[]): Tri {
+  if (answers.includes(false)) return false
+  return answers.includes(undefined) ? undefined : true
+}
