@@ -58,9 +58,9 @@ const draftSchema = z.object({
   identity: z
     .object({
       issuers: z.array(issuerDraft.catch({})).catch([]),
-      own: z.object({ issuer: text }).catch({ issuer: undefined }).default({ issuer: undefined }),
+      own: z.object({ issuer: text, key: given }).catch({}).default({}),
     })
-    .catch({ issuers: [], own: { issuer: undefined } }),
+    .catch({ issuers: [], own: {} }),
   alerts: z
     .object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
@@ -245,18 +245,23 @@ function ofSlack({ alerts: { slack } }: Draft): Problem[] {
 }
 
 /** Names are part of addresses, whatever the kind. */
-function ofPeople({ people }: Draft): Problem[] {
+function ofPeople({ people, identity: { own } }: Draft): Problem[] {
   if (!people) return []
   const all = (['oidc', 'saml'] as const).flatMap((kind) =>
     people[kind].map(({ name }, index) => ({ name, path: ['people', kind, index, 'name'] })),
   )
   if (all.length === 0) return [{ path: ['people'], message: 'needs a provider, in oidc or saml' }]
-  return all.flatMap(({ name, path }, index) => {
+  const keyless =
+    own.key === undefined
+      ? [{ path: ['people'], message: 'needs identity.own.key, which seals sessions and signs tokens' }]
+      : []
+  const twice = all.flatMap(({ name, path }, index) => {
     const earlier = all.findIndex((one) => one.name === name)
     if (name === undefined || earlier === index) return []
     const message = `"${name}" is already the name of ${all[earlier]?.path.slice(0, 3).join('.')}`
     return [{ path, message }]
   })
+  return [...keyless, ...twice]
 }
 
 function ofSsh({ ssh }: Draft): Problem[] {

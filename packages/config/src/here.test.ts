@@ -17,8 +17,8 @@ function written(text: string): string {
 const text = `bus: { url: 'kafka://k:9092', tls: true, ca: ca.pem, username: u, password: 'env:PC_TEST_UNSET' }
 audit: { url: 'https://ch:8443', password: 'file:audit.secret' }
 identity:
-  issuers:
-    - { issuer: 'https://idp.example', audience: [portcullis], ca: idp.pem }
+  own: { key: 'file:tls.key' }
+  issuers: [{ issuer: 'https://idp.example', audience: [portcullis], ca: idp.pem }]
 geo: { country: nogeo.mmdb }
 targets:
   - name: shop
@@ -61,7 +61,8 @@ test('every secret and file that is not here is named with its line, and so are 
       '1:42 bus.ca',
       '1:67 bus.password',
       '2:34 audit.password',
-      '5:64 identity.issuers.0.ca',
+      '4:10 identity.own.key',
+      '5:70 identity.issuers.0.ca',
       '6:8 geo.country',
       '11:12 targets.0.tls.ca',
       '12:20 targets.0.credentials.user',

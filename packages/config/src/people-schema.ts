@@ -194,7 +194,7 @@ export const people = z.strictObject({
   key: secretRef
     .optional()
     .describe(
-      `At least ${peopleKeyCharsMin} random characters, the same for all replicas. Seals sign-ins that are under way; where absent, one is made at each start, and those are lost by a restart.`,
+      `At least ${peopleKeyCharsMin} random characters, the same for all replicas. Seals sign-ins that are under way; where absent, identity.own.key does.`,
     ),
   transactionSec: positive.max(3600).default(600).describe('How long a person may take at the provider.'),
   oidc: z.array(oidc).default([]).describe('OpenID providers, in the order in which they are offered.'),

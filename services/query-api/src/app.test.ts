@@ -176,7 +176,8 @@ test('an Idempotency-Key that is none is refused', async () => {
 test('whoami says who and as what', async () => {
   const { body } = await ask({ url: '/v1/whoami', headers: responder })
   assert.deepEqual(body, {
-    ...{ issuer: 'portcullis', subject: 'ops', groups: [], roles: ['responder'], role: 'responder' },
+    ...{ issuer: 'portcullis', subject: 'ops', name: '', email: '', groups: [] },
+    ...{ roles: ['responder'], role: 'responder' },
     ...{ scope: '', task: '', delegation: [], expiresAt: null },
   })
 })
@@ -242,7 +243,7 @@ test('the OpenAPI document describes every route, its inputs and its problems', 
     ['durationSec'],
     'all else of the example is accepted',
   )
-  assert.deepEqual(list.security, [{ bearer: [] }])
+  assert.deepEqual(list.security, [{ bearer: [] }, { session: [] }])
 })
 
 test('the printed address of the API says where to go on', async () => {
@@ -265,7 +266,7 @@ test('after some failures an address is sent away, with Retry-After, and let in 
   })
   const code = async (token: string, address = '192.0.2.1') => {
     try {
-      return (await auth.authenticate(`Bearer ${token}`, address)).role
+      return (await auth.authenticate({ authorization: `Bearer ${token}`, cookie: undefined, address })).role
     } catch (error) {
       return error instanceof Error && 'code' in error ? error.code : error
     }
@@ -280,7 +281,8 @@ test('after some failures an address is sent away, with Retry-After, and let in 
 
 function identityOf(subject: string, groups: string[]) {
   const issuer = 'https://idp.example'
-  return { issuer, subject, groups, delegation: [], instance: 'i', task: '', ancestors: [] }
+  const delegation = subject === 'sent' ? [{ issuer, subject: 'ann', kind: 'person' }] : []
+  return { issuer, subject, groups, delegation, instance: 'i', task: '', ancestors: [] }
 }
 
 test('groups of an OIDC token map to the strongest role; none of them: forbidden', async () => {
@@ -289,6 +291,9 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
     ['b', ['sales']],
     ['c', ['constructor']],
     ['scoped', ['oncall']],
+    ['by-corp', ['sales', 'oncall']],
+    ['by-gone', ['oncall']],
+    ['sent', ['oncall']],
   ])
   const auth = createAuthenticator({
     tokens: [],
@@ -297,24 +302,32 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
       identity: identityOf(token, groups.get(token) ?? []),
       ...{ expiresAtUs: 5, tokenId: 't' },
       scope: token === 'scoped' ? { targets: ['shop'] } : {},
+      ...(token.startsWith('by-') && { provider: token.slice(3) }),
     }),
+    rolesByProvider: new Map([['corp', { sales: 'admin' }]]),
     clock: { nowUs: () => 1, monotonicMs: () => 0 },
     onRefused: () => {},
   })
-  const caller = await auth.authenticate('Bearer a', '192.0.2.1')
+  const as = (token: string) =>
+    auth.authenticate({ authorization: `Bearer ${token}`, cookie: undefined, address: '192.0.2.1' })
+  const { isOver, ...caller } = await as('a')
+  assert.equal(isOver(), false)
   assert.deepEqual(caller, {
     actor: { issuer: 'https://idp.example', subject: 'a', roles: ['responder', 'viewer'] },
     role: 'responder',
     proof: { identity: identityOf('a', ['dev', 'oncall']), ...{ expiresAtUs: 5, tokenId: 't', scope: {} } },
-    expiresAtUs: 5,
+    ...{ expiresAtUs: 5, session: undefined },
   })
   const refused = async (token: string, why: RegExp) => {
-    const known = await auth.authenticate(`Bearer ${token}`, '192.0.2.1')
+    const known = await as(token)
     assert.equal(known.role, undefined)
     assert.throws(() => requireRole(known, 'viewer'), why)
   }
   for (const token of ['b', 'c']) await refused(token, /none of your groups has a role/)
   await refused('scoped', /good for targets only/)
+  assert.equal((await as('by-corp')).role, 'admin', 'a group means what the provider says')
+  await refused('by-gone', /none of your groups has a role/)
+  assert.equal((await as('sent')).role, 'viewer', 'an agent does not answer for who sent it')
 })
 
 test('a static token that is too short is refused at the start', () => {

@@ -14,6 +14,7 @@ import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
 import type { Feed } from './live/feed.ts'
+import { type PeopleParts, peopleRoutes } from './people/routes.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { commandRoutes } from './routes/commands.ts'
@@ -40,6 +41,8 @@ import type { Trail } from './trail.ts'
 import { createVerdicts } from './verdicts.ts'
 
 export interface AppParts {
+  /** Undefined where no person can sign in. */
+  readonly people?: PeopleParts | undefined
   readonly auth: Authenticator
   readonly trail: Trail
   readonly control: ControlLog
@@ -130,7 +133,10 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     })
   })
   const trader = createTrader({ ...own, own: own.names, verdicts, clock, log, metrics: parts.metrics })
-  await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer: own.names.issuer })
+  const { people, metrics } = parts
+  const { issuer } = own.names
+  await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer, devices: people?.devices })
+  if (people) await app.register(peopleRoutes, { ...people, auth: unstopped, clock, log, metrics })
   openRoutes(app, parts)
   await app.ready()
   return app
@@ -242,7 +248,10 @@ function openapi() {
         'The audit trail, behaviour and control of the gate between agents and the systems they work on.',
     },
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        session: { type: 'apiKey', in: 'cookie', name: 'portcullis' },
+      },
     },
   } as const
 }

@@ -49,7 +49,15 @@ test('groups of a proven token give the role', async () => {
   assert.ok(Date.parse(expiresAt) > Date.now())
   assert.deepEqual(rest, {
     ...{ issuer: issuer.value.issuer, subject: 'ann', groups: ['auditors', 'security'] },
-    ...{ roles: ['admin', 'viewer'], role: 'admin', scope: '', task: '', delegation: [] },
+    ...{
+      name: '',
+      email: '',
+      roles: ['admin', 'viewer'],
+      role: 'admin',
+      scope: '',
+      task: '',
+      delegation: [],
+    },
   })
 })
 

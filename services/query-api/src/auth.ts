@@ -1,8 +1,8 @@
 /**
- * Who calls the API and as what: a static token (for machines), or whatever proves an identity (a trusted issuer's token,
- * one of our own, an API key). Its groups map to a role, unless it was given out for targets alone; without one it may ask
- * about itself and no more. It keeps
- * only hashes of static tokens, compares all of them in constant time, and after some failures an address has to wait. A
+ * Who calls the API and as what: a static token (for machines), whatever proves an identity (a trusted issuer's token, one
+ * of our own, an API key), or a person's console session. Groups map to a role, unless it was given out for targets alone;
+ * without one it may ask about itself and no more.
+ * It keeps only hashes of static tokens, compares all of them in constant time, and after some failures an address has to wait. A
  * static token that is right is let in all the same: behind a balancer all callers share an address, and nobody's wrong
  * tokens may keep an analyst from stopping an attack. A refusal never says which part was wrong.
  */
@@ -10,6 +10,8 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
 import type { DpopVerifier, Presented, Scope, ScopedProof, ShownKey } from '@portcullis/identity'
 import type { Clock, ControlEvent } from '@portcullis/kernel'
+import { createFailureBudget } from './failure-budget.ts'
+import type { Session, Sessions } from './people/session.ts'
 import { ApiError } from './problems.ts'
 
 export type Role = 'viewer' | 'responder' | 'approver' | 'admin'
@@ -23,16 +25,34 @@ export interface Caller {
   readonly proof: ScopedProof | undefined
   /** When the token ends, microseconds since 1970 UTC; undefined for static tokens. */
   readonly expiresAtUs: number | undefined
+  /** Where a browser's cookie says who it is. */
+  readonly session: Session | undefined
+  /** Whether a session was signed out of since, or its time is over. */
+  isOver(): boolean
 }
+
+/** What of a request says who it is from. */
+export interface Credentials {
+  readonly authorization: string | undefined
+  readonly cookie: string | undefined
+  readonly address: string
+  readonly sent?: SentProof
+}
+
+export type Roles = Readonly<Record<string, Role>>
 
 export interface AuthOptions {
   readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
   /** Role by group. */
-  readonly roles: Readonly<Record<string, Role>>
+  readonly roles: Roles
+  /** Role by group, for each provider that people sign in by. Whoever signed in by one that is gone has no role. */
+  readonly rolesByProvider?: ReadonlyMap<string, Roles>
   /** Proves whatever else is presented; rejects where it proves nobody. */
   readonly prove: (token: string, presented: Presented) => Promise<ScopedProof>
   /** Judges proofs of possession; without it a token that is bound to a key proves nobody. */
   readonly dpop?: DpopVerifier
+  /** Undefined where nobody can sign in. */
+  readonly sessions?: Pick<Sessions, 'find' | 'isIn' | 'isOver'> | undefined
   readonly clock: Clock
   /** Told of each refusal, for the log; never the token. */
   readonly onRefused: (address: string, why: string) => void
@@ -52,7 +72,9 @@ export interface Authenticator {
    * What the caller may is `requireRole`'s to say. Without `sent` a token that is bound to a key proves nobody.
    * @throws ApiError unauthenticated, too_many_attempts
    */
-  authenticate(authorization: string | undefined, address: string, sent?: SentProof): Promise<Caller>
+  authenticate(credentials: Credentials): Promise<Caller>
+  /** Who a browser's cookie says it is. */
+  bySession(cookie: string | undefined): Caller | undefined
 }
 
 export function createAuthenticator(options: AuthOptions): Authenticator {
@@ -72,22 +94,32 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     const { name, role } = match
     return {
       actor: { issuer: 'portcullis', subject: name, roles: [role] },
-      ...{ role, proof: undefined, expiresAtUs: undefined },
+      ...{ role, proof: undefined, expiresAtUs: undefined, session: undefined },
+      isOver: () => false,
     }
   }
 
   async function byProof(token: string, address: string, key: ShownKey | undefined): Promise<Caller> {
     const proof = await options.prove(token, { address, ...(key && { keyThumbprint: key.thumbprint }) })
-    const { identity, expiresAtUs, scope, confirmation } = proof
-    if (key && confirmation?.jkt === undefined)
+    if (key && proof.confirmation?.jkt === undefined)
       throw new Error('the token is not bound to the key that was shown: it is a bearer token')
     await key?.spend()
-    const roles = isLimited(scope)
-      ? []
-      : [...new Set(identity.groups.flatMap((group) => ownValue(options.roles, group)))]
-    const role = roles.sort((a, b) => rank[b] - rank[a])[0]
+    return callerOf(proof, undefined)
+  }
+
+  function callerOf(proof: ScopedProof, session: Session | undefined): Caller {
+    const { identity, expiresAtUs, scope, provider } = proof
+    const given = provider === undefined ? options.roles : (options.rolesByProvider?.get(provider) ?? {})
+    const byGroups = [...new Set(identity.groups.flatMap((group) => ownValue(given, group)))]
+    const roles = isLimited(scope) ? [] : rolesLeft(byGroups, identity.delegation.length > 0)
     const actor = { issuer: identity.issuer, subject: identity.subject, roles }
-    return { actor, role, proof, expiresAtUs }
+    const isOver = () => session !== undefined && options.sessions?.isOver(session) !== false
+    return { actor, role: roles[0], proof, expiresAtUs, session, isOver }
+  }
+
+  function bySession(cookie: string | undefined): Caller | undefined {
+    const session = options.sessions?.find(cookie)
+    return session && callerOf(session.proof, session)
   }
 
   function keyShown(token: string, sent: SentProof | undefined): Promise<ShownKey> {
@@ -103,11 +135,17 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
   }
 
   return {
-    async authenticate(authorization, address, sent) {
+    bySession,
+    async authenticate({ authorization, cookie, address, sent }) {
       const [, scheme = '', token] = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i.exec(authorization ?? '') ?? []
       const isBearer = scheme.toLowerCase() === 'bearer'
       const caller = token !== undefined && isBearer ? byStaticToken(token) : undefined
       if (caller) return caller
+      const person = authorization === undefined ? bySession(cookie) : undefined
+      if (person) return person
+      // Open pages ask on when their session is over: that is no attempt to guess anything.
+      if (authorization === undefined && options.sessions?.isIn(cookie))
+        throw new ApiError('unauthenticated', 'Your session has ended: sign in again at /sign-in.')
       const waitMs = failures.waitMs(address)
       if (waitMs > 0)
         throw new ApiError('too_many_attempts', 'Wait, and check the token.', {
@@ -128,6 +166,12 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
   }
 }
 
+/** The highest first. An agent has the groups of who sent it: it may see with them, and not answer for them. */
+function rolesLeft(roles: readonly Role[], isSent: boolean): Role[] {
+  if (isSent) return roles.length > 0 ? ['viewer'] : []
+  return roles.toSorted((a, b) => rank[b] - rank[a])
+}
+
 /** @throws ApiError forbidden */
 export function requireRole(caller: Caller, role: Role): void {
   if (caller.role === undefined)
@@ -143,31 +187,6 @@ export function requireRole(caller: Caller, role: Role): void {
 
 function isLimited({ targets, roles }: Scope): boolean {
   return targets !== undefined || roles !== undefined
-}
-
-const addressesMax = 10_000
-
-/** A token bucket of failures for each address; the longest idle are forgotten where there are too many. */
-function createFailureBudget(perMinute: number, clock: Clock) {
-  const buckets = new Map<string, { left: number; atMs: number }>()
-  const current = (address: string): number => {
-    const bucket = buckets.get(address)
-    if (!bucket) return perMinute
-    return Math.min(perMinute, bucket.left + ((clock.monotonicMs() - bucket.atMs) * perMinute) / 60_000)
-  }
-  return {
-    waitMs: (address: string): number => {
-      const left = current(address)
-      return left >= 1 ? 0 : ((1 - left) * 60_000) / perMinute
-    },
-    spend(address: string): void {
-      const left = current(address) - 1
-      buckets.delete(address)
-      buckets.set(address, { left, atMs: clock.monotonicMs() })
-      const [oldest] = buckets.keys()
-      if (buckets.size > addressesMax && oldest !== undefined) buckets.delete(oldest)
-    },
-  }
 }
 
 function ownValue<V>(record: Readonly<Record<string, V>>, key: string): V[] {

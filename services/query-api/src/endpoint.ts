@@ -6,6 +6,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { type Authenticator, type Caller, requireRole, type Role, type SentProof } from './auth.ts'
 import { parseParts } from './input.ts'
+import { isCsrf, type Session } from './people/session.ts'
+import { ApiError } from './problems.ts'
 
 export interface Endpoint<P, Q, B> {
   readonly method: 'GET' | 'POST' | 'DELETE'
@@ -60,7 +62,7 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
       tags: [endpoint.tag],
       summary: endpoint.summary,
       description: `${endpoint.description ?? ''}\n\n${needs(endpoint.role)}`.trim(),
-      security: [{ bearer: [] }],
+      security: [{ bearer: [] }, { session: [] }],
       ...(endpoint.path && { params: jsonSchema(endpoint.path, 'input') }),
       ...(endpoint.query && { querystring: jsonSchema(endpoint.query, 'input') }),
       ...(endpoint.body && {
@@ -73,7 +75,10 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
     },
     // Before the body is read: whoever is not known may not make us buffer anything.
     onRequest: async (request) => {
-      const caller = await auth.authenticate(request.headers.authorization, request.ip, sentProof(request))
+      const { authorization, cookie } = request.headers
+      const sent = sentProof(request)
+      const caller = await auth.authenticate({ authorization, cookie, address: request.ip, sent })
+      if (caller.session && endpoint.method !== 'GET') requireOurPage(caller.session, request)
       if (endpoint.role !== 'anyone') requireRole(caller, endpoint.role)
       callers.set(request, caller)
     },
@@ -96,6 +101,18 @@ export function sentProof({ method, url, headers }: FastifyRequest): SentProof {
   const { dpop } = headers
   return { method, path: url, proof: dpop === undefined ? undefined : String(dpop) }
 }
+
+/** A browser sends a cookie along whoever made the request; only our own page knows the value. @throws ApiError forbidden */
+function requireOurPage(session: Session, { headers }: FastifyRequest): void {
+  const given = headers[csrfHeader]
+  if (isCsrf(session, typeof given === 'string' ? given : undefined)) return
+  throw new ApiError(
+    'forbidden',
+    `With a cookie this needs the header ${csrfHeader}: see csrf of /v1/whoami.`,
+  )
+}
+
+const csrfHeader = 'x-portcullis-csrf'
 
 /** A page of rows, as every list answers. */
 export function pageSchema(row: z.ZodType): z.ZodType {

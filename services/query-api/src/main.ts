@@ -5,7 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
 import { createDpopVerifier, createUsedOnce, createProver, createTokenVerifier } from '@portcullis/identity'
-import { type Bus, CodedError, type Received, type Started, systemClock, topics } from '@portcullis/kernel'
+import {
+  type Bus,
+  CodedError,
+  type Identity,
+  type Received,
+  type Started,
+  systemClock,
+  topics,
+} from '@portcullis/kernel'
 import { type AuditStore, takeEngineAddress } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/connect'
@@ -19,12 +27,13 @@ import { createBooks } from './live/books.ts'
 import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
+import { startPeople } from './people/start.ts'
 import { createReachableTargets } from './reachable-targets.ts'
+import { signInOptionsOf } from './sign-in-options.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
-import { proveStanding } from './tokens/standing.ts'
 import { createTrail } from './trail.ts'
-import { createVerdicts } from './verdicts.ts'
+import { createVerdicts, stoppedBy } from './verdicts.ts'
 
 const retireEveryMs = 60_000
 
@@ -71,34 +80,46 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     },
     onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
   })
-  const auth = createAuthenticator({
-    tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
-    roles: config.api.roles,
-    prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
-    dpop,
-    clock,
-    onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
-  })
   const following = await startFollowing({ bus: bus.value, codecs, books, feed, onUnreadable })
-  const problems = () =>
-    [
-      control.value.caughtUp() ? undefined : 'the control log was not read yet',
-      following.value.problem(),
-    ].filter((problem) => problem !== undefined)
-  const { key: _, ...limits } = config.identity.own
+  const { key, ...limits } = config.identity.own
   const signingKeys = createSigningKeys({
     ...{ control: control.value, clock, log, sealer, tokenSecMax: limits.tokenSecMax },
   })
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
-  const own = {
-    ...{ prover, dpop, signingKeys, names, limits },
-    targets: new Set(config.targets.map(({ name }) => name)),
-    taken: new Set(config.api.tokens.map(({ name }) => name)),
-  }
+  const targets = new Set(config.targets.map(({ name }) => name))
+  const taken = new Set(config.api.tokens.map(({ name }) => name))
+  const own = { ...{ prover, dpop, signingKeys, names, limits }, targets, taken }
+  const verdicts = createVerdicts({ control: control.value, books, clock })
+  const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
+  const configured = signInOptionsOf(config)
+  // The configuration is refused where there are people and no key.
+  const people =
+    configured && key !== undefined
+      ? await startPeople({
+          ...{ configured, bus: bus.value, codecs, clock, log, signingKeys, verdictOn, limits, targets },
+          ...{ own: names, ownKey: resolveSecret(key), onUnreadable },
+        })
+      : undefined
+  const problems = () =>
+    [
+      control.value.caughtUp() ? undefined : 'the control log was not read yet',
+      following.value.problem(),
+      people?.value.signIns.problem(),
+    ].filter((problem) => problem !== undefined)
+  const auth = createAuthenticator({
+    tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
+    roles: config.api.roles,
+    ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
+    prove: prover.prove,
+    dpop,
+    clock,
+    onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
+  })
   const reachable = createReachableTargets(config)
   const parts = {
     ...{ auth, trail, control: control.value, books, own, reachable, ssh: sshOf(config) },
     ...{ feed, clock, log, metrics, problems },
+    ...(people && { people: people.value }),
   }
   const app = await createApp(parts)
   log.info({ address: await app.listen(listenAt(config.api.listen)) }, 'listening')
@@ -107,6 +128,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     async stop() {
       clearInterval(retiring)
       await app.close()
+      if (people) await people.stop()
       await following.stop()
       await control.stop()
       await bus.stop()

@@ -1,5 +1,6 @@
 /** A configuration as it is written, and a sign-in with real providers by nothing else. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,17 +18,19 @@ const publicUrl = 'http://127.0.0.1:1'
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-people-'))
 const keep = (name: string, content: string) => writeFileSync(join(folder, name), content)
 
-const configured = (people: string) =>
+const configured = (people: string, change = (text: string) => text) =>
   parseConfig(
-    `
+    change(`
 bus: lmdb:./bus
 audit: embedded:./audit
-identity: { issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }] }
+identity:
+  issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }]
+  own: { key: 'env:OWN_KEY' }
 targets:
   - { name: shop, protocol: postgres, address: '127.0.0.1:5432', groups: ['*'], credentials: { user: app } }
 proxy: { recorder: { onUnavailable: deny } }
 api: { roles: { sre: responder, leads: approver } }
-${people}`,
+${people}`),
     join(folder, 'portcullis.yaml'),
   )
 
@@ -72,7 +75,7 @@ people:
 `),
     )
     assert.ok(built)
-    const signIn = createSignIn({ ...built.options, clock: systemClock })
+    const signIn = createSignIn({ ...built.options, key: randomBytes(32), clock: systemClock })
     assert.deepEqual(signIn.providers, [
       { name: 'corp', title: 'corp', kind: 'oidc' },
       { name: 'old', title: 'Old directory', kind: 'saml' },
@@ -108,9 +111,9 @@ test('nobody signs in where nothing says how', () => {
 })
 
 test('each mistake in the section is reported with its line', () => {
-  const problems = (people: string): string[] => {
+  const problems = (people: string, change?: (text: string) => string): string[] => {
     try {
-      configured(people)
+      configured(people, change)
     } catch (error) {
       assert.ok(error instanceof ConfigError)
       return error.problems.map((line) => line.replace(/^.*portcullis.yaml:(\d+):\d+: /, '$1 '))
@@ -131,21 +134,25 @@ test('each mistake in the section is reported with its line', () => {
   assert.deepEqual(
     found.map((line) => line.split(': ')[0]),
     [
-      '10 people.publicUrl',
-      '11 people.key',
-      '13 people.oidc.0.name',
-      '13 people.oidc.0.issuer',
-      '13 people.oidc.0.algorithms.0',
-      '14 people.oidc.1.clientSecret',
-      '14 people.oidc.1.roles.a',
-      '15 people.oidc.2.parameters',
-      '15 people.oidc.2.secret',
-      '17 people.saml.0.name',
-      '17 people.saml.0.idp',
-      '18 people.saml.1.idp.metadataUrl',
-      '18 people.saml.1.signed',
+      '12 people.publicUrl',
+      '13 people.key',
+      '15 people.oidc.0.name',
+      '15 people.oidc.0.issuer',
+      '15 people.oidc.0.algorithms.0',
+      '16 people.oidc.1.clientSecret',
+      '16 people.oidc.1.roles.a',
+      '17 people.oidc.2.parameters',
+      '17 people.oidc.2.secret',
+      '19 people.saml.0.name',
+      '19 people.saml.0.idp',
+      '20 people.saml.1.idp.metadataUrl',
+      '20 people.saml.1.signed',
     ],
   )
   assert.ok(!found.join().includes('hunter2'))
   assert.match(problems(`people: { publicUrl: 'https://gate.example' }`)[0] ?? '', /people: needs a provider/)
+  const provider = `{ name: corp, issuer: 'https://idp.example', clientId: a }`
+  const keyless = `people: { publicUrl: 'https://gate.example', oidc: [${provider}] }`
+  const without = (text: string) => text.replace(/^ *own: .*$/m, '')
+  assert.match(problems(keyless, without)[0] ?? '', /people: needs identity.own.key/)
 })

@@ -2,7 +2,6 @@
  * The section `people` of the configuration -> what sign-in is made of: files and secrets read, and each provider's
  * mapping of groups to roles. Refuses to start with a file or a secret that is missing.
  */
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type Config, resolveSecret } from '@portcullis/config'
 import type { PeopleRole, ProviderConfig, SignInOptions } from '@portcullis/identity/people'
@@ -10,7 +9,10 @@ import type { PeopleRole, ProviderConfig, SignInOptions } from '@portcullis/iden
 type People = NonNullable<Config['people']>
 
 export interface ConfiguredSignIn {
-  readonly options: Pick<SignInOptions, 'publicUrl' | 'key' | 'transactionSec' | 'providers'>
+  readonly options: Pick<SignInOptions, 'publicUrl' | 'transactionSec' | 'providers'> & {
+    /** Undefined where none is configured: `identity.own.key` stands in. */
+    readonly key: Buffer | undefined
+  }
   /** Role by group, for each provider by name. */
   readonly roles: ReadonlyMap<string, Readonly<Record<string, PeopleRole>>>
 }
@@ -25,7 +27,7 @@ export function signInOptionsOf({
   return {
     options: {
       publicUrl: people.publicUrl,
-      key: people.key === undefined ? randomBytes(32) : Buffer.from(resolveSecret(people.key)),
+      key: people.key === undefined ? undefined : Buffer.from(resolveSecret(people.key)),
       transactionSec: people.transactionSec,
       providers: [...people.oidc.map(oidcProviderOf), ...people.saml.map(samlProviderOf)],
     },

@@ -21,13 +21,17 @@ export function createIsStopped(
       prover.withdrawn(proof.identity) !== undefined)
 }
 
-/** As `auth`, but it refuses (ApiError forbidden) whoever is stopped. */
+/** As `auth`, but it refuses (ApiError forbidden) whoever is stopped; at a page they are nobody. */
 export function refusingStopped(auth: Authenticator, isStopped: IsStopped): Authenticator {
   return {
     async authenticate(...how) {
       const caller = await auth.authenticate(...how)
       if (!isStopped(caller)) return caller
       throw new ApiError('forbidden', 'You are stopped by a verdict; ask who is on call.')
+    },
+    bySession(cookie) {
+      const caller = auth.bySession(cookie)
+      return caller && !isStopped(caller) ? caller : undefined
     },
   }
 }

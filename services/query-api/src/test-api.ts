@@ -8,6 +8,7 @@ import { parseConfig } from '@portcullis/config'
 import {
   type Bus,
   type FindingEvent,
+  type Identity,
   type Started,
   systemClock,
   topics,
@@ -29,12 +30,13 @@ import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
 import { startProjector } from './projector/index.ts'
 import { type Sampled, sampleCommand, sampleSession } from './projector/sample-events.ts'
-import { testOwnTokens, testProver } from './test-own-tokens.ts'
+import { startPeople } from './people/start.ts'
+import type { ConfiguredSignIn } from './sign-in-options.ts'
+import { masterKey, testOwnTokens, testProver } from './test-own-tokens.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createReachableTargets } from './reachable-targets.ts'
-import { proveStanding } from './tokens/standing.ts'
 import { createTrail, type Trail } from './trail.ts'
-import { createVerdicts } from './verdicts.ts'
+import { createVerdicts, stoppedBy } from './verdicts.ts'
 
 export const tokens = {
   viewer: 'viewer-token-0123456789',
@@ -192,15 +194,17 @@ export async function startTestApi(): Promise<Started<TestApi>> {
   }
 }
 
+interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ssh'> {
+  readonly prover: Prover
+  /** How people sign in. */
+  readonly configured: ConfiguredSignIn
+}
+
 /** One API instance: its own fold of the control log, its own books and feed. */
 export async function startInstance(
   bus: Bus,
   trail: Trail,
-  {
-    roles = {},
-    prover = testProver(),
-    ssh,
-  }: Partial<Pick<AuthOptions, 'roles'> & { prover: Prover } & Pick<AppParts, 'ssh'>> = {},
+  { roles = {}, prover = testProver(), ssh, configured }: Partial<InstanceOptions> = {},
 ): Promise<Started<FastifyInstance>> {
   const clock = systemClock
   const feed = createFeed()
@@ -219,7 +223,11 @@ export async function startInstance(
     },
   })
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
+  const verdicts = createVerdicts({ control: control.value, books, clock })
+  const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
   const own = testOwnTokens(control.value, prover)
+  const shared = { ...own, bus, codecs, clock, log, verdictOn, onUnreadable, own: own.names }
+  const people = configured && (await startPeople({ ...shared, configured, ownKey: masterKey }))
   const auth = createAuthenticator({
     tokens: [
       { name: 'watch', role: 'viewer', token: tokens.viewer },
@@ -227,8 +235,9 @@ export async function startInstance(
       { name: 'root', role: 'admin', token: tokens.admin },
     ],
     roles,
-    prove: proveStanding(prover, createVerdicts({ control: control.value, books, clock })),
+    prove: prover.prove,
     dpop: own.dpop,
+    ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
     clock,
     onRefused: () => {},
   })
@@ -238,12 +247,14 @@ export async function startInstance(
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
     ...{ reachable: testReachable, ssh },
     problems: () => [],
+    ...(people && { people: people.value }),
   }
   const app = await createApp(parts)
   return {
     value: app,
     async stop() {
       await app.close()
+      if (people) await people.stop()
       await following.stop()
       await control.stop()
     },

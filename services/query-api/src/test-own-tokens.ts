@@ -16,7 +16,7 @@ import { createSigningKeys } from './tokens/signing-keys.ts'
 
 const log = createLog({ service: 'test', level: 'silent' })
 /** Shared, as two processes of one configuration share it. */
-const masterKey = randomBytes(32).toString('base64')
+export const masterKey = randomBytes(32).toString('base64')
 const names = { issuer: 'http://127.0.0.1:8080', audience: 'portcullis' }
 
 /** `issuers`: those that this test trusts. */

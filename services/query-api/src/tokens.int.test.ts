@@ -352,7 +352,7 @@ test('of our own tokens one for targets has no role in the API; one without has,
   assert.deepEqual([body.subject, body.role, body.scope], ['repo:acme/shop', '', 'target:shop'])
   assert.equal((await ask('GET', '/v1/verdicts', undefined, scoped)).status, 403)
   await ask('POST', '/v1/revocations', { token: whole, reason: 'leaked' })
-  assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).status, 401, 'revoked here too')
+  assert.equal((await ask('GET', '/v1/whoami', undefined, whole)).status, 403, 'revoked here too')
 })
 
 test('the targets are those that the groups may reach and the token is good for, with how to dial them', async () => {

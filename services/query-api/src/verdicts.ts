@@ -42,7 +42,7 @@ export interface Lifted extends Lifting {
 }
 
 export interface VerdictsOptions {
-  readonly control: ControlLog
+  readonly control: Pick<ControlLog, 'state' | 'caughtUp' | 'write'>
   readonly books: Books
   readonly clock: Clock
 }

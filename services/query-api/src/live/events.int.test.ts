@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import { type Clock, systemClock } from '@portcullis/kernel'
 import type { FastifyInstance } from 'fastify'
+import type { Credentials } from '../auth.ts'
 import { startPureApi, testAuth, tokens } from '../test-pure-api.ts'
 import { createFeed, type Feed, type LiveEvent, type LiveType } from './feed.ts'
 
@@ -16,8 +17,9 @@ const open: AbortController[] = []
 before(async () => {
   const staticTokens = testAuth()
   const auth = {
-    authenticate: async (authorization: string | undefined, address: string) => ({
-      ...(await staticTokens.authenticate(authorization, address)),
+    bySession: staticTokens.bySession,
+    authenticate: async (credentials: Credentials) => ({
+      ...(await staticTokens.authenticate(credentials)),
       expiresAtUs,
     }),
   }

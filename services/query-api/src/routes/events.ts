@@ -66,6 +66,7 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
       stream.every(heartbeatMs, () => stream.comment('alive'))
       stream.every(stoppedEveryMs, () => {
         if (isStopped(caller)) stream.end('revoked', '{"detail":"You are stopped by a verdict."}')
+        else if (caller.isOver()) stream.end('expired', '{"detail":"You signed out; sign in again."}')
       })
       if (caller.expiresAtUs !== undefined)
         stream.after((caller.expiresAtUs - nowUs()) / 1000, () =>
@@ -76,6 +77,7 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
 }
 
 const lastWordMs = 5_000
+/** A revocation is to be felt within 2 s. */
 const stoppedEveryMs = 1_000
 
 function openStream(reply: FastifyReply, { bufferedBytesMax = 1_048_576, stopping }: EventStreamOptions) {

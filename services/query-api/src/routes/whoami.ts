@@ -7,6 +7,8 @@ import { isoMicros } from '../time.ts'
 const answer = z.object({
   issuer: z.string(),
   subject: z.string(),
+  name: z.string().describe('As the provider of a person says; empty otherwise.'),
+  email: z.string(),
   groups: z.array(z.string()),
   roles: z.array(z.string()).describe('Roles of the API that your groups have.'),
   role: z.string().describe('The highest of them; empty for none.'),
@@ -15,6 +17,10 @@ const answer = z.object({
   delegation: z
     .array(z.object({ issuer: z.string(), subject: z.string(), kind: z.string() }))
     .describe('On whose behalf, the first first.'),
+  csrf: z
+    .string()
+    .optional()
+    .describe('With a cookie alone: what requests other than GET need as x-portcullis-csrf.'),
   expiresAt: z.string().nullable().describe('ISO 8601, UTC, microseconds; null where it does not end.'),
 })
 
@@ -26,12 +32,14 @@ export function whoamiRoute(register: Register): void {
     summary: 'Who you are here, and as what',
     role: 'anyone',
     answer: { status: 200, schema: answer },
-    async handle({ caller: { actor, role = '', proof, expiresAtUs } }) {
+    async handle({ caller: { actor, role = '', proof, session, expiresAtUs } }) {
       const { groups = [], task = '', delegation = [] } = proof?.identity ?? {}
       return {
         ...{ issuer: actor.issuer, subject: actor.subject, groups, roles: actor.roles, role },
+        ...{ name: session?.name ?? '', email: session?.email ?? '' },
         ...{ scope: scopeText(proof?.scope ?? {}), task, delegation },
         expiresAt: expiresAtUs === undefined ? null : isoMicros(expiresAtUs),
+        ...(session && { csrf: session.csrf }),
       }
     },
   })

@@ -9,6 +9,12 @@ const statuses = {
   unsupported_grant_type: 400,
   /** RFC 9449 section 5. */
   invalid_dpop_proof: 400,
+  invalid_grant: 400,
+  /** RFC 8628 section 3.5. */
+  authorization_pending: 400,
+  slow_down: 400,
+  access_denied: 400,
+  expired_token: 400,
   server_error: 500,
   temporarily_unavailable: 503,
 } as const

@@ -6,7 +6,7 @@
 import { IdentityError, parseScope, type Scope } from '@portcullis/identity'
 import { OauthError } from './oauth-error.ts'
 
-export const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange'
+export const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const type = (name: string) => `urn:ietf:params:oauth:token-type:${name}`
 export const accessTokenType = type('access_token')
 const apiKeyType = 'urn:portcullis:token-type:api-key'
@@ -26,16 +26,17 @@ export interface TradeRequest {
 
 /** Throws OauthError. */
 export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string>): TradeRequest {
-  refuseTwice(form)
+  refuseRepeated(form)
   const grant = form.get('grant_type')
   if (!grant) throw new OauthError('invalid_request', 'grant_type is missing')
-  if (grant !== grantType) throw new OauthError('unsupported_grant_type', `grant_type must be ${grantType}`)
+  if (grant !== exchangeGrant)
+    throw new OauthError('unsupported_grant_type', `grant_type must be ${exchangeGrant}`)
   const wantedType = form.get('requested_token_type') || accessTokenType
   if (![accessTokenType, type('jwt')].includes(wantedType))
     throw new OauthError('invalid_request', `requested_token_type must be ${accessTokenType}`)
   const subjectToken = tokenOf(form, 'subject')
   if (subjectToken === undefined) throw new OauthError('invalid_request', 'subject_token is missing')
-  const scope = scopeOf(form.get('scope') ?? '')
+  const scope = readScope(form.get('scope') ?? '')
   const named = [...form.getAll('audience').filter(Boolean), ...form.getAll('resource').map(targetOf)]
   const wanted = [...new Set([...(scope.targets ?? []), ...named])]
   const unknown = wanted.find((name) => !targets.has(name))
@@ -49,8 +50,11 @@ export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string
   }
 }
 
-/** In one walk: it is a stranger's, and asked for by name each of some thousands would be a walk over all. */
-function refuseTwice(form: URLSearchParams): void {
+/**
+ * RFC 6749 section 3.2. In one walk: it is a stranger's, and asked for by name each of some thousands would be a walk over
+ * all. Throws OauthError.
+ */
+export function refuseRepeated(form: URLSearchParams): void {
   const seen = new Set<string>()
   for (const name of form.keys()) {
     if (seen.has(name)) throw new OauthError('invalid_request', `${shown(name)} comes more than once`)
@@ -73,7 +77,8 @@ function tokenOf(form: URLSearchParams, whose: 'subject' | 'actor'): string | un
   return token
 }
 
-function scopeOf(text: string) {
+/** Throws OauthError. */
+export function readScope(text: string): ReturnType<typeof parseScope> {
   try {
     return parseScope(text)
   } catch (cause) {

@@ -105,13 +105,7 @@ export function createTrader(options: TraderOptions): Trader {
         const { grant, nowUs, token, tokenId, delegated } = await granted(form, asked)
         log.info({ requestId, address: asked.address, ...told(grant, tokenId) }, 'token issued')
         issued.inc({ delegated: String(delegated) })
-        return {
-          access_token: token,
-          issued_token_type: accessTokenType,
-          token_type: grant.confirmation ? 'DPoP' : 'Bearer',
-          expires_in: Math.floor((grant.expiresAtUs - nowUs) / 1e6),
-          scope: scopeText(grant.scope),
-        }
+        return issuedOf(grant, token, nowUs)
       } catch (thrown) {
         const error = oauthErrorOf(thrown)
         const why = error.cause instanceof Error ? error.cause.message : error.message
@@ -126,8 +120,18 @@ export function createTrader(options: TraderOptions): Trader {
   }
 }
 
+export function issuedOf(grant: Grant, token: string, nowUs: number): Issued {
+  return {
+    access_token: token,
+    issued_token_type: accessTokenType,
+    token_type: grant.confirmation ? 'DPoP' : 'Bearer',
+    expires_in: Math.floor((grant.expiresAtUs - nowUs) / 1e6),
+    scope: scopeText(grant.scope),
+  }
+}
+
 /** Who got what for which tokens: all that it takes to follow a token back, and never the token. */
-function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
+export function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
   const { issuer, subject, delegation, task, ancestors } = identity
   return {
     // As the trail calls it: `token` is a word that the log redacts.
@@ -141,7 +145,8 @@ function told({ identity, scope, expiresAtUs }: Grant, tokenId: string) {
   }
 }
 
-function oauthErrorOf(thrown: unknown): OauthError {
+/** Whatever was thrown, as what a client of OAuth understands. */
+export function oauthErrorOf(thrown: unknown): OauthError {
   if (thrown instanceof OauthError) return thrown
   if (thrown instanceof IdentityError) {
     const codes = { scope: 'invalid_scope', target: 'invalid_target', dpop: 'invalid_dpop_proof' } as const
