@@ -101,7 +101,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   app.addHook('preClose', async () => stopping.abort())
   const verdicts = createVerdicts({ control, books, clock })
   const isStopped = createIsStopped(verdicts, own.prover)
-  const unstopped = refusingStopped(auth, isStopped)
+  const unstopped = refusingStopped(auth, isStopped, control)
   const certifier = parts.ssh && createCertifier({ ...parts.ssh, control, verdicts, clock, log })
   await app.register(async (v1) => {
     const register: Register = (endpoint) => addEndpoint(v1, unstopped, callers, endpoint)

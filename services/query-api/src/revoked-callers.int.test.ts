@@ -83,6 +83,19 @@ test('a token that was traded from a revoked one is as good as that', async () =
   assert.equal((await ask('GET', '/v1/whoami', child)).status, 403)
 })
 
+test('a verdict that leaves one the API is for somebody else to lift', async () => {
+  const [watched, colleague] = [await oncall('watched'), await oncall('colleague')]
+  const throttle = { action: 'throttle', ratePerMinute: 1, durationSec: 600, explanation: 'too fast' }
+  const { body } = await ask('POST', '/v1/verdicts', tokens.responder, {
+    ...{ ...throttle, subject: identityOf('watched') },
+  })
+  const path = `/v1/verdicts/${body.verdictId}/lift`
+  const own = await ask('POST', path, watched, { reason: 'it is me' })
+  assert.equal(own.status, 403, JSON.stringify(own.body))
+  assert.match(own.body.detail, /stands on yourself/)
+  assert.equal((await ask('POST', path, colleague, { reason: 'a false alarm' })).status, 200)
+})
+
 for (const [what, opened, close] of [
   [
     'a revoked identity',

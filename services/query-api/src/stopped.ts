@@ -1,10 +1,12 @@
 /**
  * Whether a caller was proven but gets nothing more: a verdict stops whom it was proven as, or what it was proven with was
  * withdrawn. Asked at each request, and each second of an open stream: a token is long valid, and its bearer may be a thief
- * who would lift the very verdict.
+ * who would lift the very verdict. It refuses to tell from half of the control log, which holds keys that the other half
+ * takes away.
  */
 import type { Prover } from '@portcullis/identity'
 import type { Authenticator, Caller } from './auth.ts'
+import type { ControlLog } from '@portcullis/platform/control'
 import { ApiError } from './problems.ts'
 import { stoppedBy, type Verdicts } from './verdicts.ts'
 
@@ -21,17 +23,28 @@ export function createIsStopped(
       prover.withdrawn(proof.identity) !== undefined)
 }
 
-/** As `auth`, but it refuses (ApiError forbidden) whoever is stopped; at a page they are nobody. */
-export function refusingStopped(auth: Authenticator, isStopped: IsStopped): Authenticator {
+/**
+ * As `auth`, but it refuses (ApiError forbidden) whoever is stopped, and (control_unavailable) whoever is proven before the
+ * log was read; at a page they are nobody.
+ */
+export function refusingStopped(
+  auth: Authenticator,
+  isStopped: IsStopped,
+  control: Pick<ControlLog, 'caughtUp'>,
+): Authenticator {
   return {
     async authenticate(...how) {
       const caller = await auth.authenticate(...how)
+      if (caller.proof && !control.caughtUp())
+        throw new ApiError('control_unavailable', 'The control log is still being read.', {
+          retryAfterSec: 2,
+        })
       if (!isStopped(caller)) return caller
       throw new ApiError('forbidden', 'You are stopped by a verdict; ask who is on call.')
     },
     bySession(cookie) {
       const caller = auth.bySession(cookie)
-      return caller && !isStopped(caller) ? caller : undefined
+      return caller && control.caughtUp() && !isStopped(caller) ? caller : undefined
     },
   }
 }

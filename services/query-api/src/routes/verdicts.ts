@@ -1,11 +1,13 @@
 /** Verdicts: what is enforced on whom. Active ones from memory, history from the audit trail; issued and lifted by hand. */
-import { identityKey, type VerdictEvent } from '@portcullis/kernel'
+import { identityKey, type VerdictEvent, verdictKey, verdictKeys } from '@portcullis/kernel'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import type { Caller } from '../auth.ts'
 import { rowSchema, verdictColumns } from '../columns.ts'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
 import { identityKeyText, invalid, isoTime, paging, repeated, shortText, timeRange } from '../input.ts'
+import { ApiError } from '../problems.ts'
 import { warningAbout } from '../subject-seen.ts'
 import { isoMicros } from '../time.ts'
 import type { Listing, Trail } from '../trail.ts'
@@ -165,12 +167,24 @@ export function verdictRoutes(register: Register, trail: Trail, verdicts: Verdic
     answer: { status: 200, schema: liftedSchema },
     async handle({ path, body, caller, request, reply }) {
       idempotencyKeyOf(request)
+      requireOthers(verdicts.active(), path.id, caller)
       const lifted = await verdicts.lift(path.id, body.reason, caller)
       if (lifted.replayed) reply.header('idempotency-replayed', 'true')
       const { verdictId, at, by, reason } = lifted
       return { verdictId, liftedAt: isoMicros(at), liftedBy: by, liftReason: reason }
     },
   })
+}
+
+/** @throws ApiError forbidden */
+function requireOthers(active: readonly VerdictEvent[], verdictId: string, { proof }: Caller): void {
+  const verdict = active.find((one) => one.verdictId === verdictId)
+  if (!proof || !verdict) return
+  const { subject } = verdict
+  // A session is somebody's, and which one's the verdict does not say: it ended with it.
+  const own = verdictKeys({ identity: proof.identity, sessionId: '', target: '' })
+  if (own.includes(verdictKey(subject)))
+    throw new ApiError('forbidden', 'It stands on yourself: somebody else must lift it.')
 }
 
 type ActiveQuery = Omit<z.output<typeof query>, 'state'>
