@@ -322,9 +322,17 @@ test('an issuer that is trusted no longer takes with it what was traded from its
     message: 'issuer https://ci.example is trusted no longer',
   })
   assert.match(prover.withdrawn({ ...grant.identity, instance: 't-1' }) ?? '', /trusted no longer/)
+  // Signed by the issuer that is gone, for an actor of one that is not (`actorIssuers`).
+  const actor = { ...grant.identity, issuer: 'https://idp.example', ancestors: [], instance: 'jti-9' }
+  const behind = [{ issuer: 'https://ci.example', subject: 'alice', kind: 'person' }]
+  assert.match(prover.withdrawn({ ...actor, delegation: behind }) ?? '', /trusted no longer/)
+  assert.equal(prover.withdrawn({ ...actor, delegation: [] }), undefined)
   // Its name only begins like the other's.
   await prover.prove(other, {})
-  const traded = { issuer: 'https://idp.example', instance: 'x', ancestors: ['https://ci.example job-1'] }
+  const traded = {
+    ...{ issuer: 'https://idp.example', instance: 'x', ancestors: ['https://ci.example job-1'] },
+    delegation: [],
+  }
   assert.match(prover.withdrawn(traded) ?? '', /trusted no longer/)
   without()
   await prover.prove(child, {})

@@ -21,7 +21,7 @@ export interface Prover {
   /** From now on these are the keys, and these issuers are trusted no longer: nor is what was traded from their tokens. */
   replace(holdings: Pick<Holdings, 'signingKeys' | 'apiKeys' | 'removedIssuers'>): void
   /** Why an identity that was proven before no longer is, though its token may not be over; undefined where it still is. */
-  withdrawn(identity: Pick<Identity, 'issuer' | 'instance' | 'ancestors'>): string | undefined
+  withdrawn(identity: Pick<Identity, 'issuer' | 'instance' | 'ancestors' | 'delegation'>): string | undefined
 }
 
 export interface ProverOptions {
@@ -80,14 +80,19 @@ export function createProver(options: ProverOptions): Prover {
   }
 }
 
-/** Why an identity is no longer vouched for; `removed` are URLs, which have no spaces. */
+/**
+ * Why an identity is no longer vouched for; `removed` are URLs, which have no spaces. Whoever signs a token with `act` is
+ * the issuer of on whose behalf it is: the actor may be of another.
+ */
 function untrustedBy(
-  { issuer, ancestors }: Pick<Identity, 'issuer' | 'ancestors'>,
+  { issuer, ancestors, delegation }: Pick<Identity, 'issuer' | 'ancestors' | 'delegation'>,
   removed: readonly string[],
 ): string | undefined {
   const gone = removed.find(
     (url) =>
-      issuer === url || ancestors.some((name) => name.startsWith(tokenName({ issuer: url, instance: '' }))),
+      issuer === url ||
+      delegation.some((actor) => actor.issuer === url) ||
+      ancestors.some((name) => name.startsWith(tokenName({ issuer: url, instance: '' }))),
   )
   return gone === undefined ? undefined : `issuer ${gone} is trusted no longer`
 }
