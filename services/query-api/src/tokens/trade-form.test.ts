@@ -5,7 +5,7 @@ import { readTradeForm } from './trade-form.ts'
 
 function whyOf(body: string): string {
   try {
-    readTradeForm(new URLSearchParams(body), new Set())
+    readTradeForm(new URLSearchParams(body))
   } catch (error) {
     if (error instanceof OauthError) return error.message
     throw error

@@ -1,7 +1,7 @@
 /**
  * The form of a token request (RFC 8693 section 2.1) -> what is asked for. Pure. It refuses a parameter that comes twice
- * (RFC 6749 section 3.2), a type of token that it does not know, and a target that there is not; parameters that it does
- * not know are let go, as the RFC says.
+ * (RFC 6749 section 3.2) and a type of token that it does not know; parameters that it does not know are let go, as the
+ * RFC says.
  */
 import { IdentityError, parseScope, type Scope } from '@portcullis/identity'
 import { OauthError } from './oauth-error.ts'
@@ -25,7 +25,7 @@ export interface TradeRequest {
 }
 
 /** Throws OauthError. */
-export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string>): TradeRequest {
+export function readTradeForm(form: URLSearchParams): TradeRequest {
   refuseRepeated(form)
   const grant = form.get('grant_type')
   if (!grant) throw new OauthError('invalid_request', 'grant_type is missing')
@@ -39,8 +39,6 @@ export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string
   const scope = readScope(form.get('scope') ?? '')
   const named = [...form.getAll('audience').filter(Boolean), ...form.getAll('resource').map(targetOf)]
   const wanted = [...new Set([...(scope.targets ?? []), ...named])]
-  const unknown = wanted.find((name) => !targets.has(name))
-  if (unknown !== undefined) throw new OauthError('invalid_target', `there is no target ${shown(unknown)}`)
   return {
     subjectToken,
     actorToken: tokenOf(form, 'actor'),
@@ -48,6 +46,12 @@ export function readTradeForm(form: URLSearchParams, targets: ReadonlySet<string
     task: taskOf(form.get('task') ?? ''),
     lifeSec: lifeOf(form.get('expires_in') || undefined),
   }
+}
+
+/** To be asked for who was proven: nobody else is told which targets there are. @throws OauthError */
+export function requireTargets(names: readonly string[], targets: ReadonlySet<string>): void {
+  const unknown = names.find((name) => !targets.has(name))
+  if (unknown !== undefined) throw new OauthError('invalid_target', `there is no target ${shown(unknown)}`)
 }
 
 /**

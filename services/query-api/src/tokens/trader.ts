@@ -22,7 +22,7 @@ import { ApiError } from '../problems.ts'
 import { stoppedBy, type Verdicts } from '../verdicts.ts'
 import { OauthError } from './oauth-error.ts'
 import type { SigningKeys } from './signing-keys.ts'
-import { accessTokenType, readTradeForm } from './trade-form.ts'
+import { accessTokenType, readTradeForm, requireTargets } from './trade-form.ts'
 
 export interface Issued {
   readonly access_token: string
@@ -82,11 +82,12 @@ export function createTrader(options: TraderOptions): Trader {
   async function granted(form: URLSearchParams, { address, sent }: Asked) {
     const key = sent.proof === undefined ? undefined : await dpop.verify(sent.proof, sent)
     const presented = { address, ...(key && { keyThumbprint: key.thumbprint }) }
-    const { subjectToken, actorToken, wanted, task, lifeSec } = readTradeForm(form, options.targets)
+    const { subjectToken, actorToken, wanted, task, lifeSec } = readTradeForm(form)
     const subject = await proven(subjectToken, presented, 'subject_token')
     refuseRevoked(subject, 'subject_token')
     const actor = actorToken === undefined ? undefined : await proven(actorToken, presented, 'actor_token')
     if (actor) refuseRevoked(actor, 'actor_token')
+    requireTargets(wanted.targets ?? [], options.targets)
     await key?.spend()
     const nowUs = clock.nowUs()
     const tokenSecMax = Math.min(limits.tokenSecMax, lifeSec ?? Number.POSITIVE_INFINITY)
