@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Clock } from '@portcullis/kernel'
+import { createLog } from '@portcullis/platform/service'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { createAuthenticator, requireRole } from './auth.ts'
 import { startPureApi, tokens } from './test-pure-api.ts'
@@ -342,4 +343,21 @@ test('a static token that is too short is refused at the start', () => {
       }),
     /api\.tokens\.weak: .* at least 16/,
   )
+})
+
+test('an API key that was put into an address stands in no log', async (t) => {
+  const written: string[] = []
+  const info = (fields: object) => written.push(JSON.stringify(fields))
+  const log = Object.assign(createLog({ service: 'test', level: 'silent' }), { info })
+  const listening = await startPureApi({ log })
+  t.after(() => listening.close())
+  const key = `pck_${'0a'.repeat(8)}_${'S'.repeat(49)}`
+  await listening.inject({
+    method: 'POST',
+    url: `/v1/api-keys/${key}/disable`,
+    headers: { authorization: `Bearer ${tokens.responder}` },
+    payload: { reason: 'leaked' },
+  })
+  assert.match(written.join(), /pck_0a0a0a0a0a0a0a0a_…\/disable/)
+  assert.ok(!written.join().includes('SSS'))
 })
