@@ -57,12 +57,3 @@ export function createConfigured({ config, vault, verifier, log }: ConfiguredDep
     },
   }
 }
-
-/** Issuers that the file names: those of tokens, and those that people sign in at. */
-export function issuersOfFile({ identity, people }: Pick<Config, 'identity' | 'people'>): string[] {
-  return [
-    ...identity.issuers.map(({ issuer }) => issuer),
-    ...(people?.oidc ?? []).map(({ issuer }) => issuer),
-    ...(people?.saml ?? []).flatMap(({ idp }) => idp.entityId ?? []),
-  ]
-}

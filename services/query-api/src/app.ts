@@ -9,6 +9,7 @@ import { type DpopVerifier, dpopAlgorithms, type Prover } from '@portcullis/iden
 import type { Clock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
+import type { Sealer } from '@portcullis/vault'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
@@ -23,7 +24,9 @@ import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
 import { findingRoutes } from './routes/findings.ts'
 import { identityRoutes } from './routes/identities.ts'
 import { revocationRoutes } from './routes/revocations.ts'
+import { secretRoutes } from './routes/secrets.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { settingRoutes } from './routes/settings.ts'
 import { signInListRoutes } from './routes/sign-ins.ts'
 import { signingKeyRoutes } from './routes/signing-keys.ts'
 import { sshCaRoute, sshRoutes } from './routes/ssh.ts'
@@ -31,6 +34,10 @@ import { targetRoutes } from './routes/targets.ts'
 import { tokenRoutes } from './routes/token.ts'
 import { verdictRoutes } from './routes/verdicts.ts'
 import { whoamiRoute } from './routes/whoami.ts'
+import type { SettingsBook, SettingsFile } from './settings/book.ts'
+import { settingKinds } from './settings/kinds.ts'
+import { createSecrets } from './settings/secrets.ts'
+import { createSettings } from './settings/settings.ts'
 import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
@@ -49,6 +56,7 @@ export interface AppParts {
   readonly books: Books
   readonly own: OwnTokenParts
   readonly reachable: ReachableTargets
+  readonly settings: SettingsParts
   /** Undefined where no SSH certificates are given out. */
   readonly ssh: Pick<CertifierOptions, 'ca' | 'rules'> | undefined
   readonly feed: Feed
@@ -68,10 +76,18 @@ export interface OwnTokenParts {
   /** What our tokens name. */
   readonly names: { readonly issuer: string; readonly audience: string }
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
-  /** Names of the targets that there are. */
-  readonly targets: ReadonlySet<string>
+  /** Of targets that there are now. */
+  readonly targets: Pick<ReadonlySet<string>, 'has'>
   /** Names of the API's static tokens. */
   readonly taken: ReadonlySet<string>
+}
+
+/** What it takes to configure by the API. */
+export interface SettingsParts {
+  readonly file: SettingsFile
+  readonly book: Pick<SettingsBook, 'targets'>
+  /** Undefined where no master key is configured. */
+  readonly sealer: Sealer | undefined
 }
 
 export async function createApp(parts: AppParts): Promise<FastifyInstance> {
@@ -115,6 +131,17 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     findingRoutes(register, trail)
     verdictRoutes(register, trail, verdicts)
     controlEventRoutes(register, trail)
+    const kinds = settingKinds(parts.settings.file)
+    settingRoutes(register, {
+      targets: createSettings(kinds.targets, control),
+      issuers: createSettings(kinds.issuers, control),
+      roleMappings: createSettings(kinds.roleMappings, control),
+    })
+    const { sealer, book } = parts.settings
+    secretRoutes(register, {
+      secrets: createSecrets({ control, sealer, targets: book.targets, log }),
+      signingKeys: own.signingKeys,
+    })
     signInListRoutes(register, trail)
     apiKeyRoutes(register, {
       apiKeys: createApiKeys({ control, taken: own.taken }),

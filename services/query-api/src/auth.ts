@@ -17,6 +17,10 @@ import { ApiError } from './problems.ts'
 export type Role = 'viewer' | 'responder' | 'approver' | 'admin'
 const rank: Record<Role, number> = { viewer: 1, responder: 2, approver: 3, admin: 4 }
 
+export function isRole(text: string): text is Role {
+  return Object.hasOwn(rank, text)
+}
+
 export interface Caller {
   readonly actor: ControlEvent['actor']
   /** Undefined where none of the groups has one, or the token is good for targets only. */

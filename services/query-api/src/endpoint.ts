@@ -10,7 +10,7 @@ import { isCsrf, type Session } from './people/session.ts'
 import { ApiError } from './problems.ts'
 
 export interface Endpoint<P, Q, B> {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly url: string
   readonly tag: string
   readonly summary: string

@@ -3,10 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
+import { issuersOfFile, verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
 import { createDpopVerifier, createUsedOnce, createProver, createTokenVerifier } from '@portcullis/identity'
 import {
   type Bus,
+  type Clock,
   CodedError,
   type Identity,
   type Received,
@@ -20,7 +22,7 @@ import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/
 import { startControlLog } from '@portcullis/platform/control'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
 import { openSshCa } from '@portcullis/ssh-ca'
-import { createLocalKeys, createSealer, type Sealer, Secret } from '@portcullis/vault'
+import { createLocalKeys, createSealer, createSealing, type Sealer, Secret } from '@portcullis/vault'
 import { type AppParts, createApp } from './app.ts'
 import { createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
@@ -29,6 +31,7 @@ import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
 import { startPeople } from './people/start.ts'
 import { createReachableTargets } from './reachable-targets.ts'
+import { createSettingsBook } from './settings/book.ts'
 import { signInOptionsOf } from './sign-in-options.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
@@ -56,10 +59,14 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     unreadable.inc({ topic })
     log.error({ err: error, topic, partition, offset }, 'an event cannot be read; skipped')
   }
-  const sealer = await openSealer(config)
+  const sealing = await openSealing(config, clock)
+  const sealer = (await openOwnSealer(config)) ?? sealing?.value
   const names = ownTokenNames(config)
-  const issuers = createTokenVerifier({ issuers: issuersOf(config), clock, log })
-  const prover = createProver({ own: names, issuers, clock, log })
+  const verifier = createTokenVerifier({ issuers: config.identity.issuers.map(verifierIssuer), clock, log })
+  const prover = createProver({
+    ...{ own: names, issuers: verifier, lasting: issuersOfFile(config), clock, log },
+  })
+  const settings = createSettingsBook({ config, verifier, log })
   const dpop = createDpopVerifier({ baseUrl: names.issuer, used: createUsedOnce(clock), clock })
   const store = openStore(config, log)
   const trail = createTrail({ store, nowUs: clock.nowUs })
@@ -75,6 +82,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     clock,
     ids: randomUUID,
     onEvolved(event, evolved) {
+      settings.follow(event, evolved)
       followHoldings(event, evolved)
       publish(event, evolved)
     },
@@ -86,7 +94,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     ...{ control: control.value, clock, log, sealer, tokenSecMax: limits.tokenSecMax },
   })
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
-  const targets = new Set(config.targets.map(({ name }) => name))
+  const targets = { has: settings.hasTarget }
   const taken = new Set(config.api.tokens.map(({ name }) => name))
   const own = { ...{ prover, dpop, signingKeys, names, limits }, targets, taken }
   const verdicts = createVerdicts({ control: control.value, books, clock })
@@ -108,16 +116,19 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     ].filter((problem) => problem !== undefined)
   const auth = createAuthenticator({
     tokens: config.api.tokens.map(({ name, role, token }) => ({ name, role, token: resolveSecret(token) })),
-    roles: config.api.roles,
+    get roles() {
+      return settings.roles()
+    },
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
     prove: prover.prove,
     dpop,
     clock,
     onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
   })
-  const reachable = createReachableTargets(config)
+  const reachable = createReachableTargets(config, settings.targets)
   const parts = {
     ...{ auth, trail, control: control.value, books, own, reachable, ssh: sshOf(config) },
+    settings: { file: config, book: settings, sealer: sealing?.value },
     ...{ feed, clock, log, metrics, problems },
     ...(people && { people: people.value }),
   }
@@ -133,16 +144,34 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       await control.stop()
       await bus.stop()
       await store.close()
+      await sealing?.stop()
     },
   }
 }
 
 /** Undefined where no master key is configured. One that is none is the start's failure, not the first trade's. */
-async function openSealer({ identity: { own } }: Config): Promise<Sealer | undefined> {
+async function openSealing({ secrets }: Config, clock: Clock): Promise<Started<Sealer> | undefined> {
+  if (!secrets.sealing) return undefined
+  const { timeoutMs, vault, aws, sealing } = secrets
+  const opened = createSealing({ timeoutMs, sealing, vault: withCa(vault), aws: withCa(aws) }, clock)
+  // A key that lies elsewhere may be away for now.
+  if (sealing.keys) await tried(opened.value)
+  return opened
+}
+
+/** What seals the signing keys, where that is a key of their own. */
+async function openOwnSealer({ identity: { own } }: Config): Promise<Sealer | undefined> {
   if (own.key === undefined) return undefined
-  const sealer = createSealer(createLocalKeys([{ id: 'own', key: own.key }], resolveSecret))
+  return tried(createSealer(createLocalKeys([{ id: 'own', key: own.key }], resolveSecret)))
+}
+
+async function tried(sealer: Sealer): Promise<Sealer> {
   await sealer.seal(new Secret('at the start'), { aggregateId: 'none', name: 'none', version: 0 })
   return sealer
+}
+
+function withCa<T extends { ca?: string | undefined }>(part: T | undefined) {
+  return part && { ...part, ca: part.ca === undefined ? undefined : readFileSync(part.ca, 'utf8') }
 }
 
 function openStore({ audit }: Config, log: Log): AuditStore {
@@ -172,15 +201,6 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
 
 function sshOf({ ssh }: Config): AppParts['ssh'] {
   return ssh && { ca: openSshCa(resolveSecret(ssh.ca)), rules: ssh.certificates }
-}
-
-function issuersOf({ identity }: Config) {
-  return identity.issuers.map(({ ca, jwksUri, jwksToken, ...issuer }) => ({
-    ...issuer,
-    ...(jwksUri !== undefined && { jwksUri }),
-    ...(jwksToken !== undefined && { jwksToken: () => resolveSecret(jwksToken) }),
-    ...(ca !== undefined && { ca: readFileSync(ca, 'utf8') }),
-  }))
 }
 
 function busOptions({ bus }: Config, logger: Log): BusOptions {

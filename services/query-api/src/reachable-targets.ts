@@ -2,7 +2,7 @@
  * What a proven identity can connect to, and how: the same rules as the proxy's door, so that nothing is listed which would
  * be refused, and nothing is told of targets that are not one's own.
  */
-import type { Config } from '@portcullis/config'
+import type { Config, TargetConfig } from '@portcullis/config'
 import { publicAddress } from '@portcullis/config/public-address'
 import { outOfScope, type Scope } from '@portcullis/identity'
 import { type Identity, isMember } from '@portcullis/kernel'
@@ -26,13 +26,15 @@ export type ReachableTargets = (
   scope: Scope,
 ) => readonly ReachableTarget[]
 
+/** `targets`: those that there are now, of the file and of the API. */
 export function createReachableTargets(
-  config: Pick<Config, 'targets' | 'proxy' | 'identity' | 'api'>,
+  config: Pick<Config, 'proxy' | 'identity' | 'api'>,
+  targets: () => readonly TargetConfig[],
 ): ReachableTargets {
   const address = publicAddress(config)
   const tls = config.proxy.tls !== undefined
   return (identity, scope) =>
-    config.targets
+    targets()
       .filter(({ groups }) => isMember(identity, groups))
       .flatMap(({ name, protocol, roles: all, database, labels }) => {
         const theirs = Object.entries(all).filter(([, { groups }]) => isMember(identity, groups))

@@ -15,12 +15,13 @@ import {
   type TopicSpec,
   type VerdictEvent,
 } from '@portcullis/kernel'
-import type { Prover } from '@portcullis/identity'
+import type { Prover, TokenVerifier } from '@portcullis/identity'
 import { migrate, openAuditStore, startEngine } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { createLog, createMetrics } from '@portcullis/platform/service'
+import type { Sealer } from '@portcullis/vault'
 import type { FastifyInstance } from 'fastify'
 import { type AppParts, createApp } from './app.ts'
 import { type AuthOptions, createAuthenticator } from './auth.ts'
@@ -32,7 +33,8 @@ import { startProjector } from './projector/index.ts'
 import { type Sampled, sampleCommand, sampleSession } from './projector/sample-events.ts'
 import { startPeople } from './people/start.ts'
 import type { ConfiguredSignIn } from './sign-in-options.ts'
-import { masterKey, testOwnTokens, testProver } from './test-own-tokens.ts'
+import { createSettingsBook } from './settings/book.ts'
+import { masterKey, testOwnTokens, testProver, testSealer } from './test-own-tokens.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createReachableTargets } from './reachable-targets.ts'
 import { createTrail, type Trail } from './trail.ts'
@@ -198,13 +200,23 @@ interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ss
   readonly prover: Prover
   /** How people sign in. */
   readonly configured: ConfiguredSignIn
+  /** Told which issuers are trusted. */
+  readonly verifier: Pick<TokenVerifier, 'replace'>
+  readonly sealer: Sealer
 }
 
 /** One API instance: its own fold of the control log, its own books and feed. */
 export async function startInstance(
   bus: Bus,
   trail: Trail,
-  { roles = {}, prover = testProver(), ssh, configured }: Partial<InstanceOptions> = {},
+  {
+    roles = {},
+    prover = testProver(),
+    verifier = { replace: () => undefined },
+    sealer = testSealer(masterKey),
+    ssh,
+    configured,
+  }: Partial<InstanceOptions> = {},
 ): Promise<Started<FastifyInstance>> {
   const clock = systemClock
   const feed = createFeed()
@@ -212,12 +224,14 @@ export async function startInstance(
   const books = createBooks({ codecs, nowUs: clock.nowUs, onUnreadable })
   const publish = createControlPublisher({ feed, books, nowUs: clock.nowUs })
   const followHoldings = createHoldingsFollower(prover)
+  const book = createSettingsBook({ config: testConfig, verifier, log })
   const control = await startControlLog({
     bus,
     codecs,
     clock,
     ids: randomUUID,
     onEvolved(event, evolved) {
+      book.follow(event, evolved)
       followHoldings(event, evolved)
       publish(event, evolved)
     },
@@ -225,7 +239,7 @@ export async function startInstance(
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
   const verdicts = createVerdicts({ control: control.value, books, clock })
   const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
-  const own = testOwnTokens(control.value, prover)
+  const own = { ...testOwnTokens(control.value, prover), targets: { has: book.hasTarget } }
   const shared = { ...own, bus, codecs, clock, log, verdictOn, onUnreadable, own: own.names }
   const people = configured && (await startPeople({ ...shared, configured, ownKey: masterKey }))
   const auth = createAuthenticator({
@@ -234,7 +248,9 @@ export async function startInstance(
       { name: 'ops', role: 'responder', token: tokens.responder },
       { name: 'root', role: 'admin', token: tokens.admin },
     ],
-    roles,
+    get roles() {
+      return { ...book.roles(), ...roles }
+    },
     prove: prover.prove,
     dpop: own.dpop,
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
@@ -245,7 +261,8 @@ export async function startInstance(
   const metrics = createMetrics('test')
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
-    ...{ reachable: testReachable, ssh },
+    ...{ reachable: createReachableTargets(testConfig, book.targets), ssh },
+    settings: { file: testConfig, book, sealer },
     problems: () => [],
     ...(people && { people: people.value }),
   }
@@ -262,9 +279,8 @@ export async function startInstance(
 }
 
 /** Two targets; `orders` has a role that only writers may have. */
-const testReachable = createReachableTargets(
-  parseConfig(
-    `
+export const testConfig = parseConfig(
+  `
 bus: { url: 'lmdb:./bus' }
 audit: embedded:./audit
 identity: { issuers: [{ issuer: https://idp.example, audience: [portcullis] }], own: { issuer: https://gate.example } }
@@ -276,10 +292,10 @@ targets:
     credentials: { user: orders }
     groups: [agents]
     roles: { writer: { credentials: { user: writer }, groups: [writers] } }
+secrets: { sealing: { keys: [{ id: one, key: 'env:PC_TEST_MASTER' }] } }
 proxy: { listen: { postgres: '0.0.0.0:15432' }, recorder: { onUnavailable: deny } }
 `,
-    'test.yaml',
-  ),
+  'test.yaml',
 )
 
 export async function eventually(condition: () => Promise<boolean>): Promise<void> {

@@ -1,4 +1,5 @@
 /** For tests: the API with no store and no bus behind it. Whatever would read them fails, as a mistake of ours would. */
+import { parseConfig } from '@portcullis/config'
 import { initialControl, systemClock } from '@portcullis/kernel'
 import type { ControlLog } from '@portcullis/platform/control'
 import { createCodecs } from '@portcullis/platform/codec'
@@ -35,6 +36,7 @@ export function startPureApi(more: Partial<AppParts> = {}): Promise<FastifyInsta
     books: createBooks({ codecs: createCodecs(), nowUs: clock.nowUs, onUnreadable: () => {} }),
     own: testOwnTokens(control, testProver()),
     reachable: () => [],
+    settings: { file: emptyFile, book: { targets: () => [] }, sealer: undefined },
     ssh: undefined,
     feed: createFeed(),
     clock,
@@ -44,6 +46,11 @@ export function startPureApi(more: Partial<AppParts> = {}): Promise<FastifyInsta
     ...more,
   })
 }
+
+const emptyFile = parseConfig(
+  'bus: lmdb:./bus\naudit: embedded:./audit\nidentity: { issuers: [] }\ntargets: []\nproxy: { recorder: { onUnavailable: deny } }\n',
+  'test.yaml',
+)
 
 export function testAuth() {
   return createAuthenticator({

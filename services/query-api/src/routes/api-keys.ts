@@ -13,7 +13,7 @@ export interface ApiKeyRouteParts {
   readonly apiKeys: ApiKeys
   readonly trail: Pick<Trail, 'rows'>
   /** Names of the targets that there are. */
-  readonly targets: ReadonlySet<string>
+  readonly targets: Pick<ReadonlySet<string>, 'has'>
   readonly clock: Clock
 }
 

@@ -18,6 +18,8 @@ export interface SigningKeys {
   list(): readonly (SigningKey & { readonly retiresAt: number | undefined })[]
   /** A new key signs from now on. `retireNow`: those before are refused at once. Returns the new key's id. */
   rotate(actor: ControlEvent['actor'], reason: string, retireNow: boolean): Promise<string>
+  /** Another master key seals now: a new key signs from now on, so that the old one is needed no longer. Its id, if so. */
+  renewIfOld(actor: ControlEvent['actor']): Promise<string | undefined>
   /** Retires what was superseded long enough ago. Never rejects. */
   retireSuperseded(): Promise<void>
 }
@@ -45,7 +47,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     if (!options.sealer)
       throw new ApiError(
         'not_configured',
-        'No tokens are given out here: identity.own.key is not configured.',
+        'No tokens are given out here: neither identity.own.key nor secrets.sealing is configured.',
       )
     if (!control.caughtUp())
       throw new ApiError('control_unavailable', 'The control log is still being read.', { retryAfterSec: 2 })
@@ -78,10 +80,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       return key
     } catch (cause) {
       if (cause instanceof ApiError) throw cause
-      log.error({ err: cause, keyId }, 'the signing key cannot be opened: was identity.own.key changed?')
+      log.error({ err: cause, keyId }, 'the signing key cannot be opened: was the master key changed?')
       throw new ApiError(
         'not_configured',
-        'The signing key cannot be opened with identity.own.key. Put the old key back, or rotate the signing key.',
+        'The signing key cannot be opened with the master key that is configured (identity.own.key, or else secrets.sealing). Put the old one back, or rotate the signing key.',
         { cause },
       )
     }
@@ -116,6 +118,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const keyId = await make(actor)
       if (retireNow) for (const old of before) await retire(old, actor, reason)
       return keyId
+    },
+    async renewIfOld(actor) {
+      const key = [...control.state().signingKeys.values()].at(-1)
+      if (!options.sealer || !key || !ready().isOld(key.sealedPrivateKey)) return undefined
+      return make(actor)
     },
     async retireSuperseded() {
       if (!options.sealer || !control.caughtUp()) return

@@ -49,7 +49,7 @@ export function readTradeForm(form: URLSearchParams): TradeRequest {
 }
 
 /** To be asked for who was proven: nobody else is told which targets there are. @throws OauthError */
-export function requireTargets(names: readonly string[], targets: ReadonlySet<string>): void {
+export function requireTargets(names: readonly string[], targets: Pick<ReadonlySet<string>, 'has'>): void {
   const unknown = names.find((name) => !targets.has(name))
   if (unknown !== undefined) throw new OauthError('invalid_target', `there is no target ${shown(unknown)}`)
 }

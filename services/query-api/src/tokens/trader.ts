@@ -51,7 +51,7 @@ export interface TraderOptions {
   readonly own: { readonly issuer: string; readonly audience: string }
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
   /** Names of the targets that there are. */
-  readonly targets: ReadonlySet<string>
+  readonly targets: Pick<ReadonlySet<string>, 'has'>
   readonly clock: Clock
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
   readonly metrics: Metrics

@@ -1,0 +1,121 @@
+/** What can be configured by the API, kind by kind: what the file has of it, what the log has, and how one is checked. */
+import { type Checked, checkIssuer, checkTarget, type TargetConfig } from '@portcullis/config'
+import { type ControlChange, type ControlState, settingAggregate, type SettingMark } from '@portcullis/kernel'
+import { isRole } from '../auth.ts'
+import type { SettingsFile } from './book.ts'
+
+export type Content = Readonly<Record<string, unknown>>
+type Problems = Checked<unknown>['problems']
+
+export interface SettingKind {
+  /** For people. */
+  readonly what: string
+  readonly fromFile: ReadonlyMap<string, Content>
+  fromLog(state: ControlState): ReadonlyMap<string, { readonly mark: SettingMark; readonly content: Content }>
+  /** Undefined where it is good. */
+  check(id: string, content: Content, state: ControlState): Problems
+  /** As it is kept: without what the address says already. */
+  kept(content: Content): Content
+  put(id: string, kept: Content): ControlChange
+  remove(id: string, reason: string): ControlChange
+  aggregate(id: string): string
+}
+
+export interface SettingKinds {
+  readonly targets: SettingKind
+  readonly issuers: SettingKind
+  readonly roleMappings: SettingKind
+}
+
+export function settingKinds(config: SettingsFile): SettingKinds {
+  const { targets, identity, api } = config
+  return {
+    targets: {
+      what: 'target',
+      fromFile: new Map(targets.map(({ name, ...content }) => [name, content])),
+      fromLog: (state) => contents(state.targets),
+      check(name, content, state) {
+        const { value, problems } = checkTarget(name, content, config)
+        return value ? absentSecrets(value, state) : problems
+      },
+      kept: ({ name: _, ...content }) => content,
+      put: (name, target) => ({ type: 'target.put', name, target }),
+      remove: (name, reason) => ({ type: 'target.removed', name, reason }),
+      aggregate: (name) => settingAggregate({ name }),
+    },
+    issuers: {
+      what: 'issuer',
+      fromFile: new Map(identity.issuers.map(({ issuer, ...content }) => [issuer, content])),
+      fromLog: (state) => contents(state.issuers),
+      check: (issuer, content) => checkIssuer(issuer, content, config).problems,
+      kept: ({ issuer: _, ...content }) => content,
+      put: (issuer, trust) => ({ type: 'issuer.put', issuer, trust }),
+      remove: (issuer, reason) => ({ type: 'issuer.removed', issuer, reason }),
+      aggregate: (issuer) => settingAggregate({ issuer }),
+    },
+    roleMappings: {
+      what: 'role mapping',
+      fromFile: new Map(Object.entries(api.roles).map(([group, role]) => [group, { role }])),
+      fromLog: (state) =>
+        new Map(Array.from(state.roleMappings, ([group, mapping]) => [group, ofMapping(mapping)])),
+      check: (_, content) => roleProblems(content),
+      kept: (content) => content,
+      put: (group, content) => ({ type: 'role-mapping.put', group, role: String(content.role) }),
+      remove: (group, reason) => ({ type: 'role-mapping.removed', group, reason }),
+      aggregate: (group) => settingAggregate({ group }),
+    },
+  }
+}
+
+/** Names of the sealed secrets that a target signs in with. */
+export function sealedIn(target: TargetConfig): string[] {
+  return sealedPlaces(target).map(({ name }) => name)
+}
+
+/** A target that could not sign in would be found out by its first session only. */
+function absentSecrets(target: TargetConfig, { sealedSecrets }: ControlState): Problems {
+  const problems = sealedPlaces(target)
+    .filter(({ name }) => !sealedSecrets.has(name))
+    .map(({ path, name }) => ({ path, message: `there is no sealed secret ${name}: put it first` }))
+  return problems.length > 0 ? problems : undefined
+}
+
+function sealedPlaces({ credentials, roles }: TargetConfig): { path: string[]; name: string }[] {
+  const all = [
+    { path: ['credentials'], of: credentials },
+    ...Object.entries(roles).map(([role, { credentials: of }]) => ({
+      path: ['roles', role, 'credentials'],
+      of,
+    })),
+  ]
+  return all.flatMap(({ path, of }) =>
+    (['user', 'password'] as const).flatMap((key) => {
+      const name = /^sealed:(.+)$/.exec(of[key] ?? '')?.[1]
+      return name === undefined ? [] : [{ path: [...path, key], name }]
+    }),
+  )
+}
+
+function roleProblems(content: Content): Problems {
+  const { role, ...others } = content
+  const problems = [
+    ...Object.keys(others).map((key) => ({ path: [key], message: 'unknown key' })),
+    ...(typeof role === 'string' && isRole(role)
+      ? []
+      : [{ path: ['role'], message: 'must be viewer, responder, approver or admin' }]),
+  ]
+  return problems.length > 0 ? problems : undefined
+}
+
+function contents(stored: ControlState['targets']) {
+  return new Map(
+    Array.from(stored, ([id, { json, id: _, ...mark }]) => [
+      id,
+      { mark, content: JSON.parse(json) as Content },
+    ]),
+  )
+}
+
+function ofMapping({ role, group: _, ...mark }: SettingMark & { group: string; role: string }) {
+  return { mark, content: { role } }
+}
