@@ -26,6 +26,9 @@ function expression(type: ResultType) {
   })
 }
 
+/** Whether a token is good only where it was used first. */
+export const pinAddress = z.enum(['off', 'address', 'network'])
+
 export const issuer = z.strictObject({
   issuer: issuerUrl.describe(
     "Issuer URL, exactly as in the tokens' `iss`: https, or http where the issuer is on loopback.",
@@ -109,6 +112,9 @@ export const issuer = z.strictObject({
     .max(3600)
     .default(10)
     .describe('Time between two fetches that tokens with unknown keys may cause.'),
+  pinAddress: pinAddress
+    .optional()
+    .describe('As `identity.pinAddress`, for the tokens of this issuer; not for what is traded for them.'),
   maxTokenBytes: z
     .number()
     .int()

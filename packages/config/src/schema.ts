@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { clientCertificate } from './client-certificate-schema.ts'
 import { filePath, pemOrPath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
-import { issuer } from './issuer-schema.ts'
+import { issuer, pinAddress } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
 import { ssh } from './ssh-schema.ts'
@@ -311,7 +311,21 @@ export const configSchema = z.strictObject({
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),
-  identity: z.strictObject({ issuers: z.array(issuer), own: ownTokens.prefault({}) }),
+  identity: z.strictObject({
+    issuers: z.array(issuer),
+    own: ownTokens.prefault({}),
+    replay: z
+      .enum(['off', 'finding', 'refuse'])
+      .default('finding')
+      .describe(
+        'One token used from two addresses within its life: nothing, a finding, or a finding and the second address is refused. See [identity](identity.md#one-token-two-addresses).',
+      ),
+    pinAddress: pinAddress
+      .default('off')
+      .describe(
+        'Whether a token is good only where it was used first: from that address (of IPv6, its /64) or its network (/24, /48). For tokens whose issuer does not say otherwise, our own among them.',
+      ),
+  }),
   secrets: secrets.prefault({}),
   geo: z
     .strictObject({

@@ -6,6 +6,9 @@ import { isIP } from 'node:net'
 import { IdentityError } from './errors.ts'
 import { type Mapping, mappingOf } from './mapping.ts'
 
+/** Whether a token may be used only from where it was used first: off, or by address or network. */
+export type PinAddress = 'off' | 'address' | 'network'
+
 export interface IssuerConfig {
   /** Exactly the token's `iss`, and the base of discovery. */
   readonly issuer: string
@@ -57,13 +60,15 @@ export interface IssuerConfig {
   readonly authorizedParties?: readonly string[] | undefined
   /** Other issuers that this one may name in `act.iss`; see ADR 3. Default none. */
   readonly actorIssuers?: readonly string[]
+  /** Whether one of its tokens may be used from one place only; for the door to judge. */
+  readonly pinAddress?: PinAddress | undefined
 }
 
 /** `IssuerConfig` with its defaults, checked. */
 export type TrustedIssuer = Required<Omit<IssuerConfig, Optional | keyof Mapping>> &
   Pick<IssuerConfig, Optional> & { readonly mapping: Mapping }
 
-type Optional = 'jwksUri' | 'jwksToken' | 'ca' | 'authorizedParties'
+type Optional = 'jwksUri' | 'jwksToken' | 'ca' | 'authorizedParties' | 'pinAddress'
 
 /** Throws IdentityError('config') that names the issuer, the setting and what would be right. */
 export function trustedIssuer(config: IssuerConfig): TrustedIssuer {

@@ -12,7 +12,7 @@ import { type Claims, identityOf, requirePinned, tokenIdOf } from './claims.ts'
 import { confirmationOf, isShown, requireShown } from './confirmation.ts'
 import { IdentityError, quoteUnproven } from './errors.ts'
 import type { FetchJson } from './fetch-json.ts'
-import { type IssuerConfig, type TrustedIssuer, trustedIssuer } from './issuer-config.ts'
+import { type IssuerConfig, type PinAddress, type TrustedIssuer, trustedIssuer } from './issuer-config.ts'
 import {
   createIssuerKeys,
   type IdentityLog,
@@ -37,6 +37,8 @@ export interface Proof {
   readonly tokenId: string
   /** What the token is bound to and was shown; absent for a bearer token. */
   readonly confirmation?: Confirmation
+  /** What its issuer's configuration says of where it may be used; absent where that says nothing. */
+  readonly pinAddress?: PinAddress
 }
 
 export interface TokenVerifier {
@@ -167,6 +169,7 @@ function proofOf(claims: Claims, token: string, issuer: TrustedIssuer): Proof {
     expiresAtUs: expiryUs(claims),
     tokenId,
     ...(confirmation && { confirmation }),
+    ...(issuer.pinAddress && { pinAddress: issuer.pinAddress }),
   }
 }
 

@@ -8,6 +8,8 @@ export interface Detector<State> {
   readonly name: string
   /** Changes when the shape of `State` does. `State` is plain JSON. */
   readonly stateVersion: number
+  /** Judges from an identity's first command on: what it looks for is no matter of custom. */
+  readonly always?: boolean
   initial(): State
   /** Judges the command against the prior state; only reads. */
   inspect(prior: State, event: CommandEvent): readonly Departure[]

@@ -55,7 +55,10 @@ export interface SystemOptions {
   readonly workers?: number
   /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
   readonly extra?: Partial<
-    Record<'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus' | 'secrets', string>
+    Record<
+      'identity' | 'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus' | 'secrets',
+      string
+    >
   >
   /** Of every part, beside this process's own. */
   readonly env?: Readonly<Record<string, string>>
@@ -306,7 +309,7 @@ identity:
     - issuer: '${issuer}'
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
-  own: { key: 'env:OWN_KEY' }
+  own: { key: 'env:OWN_KEY' }${lines(extra.identity, 2)}
 ${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}

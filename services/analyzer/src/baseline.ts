@@ -77,7 +77,8 @@ export function createBaselineFold(detectors: Detectors, settings: AnalyzerSetti
       if (isDuplicate(baseline, event)) return { kind: 'drop', reason: 'duplicate' }
       baseline.lastAt = Math.max(baseline.lastAt, event.startedAt + event.durationUs)
       if (baseline.firstAt === 0) baseline.firstAt = event.startedAt
-      const judging = isWarm(baseline, event) ? detectors.all : []
+      const warm = isWarm(baseline, event)
+      const judging = detectors.all.filter(({ always }) => warm || always)
       const judged = judging.flatMap((detector): Judged[] =>
         detector
           .inspect(stateOf(baseline, detector.name), event)

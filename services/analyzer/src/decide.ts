@@ -5,6 +5,8 @@
  *   error: throttle to the 95th percentile of the identity's own minutes
  *   two independent features, or sustained pressure against a throttle for too much: block
  *
+ *   a token that got in from two places, where so configured: kill that token
+ *
  * Where the ladder asks to hold for a person (a new country, a very large result), it throttles until approvals exist:
  * evidence of one feature alone never blocks. A standing verdict is extended under its own id, and only when less than
  * half its time is left: a lifting by hand names the id, so it holds for the extensions too. The fold does not read
@@ -76,7 +78,45 @@ export function decide(
   if (memory.block && memory.block.until <= nowUs) memory.block = null
   if (judged.length === 0) return { findings: [], verdict: undefined }
   const findings = judged.map((one) => note(memory, one, context)).filter((finding) => finding !== undefined)
-  return { findings, verdict: ladder(memory, subjectOf(judged, context), context) }
+  const replayed = context.settings.killReplayed && judged.find(isReplay)
+  const verdict = replayed
+    ? replayVerdict(replayed, findings, context)
+    : ladder(memory, subjectOf(judged, context), context)
+  return { findings, verdict }
+}
+
+/** Got in from two places; what was refused at a door is no reason to stop who was there first. */
+function isReplay({ departure }: Judged): boolean {
+  return departure.feature === 'token-replay' && departure.observed > 1
+}
+
+/**
+ * No rung of the ladder: a token in two hands proves nobody any more. It is the same verdict however often it is seen, and
+ * lasts as long as a verdict may: how long the token lives is not known here.
+ */
+function replayVerdict(
+  { departure }: Judged,
+  findings: readonly FindingEvent[],
+  { event }: DecideContext,
+): VerdictEvent {
+  const { issuer, instance } = event.identity
+  return {
+    verdictId: deterministicId('v', identityKey(event.identity), 'kill', instance),
+    state: 'active',
+    action: 'kill',
+    subject: { kind: 'token', issuer, id: '', instance },
+    target: '',
+    issuedAt: event.startedAt,
+    until: event.startedAt + lifeUsMax,
+    ratePerMinute: 0,
+    cancelRunning: true,
+    reason: 'token_replay',
+    explanation: departure.explanation,
+    findings: findings.map(({ findingId }) => findingId),
+    causeCommandId: event.commandId,
+    causeReceivedAt: event.startedAt,
+    issuedBy: 'analyzer',
+  }
 }
 
 /** Ids are deterministic in what caused them, so that a replay publishes the same ones. */

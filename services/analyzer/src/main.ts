@@ -58,7 +58,7 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
   }
 }
 
-function settingsOf({ analyzer }: Config): AnalyzerSettings {
+function settingsOf({ analyzer, identity }: Config): AnalyzerSettings {
   return {
     ...defaultSettings,
     warmupCommands: analyzer.warmupCommands,
@@ -67,6 +67,7 @@ function settingsOf({ analyzer }: Config): AnalyzerSettings {
     blockMs: analyzer.blockSec * 1000,
     cancelRunning: analyzer.cancelRunning,
     subject: analyzer.subject,
+    killReplayed: identity.replay === 'refuse',
   }
 }
 

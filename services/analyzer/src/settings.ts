@@ -10,6 +10,8 @@ export interface AnalyzerSettings {
   readonly blockMs: number
   readonly cancelRunning: boolean
   readonly subject: 'identity' | 'instance'
+  /** Whether a token that got in from two places is stopped everywhere. */
+  readonly killReplayed: boolean
 }
 
 export const defaultSettings: AnalyzerSettings = {
@@ -19,6 +21,7 @@ export const defaultSettings: AnalyzerSettings = {
   blockMs: 3_600_000,
   cancelRunning: false,
   subject: 'identity',
+  killReplayed: false,
 }
 
 /** Event time is in microseconds. */

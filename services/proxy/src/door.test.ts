@@ -23,7 +23,8 @@ async function refusedWith(deps: Partial<DoorDeps>) {
   const records: { record: SessionRecord; detail: string }[] = []
   const logged: object[] = []
   const { door } = createSessions({
-    verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope: {} }),
+    verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope: {}, tokenId: 'a-1' }),
+    judgeUse: () => ({ attributes: {} }),
     withdrawn: () => undefined,
     targets: { version: '1', authorise: () => ({ allowed: false, why: 'no such target' }) },
     gate: {} as Gate,
@@ -80,7 +81,7 @@ test('a token that is good for other targets or roles is refused, whatever its g
     [{ targets: ['shop'], roles: ['reader'] }, /role \[reader\] only, not without one/],
   ] as const) {
     const { message, detail, record } = await refusedWith({
-      verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope }),
+      verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope, tokenId: 'a-1' }),
       targets: { version: '1', authorise },
     })
     assert.equal(message, 'not authorised')
@@ -99,4 +100,15 @@ test("a fault of the gate's own is told as that, without its reason", async () =
   })
   assert.equal(message, told)
   assert.equal(detail, `${told}: env:NOPE: not set`)
+})
+
+test('a token that may not be used from here is refused with its reason, and whose it was', async () => {
+  const authorise = () => assert.fail('the groups were asked')
+  const { message, detail, record } = await refusedWith({
+    judgeUse: ({ tokenId }, address) => ({ why: `replay: ${tokenId} from ${address}` }),
+    targets: { version: '1', authorise },
+  })
+  assert.equal(message, 'not authorised')
+  assert.equal(detail, 'replay: a-1 from 192.0.2.1')
+  assert.equal(record.identity?.subject, 'ann')
 })

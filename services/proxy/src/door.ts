@@ -2,7 +2,7 @@
  * Login: token -> identity -> is the token good for this target, and may this identity reach it? -> session, recorded
  * before anything is sent to the target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
  */
-import { outOfScope, type Presented, type Scope } from '@portcullis/identity'
+import { apiKeyPrefix, outOfScope, type PinAddress, type Presented, type Scope } from '@portcullis/identity'
 import {
   type Caps,
   type Clock,
@@ -21,6 +21,7 @@ import type { Gate } from './gate.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { type LiveSession, openSession } from './session.ts'
 import type { SignIn, TargetBook } from './targets.ts'
+import type { Judged, JudgeUse } from './token-uses.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 /** Who a token proves, and what it is good for. The identity package's ScopedProof fits. */
@@ -28,11 +29,15 @@ export interface Proven {
   readonly identity: Identity
   readonly expiresAtUs: number
   readonly scope: Scope
+  readonly tokenId: string
+  readonly pinAddress?: PinAddress
 }
 
 export interface DoorDeps {
   /** Rejects with an error whose `code` and `message` say why the token proves nobody; `proven`: whom it did until it expired. */
   readonly verify: (token: string, presented: Presented) => Promise<Proven>
+  /** Whether the token may be used from here, by where else it was. */
+  readonly judgeUse: JudgeUse
   /** Why an identity that was proven before no longer is, by what it was proven with. */
   readonly withdrawn: (identity: Identity) => string | undefined
   readonly targets: TargetBook
@@ -82,13 +87,15 @@ export function createSessions(deps: DoorDeps): Sessions {
       return denied(`${code}: ${message}`, once)
     }
     const { identity } = proven
+    const use = judgeUse(request, proven)
+    if ('why' in use) return denied(use.why, proven)
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
     const access = await targets.authorise(identity, request)
     if (!access.allowed) return denied(access.why, proven, ownFault(access))
     let session: LiveSession | Refusal | undefined
     try {
-      session = await open(request, sessionId, proven, access)
+      session = await open(request, sessionId, proven, access, use.attributes)
       return session
     } finally {
       // A session lets go of what it was lent when it ends.
@@ -96,11 +103,18 @@ export function createSessions(deps: DoorDeps): Sessions {
     }
   }
 
+  /** Keys of the API have networks of their own, and whoever shows a certificate has its key. */
+  function judgeUse({ token, connection }: LoginRequest, proven: Proven): Judged {
+    const isToken = token !== '' && !token.startsWith(apiKeyPrefix)
+    return isToken ? deps.judgeUse(proven, connection.origin.address) : { attributes: {} }
+  }
+
   async function open(
     request: LoginRequest,
     sessionId: string,
     proven: Proven,
     access: Extract<Authorised, { allowed: true }>,
+    attributes: Readonly<Record<string, string>>,
   ): Promise<LiveSession | Refusal> {
     const { identity } = proven
     const denied = (why: string, of: Proven, seen?: Refusal) => deny(request, sessionId, why, of, seen)
@@ -149,7 +163,16 @@ export function createSessions(deps: DoorDeps): Sessions {
     }
     deps.onLogin('opened')
     const session = openSession(
-      { record, identity, access: access.access, signIn: access.signIn, caps: access.caps, budget, allow },
+      {
+        record,
+        identity,
+        access: access.access,
+        signIn: access.signIn,
+        caps: access.caps,
+        budget,
+        allow,
+        attributes,
+      },
       deps,
       gone,
     )

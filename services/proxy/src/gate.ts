@@ -54,6 +54,8 @@ export interface Gated {
   readonly pool: Pool
   readonly openedMs: number
   readonly allow: Decision
+  /** Go with the session's first command. */
+  readonly attributes: Readonly<Record<string, string>>
   /** Commands recorded so far; the next one's number is one more. */
   commands: number
   /** Refusals since a command was let through. */
@@ -280,7 +282,7 @@ export function createGate(deps: GateDeps): Gate {
       analysis,
       decision: decided,
       startedAt: unit.receivedAt,
-      attributes: unit.attributes ?? {},
+      attributes: number === 1 ? { ...session.attributes, ...unit.attributes } : (unit.attributes ?? {}),
     })
     const charged = unit.charges?.[index] as GatedCommand | undefined
     const meter = charged?.meter ?? createMeter(capsOf(session), session.pool, refusalOver(session))

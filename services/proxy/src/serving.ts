@@ -20,6 +20,7 @@ import { type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
+import { openTokenUses } from '@portcullis/platform/token-uses'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { BoundSocket } from './accept-queues.ts'
 import { followAgent } from './agent/client.ts'
@@ -38,6 +39,7 @@ import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
 import { trustedPeer } from './proxy-protocol.ts'
+import { createJudgeUse } from './token-uses.ts'
 import { createProxyVault, sealedOf } from './vault.ts'
 import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
@@ -114,6 +116,13 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         log.error({ err: error }, 'the ledger of caps cannot be used: nothing is granted'),
     }),
   )
+  const tokenUses = started(
+    openTokenUses({
+      dir: paths.tokens,
+      clock,
+      onFailure: (error) => log.warn({ err: error }, 'tokens that are over could not be forgotten'),
+    }),
+  )
   let sealed = sealedOf([])
   const vault = started(createProxyVault(config, clock, log, { get: (name) => sealed.get(name) }))
   const verifier = createTokenVerifier({
@@ -157,6 +166,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
   const sessions = createSessions({
     verify: prover.prove,
+    judgeUse: createJudgeUse(config.identity, tokenUses, log),
     withdrawn: prover.withdrawn,
     targets,
     gate,

@@ -43,6 +43,8 @@ export interface SessionParts {
   readonly caps: Caps
   readonly budget: SessionBudget
   readonly allow: Decision
+  /** For the first command's event. */
+  readonly attributes: Readonly<Record<string, string>>
 }
 
 /** A session as the worker keeps it. */
@@ -94,6 +96,7 @@ export function openSession(
     pool,
     openedMs: clock.monotonicMs(),
     allow: parts.allow,
+    attributes: parts.attributes,
     commands: 0,
     refusals: 0,
     ended: undefined,

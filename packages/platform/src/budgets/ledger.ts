@@ -2,15 +2,13 @@
  * What all proxy processes of a host share: one SQLite file in WAL mode, changed in transactions of some 40 us without a
  * sync of their own. Its locks are the kernel's, which lets go of them when a process dies at whatever instant (robust
  * mutexes in shared memory, as lmdb has them, were seen to stay locked for ever after kill -9). After a loss of power the
- * file is whole but may lack the last seconds. Refuses to wait longer than `busyMsMax`: it throws then.
- *
- * It waits for a lock by asking again after a fraction of a millisecond. SQLite's own wait asks a dozen times in half a
- * second, at growing intervals, and was seen to come too late each time while three busy processes passed the lock around.
+ * file is whole but may lack the last seconds. Where the lock is not to be had within half a second, it throws.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { isAlive, type ProcessLife } from '../recorder/life.ts'
+import { whenFree } from '../when-free.ts'
 import type { Tokens } from './tokens.ts'
 import type { Window } from './window.ts'
 
@@ -36,9 +34,6 @@ export interface Ledger {
 type Holders = [life: ProcessLife, sessions: number][]
 type Kind = 'window' | 'tokens' | 'sessions'
 
-const busyMsMax = 500
-const pollMsMax = 0.5
-const sqliteBusy = 5
 const tokensIdleMsMax = 3_600_000
 
 export function openLedger(dir: string, self: ProcessLife): Ledger {
@@ -142,24 +137,6 @@ export function openLedger(dir: string, self: ProcessLife): Ledger {
   function isSelf(life: ProcessLife): boolean {
     return life.pid === self.pid && life.startTicks === self.startTicks && life.bootId === self.bootId
   }
-}
-
-/** The result of `step`, tried again while another process holds what it needs. Throws SQLite's error after `busyMsMax`. */
-function whenFree<T>(step: () => T): T {
-  const untilMs = performance.now() + busyMsMax
-  for (;;) {
-    try {
-      return step()
-    } catch (error) {
-      if (!isBusy(error) || performance.now() > untilMs) throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.random() * pollMsMax)
-    }
-  }
-}
-
-/** Extended codes (recovery of the log, a stale snapshot) have the plain one in their low byte. */
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === sqliteBusy
 }
 
 function isIdle({ atMs }: Tokens, nowMs: number): boolean {

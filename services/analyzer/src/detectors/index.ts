@@ -6,6 +6,7 @@ import { dataVolume } from './data-volume.ts'
 import { pressure } from './pressure.ts'
 import { privilegedUse } from './privileged-use.ts'
 import { region } from './region.ts'
+import { tokenReplay } from './token-replay.ts'
 
 export interface Detectors {
   /** Known by name: the throttle's rate is read from its state. */
@@ -15,5 +16,5 @@ export interface Detectors {
 
 export function createDetectors(settings: AnalyzerSettings): Detectors {
   const rate = commandRate(settings)
-  return { rate, all: [rate, dataVolume(), privilegedUse(), region(), pressure()] }
+  return { rate, all: [rate, dataVolume(), privilegedUse(), region(), pressure(), tokenReplay()] }
 }

@@ -154,8 +154,10 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
         },
         expiresAtUs: clock.nowUs() + 3_600_000_000,
         scope: {},
+        tokenId: `${subject}-1`,
       }
     },
+    judgeUse: () => ({ attributes: {} }),
     withdrawn: () => undefined,
     targets: {
       version: 'test',

@@ -80,6 +80,7 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
       caps,
       budget: createBudget(caps, options.waitEvery),
       allow,
+      attributes: {},
     },
     {
       ...{ gate, recorder: trail, verdicts, clock, ids, mode: 'enforce' as const },

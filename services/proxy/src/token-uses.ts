@@ -1,0 +1,69 @@
+/**
+ * A token is for one client: used from two places within its life it was carried somewhere, or stolen. What is seen goes
+ * with the first command of a session to the analyzer, which makes a finding of it, also where the two places are at two
+ * replicas; and where it is configured so, a second place is refused at the door. It says nothing of API keys, which have
+ * networks of their own, and of client certificates, whose keys stay where they are.
+ */
+import { hash } from 'node:crypto'
+import { type PinAddress, placeOf, tokenName } from '@portcullis/identity'
+import type { Identity } from '@portcullis/kernel'
+import type { TokenUses } from '@portcullis/platform/token-uses'
+
+export interface UsePolicy {
+  /** What two places of one token are: nothing, a finding, or a reason to refuse the second. */
+  readonly replay: 'off' | 'finding' | 'refuse'
+  /** For tokens whose issuer does not say. */
+  readonly pinAddress: PinAddress
+}
+
+/** A use of a token that was proven. */
+export interface ProvenUse {
+  readonly identity: Identity
+  readonly expiresAtUs: number
+  readonly tokenId: string
+  readonly pinAddress?: PinAddress
+}
+
+export type Judged =
+  /** Goes with the session's first command. */
+  { readonly attributes: Readonly<Record<string, string>> } | { readonly why: string }
+
+export type JudgeUse = (use: ProvenUse, address: string) => Judged
+
+/** Of another machine's clock: a token is taken for so much longer. */
+const leewayUs = 300_000_000
+
+export function createJudgeUse(
+  policy: UsePolicy,
+  uses: TokenUses,
+  log: { error(fields: object, message: string): void },
+): JudgeUse {
+  return ({ identity, expiresAtUs, tokenId, pinAddress = policy.pinAddress }, address) => {
+    const isPinned = pinAddress !== 'off' || policy.replay === 'refuse'
+    if (!isPinned && policy.replay === 'off') return { attributes: {} }
+    const place = placeOf(address, pinAddress === 'network' ? 'network' : 'address')
+    const key = hash('sha256', tokenName({ issuer: identity.issuer, instance: tokenId })).slice(0, 32)
+    const known = noted()
+    if (!known && isPinned) return { why: 'replay: where the token was used from cannot be told' }
+    const [first] = known ?? []
+    if (isPinned && first && first.place !== place)
+      return { why: `replay: the token was first used from ${first.address}, and this is ${address}` }
+    const others = (known ?? []).filter((use) => use.place !== place).map((use) => use.address)
+    return {
+      attributes: {
+        'token.id': JSON.stringify(key),
+        'token.place': JSON.stringify(place),
+        ...(others.length > 0 && { 'token.others': JSON.stringify(others) }),
+      },
+    }
+
+    function noted() {
+      try {
+        return uses.note(key, { place, address }, expiresAtUs + leewayUs)
+      } catch (error) {
+        log.error({ err: error }, 'the uses of tokens cannot be noted')
+        return undefined
+      }
+    }
+  }
+}
