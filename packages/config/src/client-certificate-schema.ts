@@ -9,8 +9,10 @@ export const clientCertificate = z.strictObject({
     .string()
     .regex(/^[^|\s]{1,200}$/, 'must have no | and no spaces, at most 200 characters')
     .refine((name) => name !== 'portcullis', 'is the issuer of API keys')
+    // Whoever has a certificate would be mistaken for whoever has a token, of an issuer that may only be trusted later.
+    .refine((name) => !/^https?:/i.test(name), 'must not be an http or https URL, as issuers of tokens are')
     .describe(
-      'Name of the authority, in place of an issuer on every event. Not that of an issuer of tokens: whoever has a certificate would be mistaken for whoever has a token.',
+      'Name of the authority, in place of an issuer on every event: `spiffe://acme.example`, or a word. No http or https URL.',
     ),
   subject: z
     .enum(['uri', 'dns', 'commonName'])

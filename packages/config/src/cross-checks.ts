@@ -22,6 +22,9 @@ const issuerDraft = z.object({
   ...{ subject: given, subjectClaim: given, groups: given, groupsClaim: given },
 })
 const namedList = z.array(z.object({ name: text }).catch({})).catch([])
+const samlList = z
+  .array(z.object({ name: text, idp: z.object({ entityId: text }).optional().catch(undefined) }).catch({}))
+  .catch([])
 const draftSchema = z.object({
   targets: z
     .array(
@@ -76,7 +79,7 @@ const draftSchema = z.object({
     })
     .optional()
     .catch(undefined),
-  people: z.object({ oidc: namedList, saml: namedList }).optional().catch(undefined),
+  people: z.object({ oidc: namedList, saml: samlList }).optional().catch(undefined),
   proxy: z
     .object({
       listen: listen.catch({ postgres: '' }),
@@ -283,17 +286,17 @@ function ofProxy({ proxy: { listen: door, health: at } }: Draft): Problem[] {
     : []
 }
 
-function ofClientCertificates({ proxy: { tls }, identity: { issuers, own } }: Draft): Problem[] {
+function ofClientCertificates({ proxy: { tls }, people }: Draft): Problem[] {
   if (!tls) return []
   const { clientCa, clientCrl, clientCertificates: rules } = tls
-  const tokensOf = [own.issuer, ...issuers.map(({ issuer }) => issuer)]
+  const ofPersons = (people?.saml ?? []).map(({ idp }) => idp?.entityId)
   const path = ['proxy', 'tls']
   const isAlone = clientCa === undefined && (clientCrl !== undefined || rules.length > 0)
   return [
     ...(isAlone ? [{ path, message: 'clientCrl and clientCertificates need clientCa' }] : []),
     ...rules.flatMap(({ issuer }, index) => {
-      if (issuer === undefined || !tokensOf.includes(issuer)) return []
-      const message = `"${issuer}" is an issuer of tokens`
+      if (issuer === undefined || !ofPersons.includes(issuer)) return []
+      const message = `"${issuer}" is a provider that people sign in at`
       return [{ path: [...path, 'clientCertificates', index, 'issuer'], message }]
     }),
   ]

@@ -352,9 +352,15 @@ test('rules for client certificates need an authority, and a name that no issuer
   for (const [text, why] of [
     [rules('spiffe://a'), /proxy\.tls: clientCrl and clientCertificates need clientCa/],
     ['clientCrl: crl.pem', /need clientCa/],
-    [`clientCa: ca.pem, ${rules('https://idp.example')}`, /"https:\/\/idp\.example" is an issuer of tokens/],
+    [`clientCa: ca.pem, ${rules('https://a.example')}`, /must not be an http or https URL/],
     [`clientCa: ca.pem, ${rules('portcullis')}`, /is the issuer of API keys/],
     [`clientCa: ca.pem, ${rules('x').replace('spiffe://a/*', '*.a')}`, /may have "\*" at its end only/],
   ] as const)
     assert.match(problemsOf(withTls(text)).join('\n'), why)
+  const saml = (entityId: string) => {
+    const provider = `{ name: a, idp: { entityId: '${entityId}' } }`
+    return `${withTls(`clientCa: ca.pem, ${rules('urn:acme:idp')}`)}people: { saml: [${provider}] }\n`
+  }
+  assert.match(problemsOf(saml('urn:acme:idp')).join('\n'), /"urn:acme:idp" is a provider that people/)
+  assert.doesNotMatch(problemsOf(saml('urn:acme:other')).join('\n'), /is a provider that people/)
 })
