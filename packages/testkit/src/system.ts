@@ -56,7 +56,16 @@ export interface SystemOptions {
   /** YAML lines put under a section, such as `{ proxy: 'mode: observe', shop: 'caps: { sessions: 3 }' }`. */
   readonly extra?: Partial<
     Record<
-      'identity' | 'issuer' | 'proxy' | 'recorder' | 'analyzer' | 'shop' | 'alerts' | 'bus' | 'secrets',
+      | 'identity'
+      | 'issuer'
+      | 'proxy'
+      | 'recorder'
+      | 'analyzer'
+      | 'shop'
+      | 'alerts'
+      | 'bus'
+      | 'secrets'
+      | 'ssh',
       string
     >
   >
@@ -310,7 +319,7 @@ identity:
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
   own: { key: 'env:OWN_KEY' }${lines(extra.identity, 2)}
-${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
+${extra.ssh === undefined ? '' : `ssh:${lines(extra.ssh, 2)}\n`}${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}
   workers: ${workers}

@@ -96,7 +96,10 @@ async function serve(
   }
   const first = await readStartup(client)
   if (!first) return
-  if (first.kind === 'cancel') return cancel(first.message, options, keep)
+  if (first.kind === 'cancel') {
+    await cancel(first.message, options, keep)
+    return void client.end()
+  }
   const token = await options.token()
   const gate = keep(await dial(options.door))
   if (client.destroyed) return void gate.destroy()

@@ -85,13 +85,16 @@ export const sshConfig: Command = {
         hosts.length === 0 ? 'the gate names no servers for you' : 'that is no pattern of a host',
         "give --host '*.prod.example'",
       )
-    const block = sshConfigBlock({
-      hosts,
-      key,
-      url: gateOf(call).api.url,
-      principals: textsOption(call.options, 'principal'),
-      user: certified.principals.length === 1 ? certified.principals[0] : undefined,
-    })
+    const { url } = gateOf(call).api
+    const principals = textsOption(call.options, 'principal')
+    const [user] = certified.principals.length === 1 ? certified.principals : []
+    if (/['"\\$`%]/.test(url) || ![...principals, ...(user ? [user] : [])].every(isUserName))
+      throw new CliError(
+        'usage',
+        'the address or a user name cannot stand in ssh_config',
+        'write the block by hand',
+      )
+    const block = sshConfigBlock({ hosts, key, url, principals, user })
     call.out.result({ block, hosts, key }, block)
     return 0
   },
@@ -138,6 +141,10 @@ async function certify(call: Call, key: string): Promise<Certified> {
     })
   }
   return certified
+}
+
+function isUserName(name: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.@+-]*$/.test(name)
 }
 
 /** Path of the private half, absolute. What would not stand in ssh_config as it is, is refused. */
