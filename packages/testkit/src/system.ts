@@ -65,12 +65,15 @@ export interface SystemOptions {
       | 'alerts'
       | 'bus'
       | 'secrets'
-      | 'ssh',
+      | 'ssh'
+      | 'people',
       string
     >
   >
   /** Of every part, beside this process's own. */
   readonly env?: Readonly<Record<string, string>>
+  /** Of the API, where somebody has to know it before it starts; a free one otherwise. */
+  readonly apiPort?: number
   /** Further proxies (by name) beside the one named `gate-1`; each a part `proxy:NAME`. */
   readonly proxies?: readonly string[]
 }
@@ -105,7 +108,8 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-system-'))
   const issuer = await startTestIssuer()
   const names = ['gate-1', ...(options.proxies ?? [])]
-  const [api, analyzer, projector, alerts, ...proxyPorts] = await freePorts(4 + 2 * names.length)
+  const [freePort, analyzer, projector, alerts, ...proxyPorts] = await freePorts(4 + 2 * names.length)
+  const api = options.apiPort ?? freePort
   const logFile = join(dir, 'log.jsonl')
   writeFileSync(logFile, '')
   const needsEngine = options.parts.includes('projector') || options.parts.includes('query-api')
@@ -299,6 +303,8 @@ function configuration({
   const { postgres, targets = [], extra = {}, kafka, workers = 2 } = options
   const lines = (text: string | undefined, indent: number) =>
     text === undefined ? '' : `\n${text.replace(/^/gm, ' '.repeat(indent))}`
+  const section = (name: string, text: string | undefined) =>
+    text === undefined ? '' : `${name}:${lines(text, 2)}\n`
   const own = `{ user: '${postgres.user}', password: 'env:SHOP_PASSWORD' }`
   const target = (name: string, credentials = own) => `
   - name: ${name}
@@ -319,7 +325,7 @@ identity:
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
   own: { key: 'env:OWN_KEY' }${lines(extra.identity, 2)}
-${extra.ssh === undefined ? '' : `ssh:${lines(extra.ssh, 2)}\n`}${extra.secrets === undefined ? '' : `secrets:${lines(extra.secrets, 2)}\n`}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
+${section('ssh', extra.ssh)}${section('people', extra.people)}${section('secrets', extra.secrets)}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}
   workers: ${workers}
