@@ -155,11 +155,17 @@ export async function peopleRoutes(app: FastifyInstance, parts: PeopleRouteParts
     })
   }
 
-  /** Each failure of a sign-in is counted, told and, up to a rate, tried. */
+  /**
+   * Each failure of a sign-in is counted and told. An address that fails too often is sent away where it brings nothing of
+   * ours; whoever began here is heard all the same: behind a balancer all share one address, and nobody may keep them out.
+   */
   async function guarded<T>(request: FastifyRequest, provider: string, act: () => Promise<T>): Promise<T> {
     const { ip: address, id: requestId } = request
+    const isKnown = signIn.providers.some(({ name }) => name === provider)
+    const isBeginning = request.routeOptions.url === '/sign-in/:provider'
+    const hasBegun = cookieOf(request.headers.cookie, beginCookie(provider)) !== undefined
     const waitMs = failures.waitMs(address)
-    if (waitMs > 0)
+    if (waitMs > 0 && !(isKnown && (isBeginning || hasBegun)))
       throw new ApiError('too_many_attempts', 'Too many sign-ins failed from here. Wait a minute.', {
         retryAfterSec: Math.ceil(waitMs / 1000),
       })
@@ -170,9 +176,10 @@ export async function peopleRoutes(app: FastifyInstance, parts: PeopleRouteParts
       failures.spend(address)
       counted.inc({ outcome: 'refused' })
       const { code: reason, message: detail } = error
-      const shown = signIn.providers.some(({ name }) => name === provider) ? provider : ''
-      log.warn({ requestId, address, provider: shown, reason, detail }, 'sign-in refused')
-      await signIns.record({ kind: 'refused', provider: shown, address, requestId, reason, detail })
+      const refusal = { provider: isKnown ? provider : '', address, requestId, reason, detail }
+      log.warn(refusal, 'sign-in refused')
+      // The trail is not for a stranger to fill; the log has the rest.
+      if (waitMs === 0) await signIns.record({ kind: 'refused', ...refusal })
       throw error
     }
   }

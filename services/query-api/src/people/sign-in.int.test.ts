@@ -366,12 +366,15 @@ test('where a provider is gone, sign-in says so soon, and open sessions live on'
   assert.equal((await samlSignIn()).landed.status, 303, 'the other provider is not concerned')
 })
 
-test('who fails too often has to wait', async () => {
+test('who fails too often has to wait, and keeps nobody else at that address out', async () => {
   const answers = []
   for (let attempt = 0; attempt < 40; attempt += 1)
     answers.push((await createBrowser().get(`${bed.url}/sign-in/nobody`)).status)
   assert.equal(answers.at(0), 404)
   assert.equal(answers.at(-1), 429)
+  assert.ok(bed.events('refused').length < 100)
+  assert.equal((await createBrowser().post(`${bed.url}/sign-in/old/acs`, { SAMLResponse: 'x' })).status, 429)
+  assert.equal((await samlSignIn()).landed.status, 303)
 })
 
 async function get(url: string, cookie: string): Promise<Page> {
