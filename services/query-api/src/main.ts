@@ -15,6 +15,7 @@ import {
   type Started,
   systemClock,
   topics,
+  type TopicSpec,
 } from '@portcullis/kernel'
 import { type AuditStore, takeEngineAddress } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
@@ -71,6 +72,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const store = openStore(config, log)
   const trail = createTrail({ store, nowUs: clock.nowUs })
   const bus = await connectBus(config.bus.url, busOptions(config, log))
+  await bus.value.ensureTopics([signInsTopic(config)])
   await topicsExist(bus.value, log)
   const feed = createFeed()
   const books = createBooks({ codecs, nowUs: clock.nowUs, onUnreadable })
@@ -104,7 +106,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const people =
     configured && key !== undefined
       ? await startPeople({
-          ...{ configured, bus: bus.value, codecs, clock, log, signingKeys, verdictOn, limits, targets },
+          ...{ configured, bus: bus.value, codecs, clock, log, signingKeys, verdictOn, limits },
           ...{ own: names, ownKey: resolveSecret(key), onUnreadable },
         })
       : undefined
@@ -183,6 +185,12 @@ function openStore({ audit }: Config, log: Log): AuditStore {
     requestTimeoutMs: 15_000,
     engine: takeEngineAddress(process.env),
   })
+}
+
+/** The one topic that this service is the first to write to; older proxies do not know it. */
+function signInsTopic({ bus }: Config): TopicSpec {
+  const retentionMs = bus.retentionDays * 86_400_000
+  return { topic: topics.signIns, partitions: 1, cleanup: 'delete', retentionMs }
 }
 
 /** Whoever publishes first creates the topics; this service may be up before. */

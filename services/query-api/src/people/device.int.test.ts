@@ -122,8 +122,13 @@ test('what the device asked to be limited to holds, and is shown', async () => {
   await say(browser, asked, 'yes')
   const { body } = await poll(asked)
   assert.equal(body.scope, 'target:shop role:reader')
-  const beyond = await post(`${bed.url}/v1/device-authorization`, { client_id: 'x', scope: 'target:nowhere' })
-  assert.equal(beyond.body.error, 'invalid_target')
+  const asking = (scope: string) => post(`${bed.url}/v1/device-authorization`, { client_id: 'x', scope })
+  assert.equal((await asking('everything')).body.error, 'invalid_scope')
+  assert.equal(
+    (await asking('target:nowhere')).status,
+    200,
+    'a stranger does not learn which targets there are',
+  )
 })
 
 test('no is no, and nobody can say yes after it', async () => {

@@ -171,6 +171,18 @@ test('signing out ends the session at every replica, also for who copied its coo
   assert.equal((await whoami(cookie)).status, 401, 'a restart brings it back to nobody')
 })
 
+test('a live stream ends with its session, within two seconds', async () => {
+  const { browser, cookie } = await signIn('ann')
+  const stream = await fetch(`${bed.other}/v1/events`, { headers: { cookie } })
+  assert.equal(stream.status, 200)
+  const ended = stream.text()
+  const { action, fields } = formOf(await browser.get(`${bed.url}/sign-in`))
+  await browser.post(action, fields)
+  const beganMs = performance.now()
+  assert.match(await ended, /event: expired\ndata: .*signed out/)
+  assert.ok(performance.now() - beganMs < 2_000)
+})
+
 test('a revocation reaches sessions that are open, and who is revoked does not come back', async () => {
   const { cookie } = await signIn('zoe')
   const stream = await fetch(`${bed.url}/v1/whoami`, { headers: { cookie } })
