@@ -47,7 +47,8 @@ before(async () => {
     clientCrl: ${file('clients.crl', authority.revoke(revoked.certPem))}
     clientCertificates:
       - { issuer: 'spiffe://acme.example', subject: uri, names: ['spiffe://acme.example/agents/*'], groups: [agents] }
-      - { issuer: hosts, subject: dns, names: [ci-1.acme.example], groups: [agents], askForToken: true }`,
+      - { issuer: hosts, subject: dns, names: [ci-1.acme.example], groups: [agents], askForToken: true }
+      - { issuer: names, subject: commonName, names: [stranger], groups: [others] }`,
     },
   })
 })
@@ -62,6 +63,8 @@ interface Ended {
   readonly err: string
   /** A refusal's reason in the gate's log. */
   readonly why: string
+  /** Who was refused, in the same line. */
+  readonly subject: string
 }
 
 let files = 0
@@ -76,16 +79,17 @@ async function psql(certificate: CertificateAndKey | undefined, token = ''): Pro
     env: { ...process.env, PGPASSWORD: token, PGCONNECT_TIMEOUT: '10' },
   }).catch((error: { stdout: string; stderr: string }) => error)
   const [, decision] = /decision=([0-9A-Z]{26})/.exec(result.stderr) ?? []
-  return { out: result.stdout, err: result.stderr, why: decision ? await reasonOf(decision) : '' }
+  const told = decision ? await lineOf(decision) : {}
+  return { out: result.stdout, err: result.stderr, why: told.why ?? '', subject: told.subject ?? '' }
 }
 
-async function reasonOf(decision: string): Promise<string> {
+async function lineOf(decision: string): Promise<{ why?: string; subject?: string }> {
   for (let tries = 0; tries < 200; tries++) {
     const line = system.value
       .log()
       .split('\n')
       .find((one) => one.includes(decision) && one.endsWith('}'))
-    if (line) return (JSON.parse(line) as { why: string }).why
+    if (line) return JSON.parse(line) as { why?: string; subject?: string }
     await sleep(10)
   }
   throw new Error(`the log says nothing of decision ${decision}`)
@@ -140,6 +144,13 @@ test('a certificate that no rule names proves nobody, and a token goes with it a
   assert.match((await psql(unnamed)).err, /no password supplied/)
   await refused(unnamed, 'not-a-token', /^malformed/)
   assert.equal((await psql(unnamed, await system.value.token('somebody'))).out, '1\n')
+})
+
+test('whom a certificate proves has the groups of its rule and no more', async () => {
+  const { err, why, subject } = await psql(authority.issue({ commonName: 'stranger' }))
+  assert.match(err, /not authorised/)
+  assert.match(why, /group/)
+  assert.equal(subject, 'stranger')
 })
 
 test('without a certificate nothing has changed', async () => {
