@@ -1,6 +1,6 @@
 /** Proofs that a real DPoP client makes, and each way in which one can be wrong (RFC 9449 section 4.3). */
 import assert from 'node:assert/strict'
-import { hash, randomUUID } from 'node:crypto'
+import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { createDpopVerifier, type ProvenRequest } from './dpop.ts'
@@ -149,4 +149,15 @@ test('of another kind, without its key, with too much of it, by another, or not 
     'x'.repeat(9000),
   ])
     await refused(bad, /is not right|has more than|must bring/)
+})
+
+test('a key whose signature would take long to look at is not tried', async () => {
+  const large = { kty: 'RSA', n: randomBytes(1024).toString('base64url'), e: 'AQAB' }
+  const slow = {
+    kty: 'RSA',
+    n: randomBytes(384).toString('base64url'),
+    e: randomBytes(384).toString('base64url'),
+  }
+  for (const jwk of [large, slow])
+    await refused((await proofBy({ alg: 'RS256', header: { jwk } })).proof, /RSA key of more than 4096 bits/)
 })

@@ -5,7 +5,16 @@
  */
 import { hash } from 'node:crypto'
 import type { Clock } from '@portcullis/kernel'
-import { calculateJwkThumbprint, EmbeddedJWK, errors, type JWTPayload, jwtVerify } from 'jose'
+import {
+  calculateJwkThumbprint,
+  type CryptoKey,
+  EmbeddedJWK,
+  errors,
+  type FlattenedJWSInput,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose'
 import { IdentityError } from './errors.ts'
 import type { UsedOnce } from './people/used-once.ts'
 
@@ -44,6 +53,8 @@ export const dpopAlgorithms = ['ES256', 'ES384', 'EdDSA', 'Ed25519', 'PS256', 'R
 
 const proofCharsMax = 8192
 const jtiCharsMax = 256
+const modulusCharsMax = 683
+const exponentCharsMax = 6
 const ageSecMax = 60
 const leewaySec = 10
 
@@ -86,20 +97,29 @@ async function signed(
 ): Promise<{ readonly payload: JWTPayload; readonly thumbprint: string }> {
   if (proof.length > proofCharsMax) throw refusal(`has more than ${proofCharsMax} characters`)
   try {
-    const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, {
+    const { payload, protectedHeader } = await jwtVerify(proof, broughtKey, {
       typ: 'dpop+jwt',
       algorithms: dpopAlgorithms,
       currentDate: new Date(nowSec * 1000),
       clockTolerance: leewaySec,
     })
     const { jwk } = protectedHeader
-    if (!jwk || 'd' in jwk) throw refusal('must bring its public key, and that alone')
+    if (!jwk) throw refusal('must bring its public key')
     return { payload, thumbprint: await calculateJwkThumbprint(jwk, 'sha256') }
   } catch (error) {
     if (error instanceof IdentityError) throw error
     const why = error instanceof errors.JOSEError ? error.message : 'its key cannot be used'
     throw refusal(`is not right: ${why}`, error)
   }
+}
+
+/** Anyone may send a proof: no key is tried whose signature takes long to look at, and none that is not public. */
+function broughtKey(header: JWTHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey> {
+  const { jwk } = header
+  if (!jwk || 'd' in jwk) throw refusal('must bring its public key, and that alone')
+  if ((jwk.n?.length ?? 0) > modulusCharsMax || (jwk.e?.length ?? 0) > exponentCharsMax)
+    throw refusal('brings an RSA key of more than 4096 bits, or with an exponent of more than 32')
+  return EmbeddedJWK(header, token)
 }
 
 /** Without query and fragment, normalised (RFC 3986 section 6.2.2, 6.2.3). */
