@@ -243,12 +243,19 @@ test('no secret of ours stands in any file: no API key, no token, no private hal
     entry.isFile(),
   )
   assert.ok(files.some(({ name }) => name === 'data.mdb') && files.length > 10)
-  const texts = [
-    ...told,
-    ...files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1')),
-  ]
+  const texts = [...told, ...files.map(({ parentPath, name }) => textOf(join(parentPath, name)))]
   for (const text of texts) {
     for (const secret of given) assert.ok(!text.includes(secret), `${secret.slice(0, 12)}… was found`)
     assert.doesNotMatch(text, /-----BEGIN PRIVATE KEY-----|MC4CAQAwBQYDK2VwBCIEI/)
   }
 })
+
+/** Empty where it is gone: the engine's own files come and go while it works. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    throw error
+  }
+}
