@@ -107,6 +107,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   // Inputs are parsed by zod in each endpoint; the schemas given to Fastify only describe.
   app.setValidatorCompiler(() => (value) => ({ value }))
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  readBodies(app)
   answerErrors(app, log)
   const callers: Callers = new WeakMap()
   measure(app, parts.metrics)
@@ -167,6 +168,15 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   openRoutes(app, parts)
   await app.ready()
   return app
+}
+
+/** Many clients name a type for every request: where nothing of it comes, there is no body, which is for the endpoint to judge. */
+function readBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body, done)
+  })
 }
 
 /** For those who watch over the service: no sign-in, and nothing about anyone. */

@@ -1,6 +1,6 @@
 /** Sealed secrets by the API, over instances that share a real embedded bus and have the master keys that each test gives them. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,10 +8,12 @@ import { after, before, test } from 'node:test'
 import { type Bus, type Started, systemClock, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
+import { startControlLog } from '@portcullis/platform/control'
 import { createLog } from '@portcullis/platform/service'
 import { createLocalKeys, createSealer, type Sealer, VaultError } from '@portcullis/vault'
 import type { FastifyInstance } from 'fastify'
 import { eventually, startInstance, tokens } from '../test-api.ts'
+import { createSigningKeys } from '../tokens/signing-keys.ts'
 import { createTrail } from '../trail.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'portcullis-secrets-'))
@@ -166,6 +168,23 @@ test('a master key that is away: nothing changes, and the answer says so', async
   assert.equal((await ask('POST', 'secrets/rewrap', {}, at)).status, 503)
   assert.deepEqual(await bus.value.endOffsets(topics.control), before)
   await at.at.stop()
+})
+
+test('after a rotation a new signing key signs, and the old master key is needed no longer', async () => {
+  const control = await startControlLog({ bus: bus.value, codecs, clock: systemClock, ids: randomUUID })
+  await control.value.whenCaughtUp
+  const keysOf = (sealer: Sealer) =>
+    createSigningKeys({ control: control.value, sealer, log, clock: systemClock, tokenSecMax: 60 })
+  const { keyId: before } = await keysOf(sealerOf('A')).current()
+  const both = keysOf(sealerOf('B', 'A'))
+  const actor = { issuer: 'portcullis', subject: 'root', roles: ['admin'] }
+  const made = await both.renewIfOld(actor)
+  assert.ok(made !== undefined && made !== before)
+  assert.equal(await both.renewIfOld(actor), undefined)
+  assert.equal((await keysOf(sealerOf('B')).current()).keyId, made)
+  // It goes on to verify what it signed.
+  assert.ok(both.list().some(({ keyId }) => keyId === before))
+  await control.stop()
 })
 
 async function controlEvents() {

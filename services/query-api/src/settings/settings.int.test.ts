@@ -125,7 +125,11 @@ test('a target is put, read by another instance, changed where it is what was se
     (await ask('DELETE', 'config/targets/billing', { headers: { 'if-match': '"1"' } })).status,
     412,
   )
-  assert.equal((await ask('DELETE', 'config/targets/billing?reason=moved')).status, 200)
+  // As a client does that names a type for whatever it sends.
+  const typed = { 'content-type': 'application/json' }
+  assert.equal((await ask('DELETE', 'config/targets/billing?reason=moved', { headers: typed })).status, 200)
+  const empty = await ask('PUT', 'config/targets/billing', { headers: typed })
+  assert.match(faults(empty)[0] ?? '', /must be a JSON object, with Content-Type/)
   assert.equal((await ask('GET', 'config/targets/billing')).status, 404)
   assert.equal((await ask('DELETE', 'config/targets/billing')).status, 404)
   const again = await ask('PUT', 'config/targets/billing', {
