@@ -49,7 +49,7 @@ function page(schema: Node): string {
 One YAML file for every service. An unknown key is an error; \`npm start -- --config FILE --validate\` prints every mistake
 with its line, and warns of secrets and files that this machine does not have: a start here would fail for want of them.
 Secrets never stand in the file: \`env:NAME\` or \`file:PATH\` says where each is, and for
-the credentials of targets also Vault, AWS and Kubernetes ([secrets](secrets.md)). Relative paths are relative
+the credentials of targets also Vault, AWS, Kubernetes and the control log ([secrets](secrets.md)). Relative paths are relative
 to the file. \`[]\` stands for each item of a list, \`<name>\` for a name of your choosing. A complete small example is
 [deploy/portcullis.yaml](../deploy/portcullis.yaml).
 

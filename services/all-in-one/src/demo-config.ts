@@ -25,6 +25,7 @@ export const demoSecrets = {
   report: 'PORTCULLIS_DEMO_REPORT_PASSWORD',
   api: 'PORTCULLIS_DEMO_API_TOKEN',
   ownKey: 'PORTCULLIS_DEMO_OWN_KEY',
+  sealingKey: 'PORTCULLIS_DEMO_SEALING_KEY',
 } as const
 
 /** Names that cannot need quoting stand bare; the values come from this package alone. */
@@ -44,6 +45,8 @@ identity:
       audience: [${audience}]
       algorithms: [ES256]
   own: { key: 'env:${demoSecrets.ownKey}' }
+secrets:
+  sealing: { keys: [{ id: demo, key: 'env:${demoSecrets.sealingKey}' }] }
 targets:
   - name: shop
     protocol: postgres

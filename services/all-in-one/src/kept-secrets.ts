@@ -16,6 +16,11 @@ export function keptOwnKey(folder: string): string {
   return kept(join(folder, 'own-key'), 32)
 }
 
+/** What seals the secrets that the demo's targets sign in with: 32 bytes. The folder must be held by us. */
+export function keptSealingKey(folder: string): string {
+  return kept(join(folder, 'sealing-key'), 32)
+}
+
 function kept(file: string, bytes: number): string {
   const found = existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
   const isOne = /^[\w-]+$/.test(found) && Buffer.from(found, 'base64url').length === bytes

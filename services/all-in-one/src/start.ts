@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
-import { keptApiToken, keptOwnKey } from './kept-secrets.ts'
+import { keptApiToken, keptOwnKey, keptSealingKey } from './kept-secrets.ts'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
@@ -87,9 +87,10 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     const configFile = join(folder, 'demo.yaml')
     writeFileSync(configFile, text, { mode: 0o600 })
     const apiToken = keptApiToken(folder)
+    const sealing = { [demoSecrets.sealingKey]: keptSealingKey(folder) }
     const secrets = {
-      proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report },
-      'query-api': { [demoSecrets.api]: apiToken, [demoSecrets.ownKey]: keptOwnKey(folder) },
+      proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report, ...sealing },
+      'query-api': { [demoSecrets.api]: apiToken, [demoSecrets.ownKey]: keptOwnKey(folder), ...sealing },
     }
     const services = await startServices(
       parseConfig(text, configFile),
