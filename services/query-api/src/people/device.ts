@@ -25,7 +25,7 @@ import type { SigningKeys } from '../tokens/signing-keys.ts'
 import { readScope, refuseRepeated } from '../tokens/trade-form.ts'
 import { type Issued, issuedOf, oauthErrorOf, told } from '../tokens/trader.ts'
 import type { PeopleKeys } from './keys.ts'
-import type { SignInLog } from './log.ts'
+import type { SignInFact, SignInLog } from './log.ts'
 import type { Session } from './session.ts'
 import { type Device, wrongCodesOf } from './state.ts'
 
@@ -75,6 +75,8 @@ const lifeSec = 600
 const intervalSec = 5
 const devicesMax = 10_000
 const asksPerMinute = 20
+/** Refusals of one address that the topic keeps: anyone may cause them, and every sign-in waits for that topic. */
+const recordsPerMinute = 30
 /** Within ten minutes, over all replicas. */
 const wrongCodesMax = 5
 /** No vowels, so that no word comes out (RFC 8628 section 6.1). */
@@ -92,6 +94,7 @@ const approval = z.tuple([
 export function createDeviceFlow(options: DeviceFlowOptions): DeviceFlow {
   const { signIns, keys, clock, log, publicUrl, limits } = options
   const asks = createFailureBudget(asksPerMinute, clock)
+  const records = createFailureBudget(recordsPerMinute, clock)
   const polledMs = new Map<string, number>()
 
   function clientOf(form: URLSearchParams): string {
@@ -231,10 +234,16 @@ export function createDeviceFlow(options: DeviceFlowOptions): DeviceFlow {
       const isNews = error.code !== 'authorization_pending' && error.code !== 'slow_down'
       if (isNews) {
         log.warn({ ...asking, error: error.code, why }, 'device refused')
-        await signIns.record({ kind: 'device_refused', reason: error.code, detail: why, ...asking })
+        await recorded({ kind: 'device_refused', reason: error.code, detail: why, ...asking })
       }
       throw error
     }
+  }
+
+  async function recorded(fact: SignInFact & Asking): Promise<void> {
+    if (records.waitMs(fact.address) > 0) return
+    records.spend(fact.address)
+    await signIns.record(fact)
   }
 }
 
