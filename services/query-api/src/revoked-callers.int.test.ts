@@ -10,6 +10,8 @@ import { connectBus } from '@portcullis/platform/connect'
 import { createLog } from '@portcullis/platform/service'
 import { startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
 import type { FastifyInstance } from 'fastify'
+import { createAuthenticator } from './auth.ts'
+import { createIsStopped, refusingStopped } from './stopped.ts'
 import { startInstance, tokens } from './test-api.ts'
 import { testProver } from './test-own-tokens.ts'
 import { createTrail } from './trail.ts'
@@ -94,6 +96,32 @@ test('a verdict that leaves one the API is for somebody else to lift', async () 
   assert.equal(own.status, 403, JSON.stringify(own.body))
   assert.match(own.body.detail, /stands on yourself/)
   assert.equal((await ask('POST', path, colleague, { reason: 'a false alarm' })).status, 200)
+})
+
+test('nobody who was proven is let in by half of the control log', async () => {
+  const prover = testProver({ verify: () => Promise.reject(new Error('not asked')) })
+  const identity = { issuer: 'https://idp.example', subject: 'ann', groups: ['oncall'] }
+  const proof = {
+    identity: { ...identity, delegation: [], instance: 'jti-1', task: '', ancestors: [] },
+    ...{ expiresAtUs: Number.MAX_SAFE_INTEGER, tokenId: 'jti-1', scope: {} },
+  }
+  const auth = createAuthenticator({
+    tokens: [{ name: 'root', role: 'admin', token: tokens.admin }],
+    ...{ roles: { oncall: 'admin' }, clock: systemClock, onRefused: () => {}, prove: async () => proof },
+  })
+  let caughtUp = false
+  const guarded = refusingStopped(auth, createIsStopped({ active: () => [] }, prover), {
+    caughtUp: () => caughtUp,
+  })
+  const asAnn = () =>
+    guarded.authenticate({ authorization: 'Bearer a.b.c', cookie: undefined, address: '::1' })
+  await assert.rejects(asAnn, { code: 'control_unavailable' })
+  const root = await guarded.authenticate({
+    ...{ authorization: `Bearer ${tokens.admin}`, cookie: undefined, address: '::1' },
+  })
+  assert.equal(root.role, 'admin')
+  caughtUp = true
+  assert.equal((await asAnn()).role, 'admin')
 })
 
 for (const [what, opened, close] of [
