@@ -270,6 +270,12 @@ const alerts = z.strictObject({
 
 const api = z.strictObject({
   listen: hostPort.default('127.0.0.1:8080').describe('HOST:PORT of the REST API.'),
+  forwardedFrom: z
+    .array(z.string().refine(isNetwork, 'must be an address or a network such as 10.0.0.0/8'))
+    .default([])
+    .describe(
+      'Addresses or CIDR ranges of load balancers whose `X-Forwarded-For` is believed. Without it whoever is behind one has its address: one budget of failures for all, no network of an API key, no `sourceAddress` of an SSH certificate.',
+    ),
   tokens: z
     .array(
       z.strictObject({

@@ -370,3 +370,39 @@ test('an API key that was put into an address stands in no log', async (t) => {
   assert.match(written.join(), /pck_0a0a0a0a0a0a0a0a_…\/disable/)
   assert.ok(!written.join().includes('SSS'))
 })
+
+/** Who has wrong tokens behind a balancer must not keep everybody else behind it out. */
+test("a balancer's word for who calls is taken from the configured ones alone", async (t) => {
+  const statusFrom = async (listening: FastifyInstance, remoteAddress: string, forwarded?: string) => {
+    const headers = {
+      authorization: 'Bearer wrong',
+      ...(forwarded !== undefined && { 'x-forwarded-for': forwarded }),
+    }
+    return (await listening.inject({ url: '/v1/whoami', headers, remoteAddress })).statusCode
+  }
+  const start = async (forwardedFrom: readonly string[]) => {
+    const auth = createAuthenticator({
+      ...{ tokens: [], roles: {}, onRefused: () => {}, failuresPerMinute: 3 },
+      prove: () => Promise.reject(new Error('nobody')),
+      clock: { nowUs: () => 1, monotonicMs: () => 0 },
+    })
+    const listening = await startPureApi({ auth, forwardedFrom })
+    t.after(() => listening.close())
+    return listening
+  }
+  const behind = await start(['10.0.0.0/8'])
+  const spoofed = () => statusFrom(behind, '10.1.1.1', '198.51.100.9, 203.0.113.1')
+  for (let n = 0; n < 3; n++) assert.equal(await spoofed(), 401)
+  assert.equal(
+    await spoofed(),
+    429,
+    'the address that the balancer itself saw counts, whatever stands before it',
+  )
+  assert.equal(await statusFrom(behind, '10.1.1.1', '203.0.113.2'), 401, 'another behind the same balancer')
+  for (let n = 0; n < 3; n++) assert.equal(await statusFrom(behind, '192.0.2.7', `203.0.113.${n + 10}`), 401)
+  assert.equal(await statusFrom(behind, '192.0.2.7', '203.0.113.99'), 429, 'no balancer of ours')
+
+  const direct = await start([])
+  for (let n = 0; n < 3; n++) assert.equal(await statusFrom(direct, '10.1.1.1', `203.0.113.${n}`), 401)
+  assert.equal(await statusFrom(direct, '10.1.1.1', '203.0.113.9'), 429)
+})

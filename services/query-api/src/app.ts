@@ -65,6 +65,8 @@ export interface AppParts {
   readonly metrics: Metrics
   /** Why it cannot do its work now, empty where it can. */
   readonly problems: () => readonly string[]
+  /** Networks of balancers whose X-Forwarded-For is believed; none where absent. */
+  readonly forwardedFrom?: readonly string[]
   readonly streams?: Pick<EventStreamOptions, 'bufferedBytesMax' | 'heartbeatMs' | 'streamsMax'>
 }
 
@@ -95,6 +97,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: 65_536,
     requestTimeout: 30_000,
+    // For the address alone: what a request says its host or scheme is counts for nothing here.
+    trustProxy: parts.forwardedFrom?.length ? [...parts.forwardedFrom] : false,
     routerOptions: { maxParamLength: 4_096 },
     exposeHeadRoutes: false,
     return503OnClosing: false,

@@ -1,11 +1,13 @@
 /** How often an address may fail before it has to wait. Holds a bounded number of addresses, and in this process alone. */
-import { isIP } from 'node:net'
-import { canonicalAddress } from '@portcullis/identity'
+import { placeOf } from '@portcullis/identity'
 import type { Clock } from '@portcullis/kernel'
 
 const addressesMax = 10_000
 
-/** A token bucket of failures for each address; the longest idle are forgotten where there are too many. */
+/**
+ * A token bucket of failures for each address, of IPv6 for each /64, since whoever has one address of it has all; the longest
+ * idle are forgotten where there are too many.
+ */
 export function createFailureBudget(perMinute: number, clock: Pick<Clock, 'monotonicMs'>) {
   const buckets = new Map<string, { left: number; atMs: number }>()
   const current = (key: string): number => {
@@ -15,11 +17,11 @@ export function createFailureBudget(perMinute: number, clock: Pick<Clock, 'monot
   }
   return {
     waitMs: (address: string): number => {
-      const left = current(holderOf(address))
+      const left = current(placeOf(address, 'address'))
       return left >= 1 ? 0 : ((1 - left) * 60_000) / perMinute
     },
     spend(address: string): void {
-      const key = holderOf(address)
+      const key = placeOf(address, 'address')
       const left = current(key) - 1
       buckets.delete(key)
       buckets.set(key, { left, atMs: clock.monotonicMs() })
@@ -27,14 +29,4 @@ export function createFailureBudget(perMinute: number, clock: Pick<Clock, 'monot
       if (buckets.size > addressesMax && oldest !== undefined) buckets.delete(oldest)
     },
   }
-}
-
-/** Whoever has one address of IPv6 has its whole /64, to begin anew from each time. */
-function holderOf(address: string): string {
-  const canonical = canonicalAddress(address)
-  if (isIP(canonical) !== 6) return canonical
-  const [head = '', tail] = canonical.split('::')
-  const [left, right] = [head, tail ?? ''].map((part) => part.split(':').filter(Boolean))
-  const zeros = tail === undefined ? 0 : 8 - (left?.length ?? 0) - (right?.length ?? 0)
-  return [...(left ?? []), ...Array<string>(zeros).fill('0'), ...(right ?? [])].slice(0, 4).join(':')
 }

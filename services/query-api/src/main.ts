@@ -132,6 +132,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     ...{ auth, trail, control: control.value, books, own, reachable, ssh: sshOf(config) },
     settings: { file: config, book: settings, sealer: sealing?.value },
     ...{ feed, clock, log, metrics, problems },
+    forwardedFrom: config.api.forwardedFrom,
     ...(people && { people: people.value }),
   }
   const app = await createApp(parts)
