@@ -6,7 +6,8 @@
  *                                    <-       Authentication*: SASL, MD5, cleartext, or Ok (a certificate was enough)
  *                                    <-       ParameterStatus*, BackendKeyData, ReadyForQuery
  *
- * The server's words about a failed sign-in name the real user, so they never leave this module but as a cause.
+ * It tells no password as it is to whom it does not know. The server's words about a failed sign-in name the real user, so
+ * they never leave this module but as a cause.
  */
 import type { Socket } from 'node:net'
 import type { TargetAccess } from '@portcullis/kernel'
@@ -122,7 +123,10 @@ async function authenticate(
   const { user, password } = access.credentials
   const code = payload.readInt32BE(0)
   if (code === 0) return
-  if (code === 3) return void socket.write(message(frontend.password, cstring(password)))
+  if (code === 3) {
+    requireToldOf(access)
+    return void socket.write(message(frontend.password, cstring(password)))
+  }
   if (code === 5)
     return void socket.write(
       message(frontend.password, cstring(md5Password(user, password, payload.subarray(4, 8)))),
@@ -146,6 +150,19 @@ async function authenticate(
     message(frontend.password, Buffer.from(await scram.respond(await saslAnswer(reader, access, 11)))),
   )
   scram.verify(await saslAnswer(reader, access, 12))
+}
+
+/**
+ * With `prefer` and `require` whoever stands between the two can be the one who asks. `verify-full` knows whom it tells; with
+ * `disable` it was configured that nobody stands there.
+ */
+function requireToldOf({ name, tls }: TargetAccess): void {
+  if (tls.mode === 'verify-full' || tls.mode === 'disable') return
+  throw new UpstreamError('sign_in', `the gate cannot sign in at target "${name}"`, '08006', {
+    cause: new Error(
+      `what answers asks for the password as it is, and with tls.mode ${tls.mode} nobody knows who that is: use verify-full, or have the server ask by SCRAM`,
+    ),
+  })
 }
 
 async function saslAnswer(reader: ByteReader, access: TargetAccess, expected: number): Promise<string> {

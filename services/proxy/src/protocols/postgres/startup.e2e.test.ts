@@ -1,9 +1,11 @@
 /** The start-up on both sides: TLS, versions, tokens in clear, roles, and every way the gate signs in at a server. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { after, before, test } from 'node:test'
-import { promisify } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import type { Started } from '@portcullis/kernel'
 import { makeCertificates, type TestCertificates } from '@portcullis/testkit/certificates'
 import { findPsql, type PostgresOptions, startPostgres } from '@portcullis/testkit/postgres'
@@ -164,6 +166,43 @@ for (const [name, server, upstreamTls] of [
     }
   })
 }
+
+/** Whoever stands between gate and server says that there is no TLS, and asks for the password as it is. */
+for (const mode of ['prefer', 'require'] as const)
+  test(`an impostor is not told the password: ${mode}`, async () => {
+    const password = 'canary-of-the-server'
+    const heard: Buffer[] = []
+    const askForIt = Buffer.from('520000000800000003', 'hex')
+    const { certPem: cert, keyPem: key } = certificates.server
+    const askPlainly = (socket: Socket) => {
+      socket.on('error', () => undefined)
+      socket.on('data', (chunk) => {
+        heard.push(chunk)
+        if (chunk.length > 8 && chunk.readUInt32BE(4) === 196_608) socket.write(askForIt)
+      })
+    }
+    const impostor = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => {
+        socket.write(mode === 'prefer' ? 'N' : 'S')
+        askPlainly(mode === 'prefer' ? socket : new TLSSocket(socket, { isServer: true, cert, key }))
+      })
+    })
+    impostor.listen(0, '127.0.0.1')
+    await once(impostor, 'listening')
+    const { port } = impostor.address() as AddressInfo
+    try {
+      const options = { postgres: { ...postgres.value, port }, password, upstreamTls: { mode } }
+      await withBed(options, async (bed) => {
+        await assert.rejects(bed.connect(), /the gate cannot sign in at target "shop"/)
+        assert.match(inspect(bed.logged, { depth: 9 }), /verify-full/)
+      })
+      assert.ok(heard.length > 0)
+      assert.ok(!Buffer.concat(heard).includes(password))
+    } finally {
+      impostor.close()
+    }
+  })
 
 test('a server that is not whom verify-full wants, a wrong password, a dead port: own words, no secret', async () => {
   const one = await startPostgres({ auth: 'scram-sha-256', ssl: 'required' })
