@@ -1,11 +1,14 @@
 /** The command line as a process, by its bin, against a server that does what a real gate does not do on demand. */
 import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
+import { makeCertificates } from '@portcullis/testkit/certificates'
 import { commands } from './cli.ts'
 import { type GateServer, startGateServer } from './testing/gate-server.ts'
 import { runCli, startCli } from './testing/run-cli.ts'
@@ -202,6 +205,57 @@ test('doors that are not there are named as that', async () => {
   const none = await runCli(['connect', 'shop'], { ...token, PATH: empty })
   assert.equal(none.code, 5)
   assert.match(none.err, /psql is not on this machine's PATH\n.*--listen/)
+})
+
+test('a real kubectl gets its token by the kubeconfig, over the connection that it verified', async (t) => {
+  const kubectl = spawnSync('kubectl', ['version', '--client'])
+  if (kubectl.error) {
+    if (process.env.CI) throw new Error('kubectl is missing: .ci/run installs it')
+    return t.skip('no kubectl here')
+  }
+  const { caPem, server } = makeCertificates()
+  const asked: string[] = []
+  const door = createTlsServer({ cert: server.certPem, key: server.keyPem }, (request, response) => {
+    asked.push(`${request.url} ${request.headers.authorization}`)
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"answer":42}')
+  }).listen(0, '127.0.0.1')
+  t.after(() => door.close())
+  await new Promise((resolve) => door.once('listening', resolve))
+  const bound = door.address()
+  const address = `127.0.0.1:${typeof bound === 'object' ? bound?.port : 0}`
+  const items = [
+    { name: 'prod', protocol: 'kubernetes', roles: [''], database: '', address, tls: true, labels: {} },
+  ]
+  gate.value.reply.set('GET /v1/targets', { status: 200, body: JSON.stringify({ items }) })
+  gate.value.reply.set('POST /v1/token', {
+    ...{
+      status: 200,
+      body: JSON.stringify({ access_token: 'of-kubectl', expires_in: 600, scope: 'target:prod' }),
+    },
+  })
+  writeFileSync(join(dir, 'kube-ca.pem'), caPem)
+  const token = { ...env, PORTCULLIS_TOKEN: 'the-token-of-ann', PORTCULLIS_CA: join(dir, 'kube-ca.pem') }
+  const { out } = await runCli(['kubeconfig'], token)
+  assert.doesNotMatch(out, /the-token-of-ann|of-kubectl/)
+  writeFileSync(join(dir, 'kubeconfig'), out)
+  const bin = join(import.meta.dirname, '../bin/portcullis.mjs')
+  writeFileSync(join(dir, 'portcullis'), `#!/bin/sh\nexec ${process.execPath} ${bin} "$@"\n`, { mode: 0o755 })
+  const child = spawn('kubectl', ['--kubeconfig', join(dir, 'kubeconfig'), 'get', '--raw', '/api/v1/x'], {
+    env: { ...token, HOME: dir, PATH: `${dir}:${process.env.PATH}` },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  await new Promise((resolve) => child.once('close', resolve))
+  clearTimeout(tooLong)
+  assert.equal(said.trim(), '{"answer":42}')
+  // It asks for the version under the target's path first; --raw of an old kubectl leaves the path out.
+  assert.match(asked[0] ?? '', /^\/prod\//)
+  for (const one of asked) assert.match(one, / Bearer of-kubectl$/)
 })
 
 test("a GitHub Actions job's own token is asked for with the audience, and shown to nobody else", async (t) => {

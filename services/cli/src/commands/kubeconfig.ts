@@ -44,7 +44,8 @@ export function kubeconfigOf(targets: readonly Target[], url: string, ca: string
       name: named(name),
       user: {
         exec: {
-          apiVersion: 'client.authentication.k8s.io/v1',
+          // Every kubectl since 1.11 knows it; v1 begins with 1.22.
+          apiVersion: 'client.authentication.k8s.io/v1beta1',
           command: 'portcullis',
           args: ['token', '--exec-credential', '--url', url, '--target', name],
           interactiveMode: 'Never',

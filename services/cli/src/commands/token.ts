@@ -36,7 +36,7 @@ export const token: Command = {
     const expiresAt = expiresAtMs === undefined ? undefined : new Date(expiresAtMs).toISOString()
     if (options['exec-credential']) {
       const credential = {
-        apiVersion: 'client.authentication.k8s.io/v1',
+        apiVersion: execApiVersion(call.env.KUBERNETES_EXEC_INFO),
         kind: 'ExecCredential',
         status: { token, ...(expiresAt !== undefined && { expirationTimestamp: expiresAt }) },
       }
@@ -44,6 +44,12 @@ export const token: Command = {
     } else out.result({ token, expiresAt, from: proof.from, ...rest }, token)
     return 0
   },
+}
+
+/** The answer must be of the version that was asked in (client.authentication.k8s.io). */
+function execApiVersion(info: string | undefined): string {
+  const asked = /"apiVersion":\s*"(client\.authentication\.k8s\.io\/v1(?:beta1)?)"/.exec(info ?? '')?.[1]
+  return asked ?? 'client.authentication.k8s.io/v1'
 }
 
 const everything: Narrowing = { targets: [], roles: [], task: undefined, lifeSec: undefined }
