@@ -347,6 +347,12 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   ssh: ssh.optional().describe('SSH certificates; see [ssh](ssh.md). Where absent none are given out.'),
+  policy: z
+    .strictObject({
+      file: filePath('YAML file with the rules, see [policy](policy.md). It is read again at SIGHUP.'),
+    })
+    .optional()
+    .describe('Rules for what may run. Where absent, whoever may connect may run anything.'),
   targets: z.array(target).describe('Targets; those that the API adds are not among them. May be empty.'),
   proxy,
   analyzer: analyzer.prefault({}),

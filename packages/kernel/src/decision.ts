@@ -5,6 +5,10 @@ export type Reason =
   | 'verdict_hold'
   | 'verdict_block'
   | 'verdict_kill'
+  | 'policy_block' // a rule says so
+  | 'policy_hold' // a rule says that a person must let it pass
+  | 'policy_default' // no rule allows it
+  | 'mask_unavailable' // a rule masks what it answers, and nothing can for this protocol
   | 'cap_rows_statement'
   | 'cap_bytes_statement'
   | 'cap_rows_window'

@@ -1,26 +1,46 @@
 /** What the rules say of the targets that there are: a misspelt one would be left unguarded. */
-import type { Subject } from './types.ts'
+import { PolicyError } from './errors.ts'
 import { mayBeFor } from './match.ts'
-import type { ParsedPolicy } from './parse.ts'
+import { type ParsedPolicy, parsePolicy } from './parse.ts'
 import type { Problem } from './source.ts'
+import type { Subject } from './types.ts'
 
-export interface PolicyTarget extends Pick<Subject, 'protocol' | 'target' | 'labels'> {
-  /** Whether what it answers can be masked. */
-  readonly masks: boolean
+export type PolicyTarget = Pick<Subject, 'protocol' | 'target' | 'labels'>
+
+/** Protocols whose answers can be masked. A rule that masks those of another is a mistake, and not a promise. */
+const maskable: ReadonlySet<string> = new Set()
+
+/** @throws PolicyError with every mistake, of the rules alone or else of what they say of these targets. */
+export function loadPolicy(
+  text: string,
+  file: string,
+  targets: readonly PolicyTarget[],
+): { readonly policy: ParsedPolicy; readonly warnings: readonly string[] } {
+  const policy = parsePolicy(text, file)
+  const { errors, warnings } = targetProblems(policy, targets)
+  if (errors.length > 0) throw new PolicyError(errors)
+  return { policy, warnings }
 }
 
-/** One line a problem. */
-export function targetProblems(policy: ParsedPolicy, targets: readonly PolicyTarget[]): readonly string[] {
-  const problems = policy.rules.flatMap(({ match = {}, action, observe, entry }): Problem[] => {
-    const unknown = (match.targets ?? []).flatMap((pattern, at) =>
-      targets.some((target) => mayBeFor({ targets: [pattern] }, target))
-        ? []
-        : [{ path: ['rules', entry, 'match', 'targets', at], message: `there is no target ${pattern}` }],
-    )
-    if (action !== 'mask' || observe) return unknown
-    const blind = targets.filter((target) => !target.masks && mayBeFor(match, target))
+/** One line each. A target that is not there is no error: the API may have it, now or later. */
+export function targetProblems(
+  policy: ParsedPolicy,
+  targets: readonly PolicyTarget[],
+  masks = maskable,
+): { readonly errors: readonly string[]; readonly warnings: readonly string[] } {
+  const errors: Problem[] = []
+  const warnings: Problem[] = []
+  for (const { match = {}, action, observe, entry } of policy.rules) {
+    for (const [at, pattern] of (match.targets ?? []).entries())
+      if (!targets.some((target) => mayBeFor({ targets: [pattern] }, target)))
+        warnings.push({
+          path: ['rules', entry, 'match', 'targets', at],
+          message: `the file has no target ${pattern}`,
+        })
+    if (action !== 'mask' || observe) continue
+    const blind = targets.filter((target) => !masks.has(target.protocol) && mayBeFor(match, target))
     const message = `cannot be masked: ${blind.map(({ target }) => target).join(', ')}`
-    return blind.length === 0 ? unknown : [...unknown, { path: ['rules', entry, 'action'], message }]
-  })
-  return policy.lines(problems)
+    if (blind.length > 0) errors.push({ path: ['rules', entry, 'action'], message })
+  }
+  return { errors: policy.lines(errors), warnings: policy.lines(warnings) }
 }

@@ -1,7 +1,7 @@
 // Rules by people -> what may run. Pure: it reads no clock, no socket and no file but its own library. Refuses to let
 // anything through for what it does not know.
 export { attributes } from './attributes.ts'
-export { type PolicyTarget, targetProblems } from './check-targets.ts'
+export { loadPolicy, type PolicyTarget } from './check-targets.ts'
 export { PolicyError } from './errors.ts'
 export { type Example, exampleProblems } from './examples.ts'
 export { libraryNames } from './library.ts'

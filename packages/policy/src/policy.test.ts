@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test'
 import type { Analysis } from '@portcullis/kernel'
 import { createSqlAnalyzer, type SqlAnalyzer } from '@portcullis/sql'
 import fc from 'fast-check'
-import { createPolicy, type Judged, PolicyError, parsePolicy, type Subject, targetProblems } from './index.ts'
+import { createPolicy, type Judged, PolicyError, parsePolicy, type Subject } from './index.ts'
+import { targetProblems } from './check-targets.ts'
 import { fold } from './precedence.ts'
 import type { ParsedRule } from './parse.ts'
 import { live, noonMs, subject } from './testing/subject.ts'
@@ -250,6 +251,7 @@ rules:
   const { action, rule, observed, alerts } = judge(rules, 'set role x')
   assert.deepEqual([action, rule, observed], ['allow', 'a', { action: 'block', rule: 'o' }])
   assert.deepEqual(alerts, [{ rule: 'w', severity: 'warning' }])
+  assert.deepEqual(judge(rules, 'set role x').attributes, { 'policy.alerts': JSON.stringify(alerts) })
   assert.equal(judge(rules, 'select 1').observed, undefined)
 })
 
@@ -307,12 +309,12 @@ test('targets that are not there, and masks where nothing can mask', () => {
 `,
     'p.yaml',
   )
-  const shop = { target: 'shop', protocol: 'postgres', labels: {}, masks: false }
-  assert.deepEqual(targetProblems(policy, [shop]), [
-    'p.yaml:2:35: rules.0.match.targets.0: there is no target shpo',
-    'p.yaml:3:16: rules.1.action: cannot be masked: shop',
-  ])
-  assert.deepEqual(targetProblems(policy, [{ ...shop, masks: true }]).length, 1)
+  const shop = { target: 'shop', protocol: 'postgres', labels: {} }
+  assert.deepEqual(targetProblems(policy, [shop]), {
+    errors: ['p.yaml:3:16: rules.1.action: cannot be masked: shop'],
+    warnings: ['p.yaml:2:35: rules.0.match.targets.0: the file has no target shpo'],
+  })
+  assert.deepEqual(targetProblems(policy, [shop], new Set(['postgres'])).errors, [])
 })
 
 test('versions differ with the rules and only with them', () => {

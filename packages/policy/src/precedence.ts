@@ -12,13 +12,14 @@ export function fold(
   const decided = decide(enforced, isOpen)
   const passes = decided.action === 'allow'
   const wouldBe = strictest(rules)
+  const alerts = enforced.flatMap(({ name, alert }) => (alert ? [{ rule: name, severity: alert }] : []))
   return {
     ...decided,
     caps: passes ? leastCaps(enforced) : {},
     masks: passes ? enforced.flatMap(({ name, mask }) => (mask ? [{ ...mask, rule: name }] : [])) : [],
-    alerts: enforced.flatMap(({ name, alert }) => (alert ? [{ rule: name, severity: alert }] : [])),
+    alerts,
     observed: wouldBe && ranks[wouldBe.action] > ranks[decided.action] ? wouldBe : undefined,
-    attributes,
+    attributes: alerts.length === 0 ? attributes : { ...attributes, 'policy.alerts': JSON.stringify(alerts) },
   }
 }
 

@@ -7,6 +7,7 @@ import { type Command, common, type Options, type Out } from './command.ts'
 import { connect } from './commands/connect.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { login, logout } from './commands/login.ts'
+import { policyTest } from './commands/policy.ts'
 import { sshCert, sshConfig } from './commands/ssh.ts'
 import { targetsList } from './commands/targets.ts'
 import { token } from './commands/token.ts'
@@ -16,7 +17,19 @@ import { CliError, messageOf, shown } from './errors.ts'
 import { helpOf, overview } from './help.ts'
 
 export const commands: readonly Command[] = [
-  ...[login, logout, whoami, token, targetsList, connect, sshCert, sshConfig, kubeconfig, validate],
+  ...[
+    login,
+    logout,
+    whoami,
+    token,
+    targetsList,
+    connect,
+    sshCert,
+    sshConfig,
+    kubeconfig,
+    validate,
+    policyTest,
+  ],
 ]
 
 export interface Streams {

@@ -4,7 +4,7 @@
  * connections wait for nobody; a worker that leaves keeps its sessions until it ends.
  * It touches no client and no command.
  */
-import type { Config } from '@portcullis/config'
+import type { ProxyConfig } from './policy-file.ts'
 import type { AcceptQueues } from './accept-queues.ts'
 import { type Child, createBackOff } from './children.ts'
 import type { StartWorker, ToSupervisor } from './ipc.ts'
@@ -33,7 +33,7 @@ export interface Worker {
   readonly slot: number
   readonly home: number
   readonly child: Child
-  readonly config: Config
+  readonly config: ProxyConfig
   readonly phase: Phase
   /** Queues it accepts from. */
   readonly keeps: ReadonlySet<number>
@@ -46,7 +46,7 @@ export interface Roll {
 
 export interface Crew {
   /** The configuration that new workers get. */
-  readonly config: Config
+  readonly config: ProxyConfig
   /** All that live, in the order they were started. */
   workers(): readonly Worker[]
   worker(slot: number): Worker | undefined
@@ -58,7 +58,9 @@ export interface Crew {
    * Replaces one worker after another. `next` is in force from when the first of its workers accepts; where a worker
    * does not come up, those not yet replaced go on.
    */
-  roll(next: Config): Promise<Roll>
+  roll(next: ProxyConfig): Promise<Roll>
+  /** The same workers go on by the rules of `next`, which differs in nothing else. */
+  rule(next: ProxyConfig): void
   /** No queue is kept from now on; resolves when all are gone. */
   stop(): Promise<void>
 }
@@ -72,7 +74,7 @@ interface Member extends Worker {
   retireTimer?: NodeJS.Timeout
 }
 
-export function createCrew(first: Config, deps: CrewDeps): Crew {
+export function createCrew(first: ProxyConfig, deps: CrewDeps): Crew {
   const { queues, log } = deps
   const members = new Map<number, Member>()
   const keepers = new Map<number, number>()
@@ -98,6 +100,10 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     isAccepting: () => !stopping && open.size > 0 && open.size === keepers.size,
     complete: complete.promise,
     roll,
+    rule(next) {
+      config = next
+      for (const member of members.values()) inform(member)
+    },
     async stop() {
       stopping = true
       for (const timer of timers.values()) clearTimeout(timer)
@@ -106,7 +112,7 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     },
   }
 
-  async function roll(next: Config): Promise<Roll> {
+  async function roll(next: ProxyConfig): Promise<Roll> {
     const wanted = next.proxy.workers
     if (!stopping) queues.grow(wanted)
     for (let home = 0; home < wanted; home++) {
@@ -121,7 +127,7 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     return { replaced: wanted, wanted }
   }
 
-  async function replacement(home: number, next: Config): Promise<Member | undefined> {
+  async function replacement(home: number, next: ProxyConfig): Promise<Member | undefined> {
     for (let tries = 0; tries < triesMax && !stopping; tries++) {
       const fresh = hire(home, next)
       const late = setTimeout(() => fresh.child.stop(0), upMsMax)
@@ -142,7 +148,7 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
     return ofHome(home).some(({ phase }) => phase === 'starting' || phase === 'ready')
   }
 
-  function hire(home: number, its: Config): Member {
+  function hire(home: number, its: ProxyConfig): Member {
     const slot = nextSlot++
     const member: Member = {
       slot,
@@ -162,9 +168,16 @@ export function createCrew(first: Config, deps: CrewDeps): Crew {
   function receive(member: Member, message: ToSupervisor): void {
     if (message.kind === 'ready') {
       if (member.phase === 'starting') member.phase = 'ready'
+      // Whoever starts does not hear yet.
+      if (member.config.policyText !== config.policyText) inform(member)
       arrange()
     } else if (message.kind === 'accepting') accepts(member, message.queue)
     else deps.onMessage(member.slot, message)
+  }
+
+  function inform({ child }: Member): void {
+    const { policy, policyText } = config
+    child.send({ kind: 'policy', config: { policy, policyText } })
   }
 
   function accepts(member: Member, queue: number): void {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Budgets, LoginRequest, Recorder, SessionRecord } from '@portcullis/kernel'
 import { createSessions, type DoorDeps } from './door.ts'
+import { createRules } from './ruling.ts'
 import type { Gate } from './gate.ts'
 import { createVerdictTable } from './verdicts.ts'
 
@@ -23,6 +24,7 @@ async function refusedWith(deps: Partial<DoorDeps>) {
   const records: { record: SessionRecord; detail: string }[] = []
   const logged: object[] = []
   const { door } = createSessions({
+    rules: createRules(undefined),
     verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope: {}, tokenId: 'a-1' }),
     judgeUse: () => ({ attributes: {} }),
     withdrawn: () => undefined,

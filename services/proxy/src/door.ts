@@ -20,6 +20,7 @@ import {
 import type { Gate } from './gate.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { type LiveSession, openSession } from './session.ts'
+import type { Rules } from './ruling.ts'
 import type { SignIn, TargetBook } from './targets.ts'
 import type { Judged, JudgeUse } from './token-uses.ts'
 import type { VerdictTable } from './verdicts.ts'
@@ -42,6 +43,7 @@ export interface DoorDeps {
   readonly withdrawn: (identity: Identity) => string | undefined
   readonly targets: TargetBook
   readonly gate: Gate
+  readonly rules: Rules
   readonly recorder: Recorder
   readonly budgets: Budgets
   readonly verdicts: VerdictTable
@@ -151,7 +153,11 @@ export function createSessions(deps: DoorDeps): Sessions {
     }
 
     const record = sessionRecord(request, sessionId, proven, access.access.database)
-    const allow = decision({ id: sessionId, action: 'allow', policyVersion: access.version })
+    const allow = decision({
+      id: sessionId,
+      action: 'allow',
+      policyVersion: deps.rules.versionWith(access.version),
+    })
     try {
       recorder.session(record, 'opened', allow, '')
       await recorder.commit()
@@ -162,16 +168,11 @@ export function createSessions(deps: DoorDeps): Sessions {
       return refusal('recording_unavailable', { id: ids(), policyVersion: targets.version })
     }
     deps.onLogin('opened')
+    const { version: targetsVersion, labels, signIn, caps } = access
     const session = openSession(
       {
-        record,
-        identity,
-        access: access.access,
-        signIn: access.signIn,
-        caps: access.caps,
-        budget,
-        allow,
-        attributes,
+        ...{ record, identity, access: access.access, signIn, caps, labels, budget },
+        ...{ allow, attributes, targetsVersion },
       },
       deps,
       gone,
@@ -287,6 +288,7 @@ export type Authorised =
       readonly version: string
       readonly access: TargetAccess
       readonly caps: Caps
+      readonly labels: Readonly<Record<string, string>>
       /** To be released, once. Absent where the credentials in `access` are nobody's to lend. */
       readonly signIn?: SignIn
     }

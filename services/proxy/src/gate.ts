@@ -17,9 +17,11 @@ import {
   SessionEnded,
   type Unit,
 } from '@portcullis/kernel'
+import type { Judged } from '@portcullis/policy'
 import type { IdSource } from './ids.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
+import { against, allowedBy, cappedBy, judgeUnit, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 const refusalsAtOnce = 20
@@ -32,6 +34,7 @@ export interface GateDeps {
   readonly clock: Clock
   readonly ids: IdSource
   readonly settings: GateSettings
+  readonly rules: Rules
   /** False once the folded control state is older than allowed. */
   readonly controlFresh: () => boolean
 }
@@ -45,7 +48,7 @@ export interface GateSettings {
 }
 
 /** What the gate needs to know of a session; the session module owns it. */
-export interface Gated {
+export interface Gated extends Ruled {
   readonly id: string
   readonly target: string
   readonly verdictKeys: readonly string[]
@@ -53,7 +56,6 @@ export interface Gated {
   readonly budget: SessionBudget
   readonly pool: Pool
   readonly openedMs: number
-  readonly allow: Decision
   /** Go with the session's first command. */
   readonly attributes: Readonly<Record<string, string>>
   /** Commands recorded so far; the next one's number is one more. */
@@ -72,9 +74,14 @@ export interface GatedCommand extends Command {
 }
 
 type Ruling =
-  | { readonly kind: 'allow'; readonly decision: Decision }
-  | { readonly kind: 'refuse'; readonly refusal: Refusal }
+  | (ByRules & { readonly kind: 'allow'; readonly decision?: Decision })
+  | (ByRules & { readonly kind: 'refuse'; readonly refusal: Refusal })
   | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
+
+/** What the policy makes of each analysis of the unit; absent where nobody asked it. */
+interface ByRules {
+  readonly judged?: readonly Judged[] | undefined
+}
 
 /** What a command waits for; its decision says so once it has passed. */
 interface Waiting {
@@ -96,6 +103,7 @@ const turnMsMax = 10
 
 export function createGate(deps: GateDeps): Gate {
   const { recorder, verdicts, clock, ids, settings } = deps
+  const nowMs = () => Math.floor(clock.nowUs() / 1000)
   const refuse = (
     { allow: { policyVersion } }: Pick<Gated, 'allow'>,
     reason: Exclude<Reason, `verdict_${string}`>,
@@ -158,21 +166,25 @@ export function createGate(deps: GateDeps): Gate {
     if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
       throw new SessionEnded(refuse(session, 'session_expired'))
     if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
-    const against = harmless ? undefined : objection(session, unit, waitedMs, delayUs)
-    if (against && settings.mode === 'observe') return { kind: 'allow', decision: observed(session, against) }
-    if (against) return against
-    if (!waitedFor) return { kind: 'allow', decision: session.allow }
+    const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
+    const objected = harmless ? undefined : objection(session, unit, judged, waitedMs, delayUs)
+    if (objected && settings.mode === 'observe')
+      return { kind: 'allow', decision: observed(session, objected), judged }
+    if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
+    if (!waitedFor) return { kind: 'allow', judged }
     const { reason, verdictId, rule } = waitedFor
     return {
       kind: 'allow',
+      judged,
       decision: { ...session.allow, action: 'throttle', reason, verdictId, rule, delayUs },
     }
   }
 
-  /** Why not, strictest first: control state, verdicts, caps. */
+  /** Why not, in the one order: control state, verdicts, policy, rates and caps. */
   function objection(
     session: Gated,
     unit: Unit,
+    judged: readonly Judged[] | undefined,
     waitedMs: number,
     delayUs: number,
   ): Exclude<Ruling, { kind: 'allow' }> | undefined {
@@ -188,6 +200,11 @@ export function createGate(deps: GateDeps): Gate {
         delayUs,
       )
     if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
+    const byPolicy = against(judged)
+    if (byPolicy) {
+      const { reason, rule } = byPolicy
+      return { kind: 'refuse', refusal: refuse(session, reason, { rule, delayUs }) }
+    }
     if (unit.adopts || unit.describes) return undefined
     if (verdict) {
       const waitMs = session.budget.takeThrottled(
@@ -255,7 +272,7 @@ export function createGate(deps: GateDeps): Gate {
       if (unit.adopts) commands.push(unit.adopts)
       else if (!unit.describes)
         for (let index = 0; index < unit.analyses.length; index++)
-          commands.push(intend(session, unit, index, ruling.decision))
+          commands.push(intend(session, unit, index, ruling.judged?.[index], ruling.decision))
       road.allowed(unit, commands)
       return
     }
@@ -267,13 +284,20 @@ export function createGate(deps: GateDeps): Gate {
       unit.analyses.findIndex((analysis) => !analysis.undoes),
     )
     unit.analyses.forEach((_, index) => {
-      const { number } = unit.adopts ?? intend(session, clipped(unit), index, ruling.refusal.decision)
+      const { number } =
+        unit.adopts ?? intend(session, clipped(unit), index, ruling.judged?.[index], ruling.refusal.decision)
       const result = index === blamed ? { ...nothingPassed('refused'), errorCode } : nothingPassed('skipped')
       recorder.outcome(session.id, number, at, result, unit.adopts && ruling.refusal.decision)
     })
   }
 
-  function intend(session: Gated, unit: Unit, index: number, decided: Decision): GatedCommand {
+  function intend(
+    session: Gated,
+    unit: Unit,
+    index: number,
+    judged: Judged | undefined,
+    decided = allowedBy(session, judged, ids),
+  ): GatedCommand {
     const analysis = unit.analyses[index] as Unit['analyses'][number]
     const number = ++session.commands
     recorder.intent({
@@ -282,24 +306,34 @@ export function createGate(deps: GateDeps): Gate {
       analysis,
       decision: decided,
       startedAt: unit.receivedAt,
-      attributes: number === 1 ? { ...session.attributes, ...unit.attributes } : (unit.attributes ?? {}),
+      attributes: {
+        ...(number === 1 && session.attributes),
+        ...unit.attributes,
+        ...judged?.attributes,
+      },
     })
     const charged = unit.charges?.[index] as GatedCommand | undefined
-    const meter = charged?.meter ?? createMeter(capsOf(session), session.pool, refusalOver(session))
+    const meter =
+      charged?.meter ?? createMeter(capsOf(session, judged), session.pool, refusalOver(session, judged))
     return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter }
   }
 
-  function capsOf({ caps }: Pick<Gated, 'caps'>): Caps {
-    return settings.mode === 'observe' ? { windowMs: caps.windowMs } : caps
+  function capsOf({ caps }: Pick<Gated, 'caps'>, judged?: Judged): Caps {
+    return settings.mode === 'observe' ? { windowMs: caps.windowMs } : cappedBy(caps, judged)
   }
 
-  function refusalOver(session: Pick<Gated, 'budget' | 'allow'>): (reason: CapReason) => Refusal {
+  function refusalOver(
+    session: Pick<Gated, 'budget' | 'allow' | 'caps'>,
+    judged?: Judged,
+  ): (reason: CapReason) => Refusal {
+    const capOf = (reason: CapReason) =>
+      reason.replace(
+        /^cap_(rows|bytes)_(.)(.*)$/,
+        (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
+      )
     return (reason) =>
       refuse(session, reason, {
-        rule: reason.replace(
-          /^cap_(rows|bytes)_(.)(.*)$/,
-          (_match, kind, first, rest) => `${kind}Per${first.toUpperCase()}${rest}`,
-        ),
+        rule: ruleOfCap(session.caps, judged, capOf(reason)),
         ...(reason.endsWith('_window') && { retryAfterMs: session.budget.windowFreesInMs() }),
       })
   }

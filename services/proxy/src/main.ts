@@ -3,17 +3,17 @@
  * one after another at SIGHUP, hands cancel requests from worker to worker, and answers for all of them at /readyz and
  * /metrics. It touches no client and no command.
  */
-import { type Config, loadConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
 import { runService, type ServiceContext } from '@portcullis/platform/service'
-import { createReloads } from './reload.ts'
+import { loadProxyConfig, type ProxyConfig } from './policy-file.ts'
+import { createReloads, differsInPolicyAlone } from './reload.ts'
 import { startParts } from './supervised.ts'
 
 const startMsMax = 30_000
 
-await runService<Config>({
+await runService<ProxyConfig>({
   name: 'proxy',
-  load: loadConfig,
+  load: loadProxyConfig,
   logLevel: (config) => config.log.level,
   healthAddress: (config) => config.proxy.health,
   start: startProxy,
@@ -21,7 +21,7 @@ await runService<Config>({
   stopMsMax: Number.POSITIVE_INFINITY,
 })
 
-async function startProxy(context: ServiceContext<Config>): Promise<Started<unknown>> {
+async function startProxy(context: ServiceContext<ProxyConfig>): Promise<Started<unknown>> {
   const { config, configFile, log, health, metrics } = context
   const hangUps = takeHangUps()
   const parts = await startParts(context)
@@ -30,9 +30,12 @@ async function startProxy(context: ServiceContext<Config>): Promise<Started<unkn
     'result',
   ])
   const reload = createReloads({
-    load: () => loadConfig(configFile),
+    load: () => loadProxyConfig(configFile),
     inForce: () => crew.config,
     async apply(next) {
+      if (differsInPolicyAlone(crew.config, next)) return crew.rule(next)
+      // Sessions that stay with a worker that was replaced are held to the new rules too.
+      crew.rule({ ...crew.config, policy: next.policy, policyText: next.policyText })
       const { replaced, wanted } = await crew.roll(next)
       if (replaced < wanted)
         throw new Error(`${replaced} of ${wanted} workers were replaced; the others go on as they were`)

@@ -45,7 +45,7 @@ export function refusal(
     delayUs?: number
   },
 ): Refusal {
-  const action: Action = /^cap_|_timeout$/.test(reason) ? 'cap' : 'block'
+  const action: Action = reason === 'policy_hold' ? 'hold' : /^cap_|_timeout$/.test(reason) ? 'cap' : 'block'
   const { id, policyVersion, rule = '', retryAfterMs, detail = '', delayUs = 0 } = parts
   return {
     decision: decision({ id, action, reason, rule, policyVersion, delayUs }),
@@ -70,6 +70,22 @@ const words: Record<Reason, { message: string; hint: string }> = {
   verdict_kill: {
     message: 'session ended by a verdict',
     hint: 'Ask the owners of this target to lift the verdict in DETAIL.',
+  },
+  policy_block: {
+    message: 'blocked by policy',
+    hint: 'The rule in DETAIL forbids this; ask the owners of this target.',
+  },
+  policy_hold: {
+    message: 'this needs the approval of a person',
+    hint: 'The rule in DETAIL holds it; ask the owners of this target.',
+  },
+  policy_default: {
+    message: 'no rule allows this',
+    hint: 'Ask the owners of this target for a rule that allows it.',
+  },
+  mask_unavailable: {
+    message: 'what this returns must be masked, which cannot be done here',
+    hint: 'The rule in DETAIL masks it; ask the owners of this target.',
   },
   cap_rows_statement: { message: 'result cut: too many rows for one statement', hint: 'Ask for fewer rows.' },
   cap_bytes_statement: { message: 'cut: too many bytes for one statement', hint: 'Ask for less data.' },

@@ -3,13 +3,14 @@
  * hand the rest on. One at a time; asked for meanwhile, once more. What was in force stays so until the new one serves.
  */
 import { type Config, ConfigError } from '@portcullis/config'
+import type { ProxyConfig } from './policy-file.ts'
 
 export interface ReloadDeps {
   /** Throws ConfigError with every problem. */
-  load(): Config
-  inForce(): Config
+  load(): ProxyConfig
+  inForce(): ProxyConfig
   /** Puts it in force; rejects where that did not come about, with a message for the operator. */
-  apply(next: Config): Promise<void>
+  apply(next: ProxyConfig): Promise<void>
   onResult(result: 'done' | 'refused' | 'failed'): void
   readonly log: {
     info(fields: object, message: string): void
@@ -56,7 +57,10 @@ async function reload({ load, inForce, apply, onResult, log }: ReloadDeps): Prom
   }
 }
 
-function readNext(load: () => Config, now: Config): { next?: Config; problems: readonly string[] } {
+function readNext(
+  load: () => ProxyConfig,
+  now: ProxyConfig,
+): { next?: ProxyConfig; problems: readonly string[] } {
   try {
     const next = load()
     return { next, problems: fixedChanges(now, next) }
@@ -81,4 +85,10 @@ export function fixedChanges(now: Config, next: Config): string[] {
       ? []
       : [`${key}: cannot change from ${of(now)} to ${of(next)} while the proxy runs: restart it`],
   )
+}
+
+/** Then the workers go on: rules are swapped while they run. */
+export function differsInPolicyAlone(now: ProxyConfig, next: ProxyConfig): boolean {
+  const without = ({ policy: _, policyText: __, ...rest }: ProxyConfig) => JSON.stringify(rest)
+  return now.policyText !== next.policyText && without(now) === without(next)
 }

@@ -38,7 +38,9 @@ import { createCatalogues } from './protocols/postgres/catalogues.ts'
 import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
+import { type ProxyConfig, policyOf } from './policy-file.ts'
 import { trustedPeer } from './proxy-protocol.ts'
+import { createRules } from './ruling.ts'
 import { createJudgeUse } from './token-uses.ts'
 import { createProxyVault, sealedOf } from './vault.ts'
 import { createVerdictTable } from './verdicts.ts'
@@ -55,7 +57,7 @@ const untoldMsMax = 10_000
 const analysisCache = { cacheEntries: 10_000, cacheBytesMax: 64 * 1024 * 1024 }
 
 export interface ServingOptions {
-  readonly config: Config
+  readonly config: ProxyConfig
   readonly log: Log
   readonly metrics: Metrics
   readonly send: (message: ToSupervisor) => void
@@ -157,19 +159,21 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   let held = noWorkerHoldings
   const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
   const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
+  const rules = createRules(policyOf(config))
   const settings = {
-    policyVersion: () => targets.version,
+    policyVersion: () => rules.versionWith(targets.version),
     mode: proxy.mode,
     throttleDelayMsMax: proxy.throttleDelayMsMax,
     sessionMsMax: proxy.sessionSecMax * 1000,
   }
-  const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
+  const gate = createGate({ recorder, verdicts, clock, ids, settings, rules, controlFresh })
   const sessions = createSessions({
     verify: prover.prove,
     judgeUse: createJudgeUse(config.identity, tokenUses, log),
     withdrawn: prover.withdrawn,
     targets,
     gate,
+    rules,
     recorder,
     budgets,
     verdicts,
@@ -270,6 +274,12 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
       case 'cancel': {
         const { id, processId, secret } = message
         return send({ kind: 'cancelled', id, right: cancelKeys.handedOn(processId, secret) })
+      }
+      case 'policy': {
+        const { policy, policyText } = message.config
+        rules.replace(policyOf({ ...config, policy, policyText }))
+        log.info({ policyVersion: rules.policy?.version ?? '' }, 'another policy is in force')
+        return
       }
       case 'metrics':
         void metrics.registry

@@ -19,6 +19,7 @@ import {
   type TimeoutReason,
   verdictKeys,
 } from '@portcullis/kernel'
+import type { Subject } from '@portcullis/policy'
 import type { Gate, Gated, GatedCommand } from './gate.ts'
 import { createPool } from './meter.ts'
 import { refusal, refusalByVerdict } from './refusals.ts'
@@ -42,6 +43,8 @@ export interface SessionParts {
   readonly signIn?: SignIn | undefined
   readonly caps: Caps
   readonly budget: SessionBudget
+  readonly labels: Readonly<Record<string, string>>
+  readonly targetsVersion: string
   readonly allow: Decision
   /** For the first command's event. */
   readonly attributes: Readonly<Record<string, string>>
@@ -76,7 +79,6 @@ export function openSession(
   const { record, identity, signIn, budget } = parts
   const { gate, recorder, verdicts, clock } = deps
   const { sessionId: id } = record
-  const { policyVersion } = parts.allow
   const totals = { rowsOut: 0, bytesIn: 0, bytesOut: 0 }
   const pool = createPool(budget)
   const keys = verdictKeys({ identity, sessionId: id, target: record.target })
@@ -95,7 +97,15 @@ export function openSession(
     budget,
     pool,
     openedMs: clock.monotonicMs(),
+    subject: subjectOf(parts),
+    targetsVersion: parts.targetsVersion,
+    totals: () => ({
+      ...totals,
+      commands: gated.commands,
+      ageMs: clock.monotonicMs() - gated.openedMs,
+    }),
     allow: parts.allow,
+    rules: undefined,
     attributes: parts.attributes,
     commands: 0,
     refusals: 0,
@@ -119,7 +129,7 @@ export function openSession(
     wake?.()
     const verdict = verdicts.find(keys, record.target)
     if (!verdict || deps.mode === 'observe') return
-    const byVerdict = () => refusalByVerdict(verdict, deps.ids(), policyVersion, clock.nowUs(), 0)
+    const byVerdict = () => refusalByVerdict(verdict, deps.ids(), gated.allow.policyVersion, clock.nowUs(), 0)
     if (verdict.action === 'kill') session.kill(byVerdict())
     else if (verdict.action === 'block' && verdict.cancelRunning) orders?.cancelRunning(byVerdict())
   }
@@ -160,7 +170,10 @@ export function openSession(
       // Leased long ago and spent later would count in the wrong window.
       else pool.drain()
     },
-    timedOut: (reason) => refusal(reason, { id: deps.ids(), policyVersion, rule: timeoutKeys[reason] }),
+    timedOut: (reason) =>
+      refusal(reason, {
+        ...{ id: deps.ids(), policyVersion: gated.allow.policyVersion, rule: timeoutKeys[reason] },
+      }),
     close(detail, by) {
       if (closed) return
       closed = true
@@ -210,4 +223,9 @@ export function openSession(
     reported = { number: command.number, at: nowUs, bytes }
     recorder.progress(id, command.number, nowUs, progress)
   }
+}
+
+function subjectOf({ record, identity, labels }: SessionParts): Subject {
+  const { protocol, target, role, database, origin } = record
+  return { identity, protocol, target, labels, role, database, origin }
 }

@@ -1,6 +1,5 @@
 /** The processes of a proxy, wired to each other through their supervisor. */
 import { join } from 'node:path'
-import type { Config } from '@portcullis/config'
 import type { ServiceContext } from '@portcullis/platform/service'
 import type { Registry } from 'prom-client'
 import { openAcceptQueues } from './accept-queues.ts'
@@ -10,6 +9,7 @@ import { createCrew, type Crew } from './crew.ts'
 import { createGathering } from './gathering.ts'
 import type { ToSupervisor } from './ipc.ts'
 import { proxyPaths } from './paths.ts'
+import type { ProxyConfig } from './policy-file.ts'
 
 export interface Supervised {
   readonly port: number
@@ -31,7 +31,7 @@ const workerFlags = ['--liftoff-only', '--max-semi-space-size=2', '--no-parallel
 const agentStopMsMax = 15_000
 
 /** @throws where the port cannot be had. Returns at once; `crew.complete` says when all workers accept. */
-export async function startParts(context: ServiceContext<Config>): Promise<Supervised> {
+export async function startParts(context: ServiceContext<ProxyConfig>): Promise<Supervised> {
   const { config, log, metrics } = context
   const gathering = createGathering(metrics)
   /** Why a worker, old or new, cannot serve. */

@@ -58,6 +58,7 @@ export function createTargetBook(settings: ApiSettings, vault: Pick<Vault, 'borr
           allowed: true,
           version,
           caps: known.caps,
+          labels: target.labels,
           signIn,
           access: {
             name: target.name,

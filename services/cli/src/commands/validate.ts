@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Command } from '../command.ts'
 import { CliError } from '../errors.ts'
+import { policyWarnings } from './policy.ts'
 
 export const validate: Command = {
   name: 'validate',
@@ -13,12 +14,14 @@ export const validate: Command = {
     // It takes a while to load, and no other command needs it.
     const { ConfigError, loadConfigHere } = await import('@portcullis/config')
     try {
-      const { missing } = loadConfigHere(resolve(file))
+      const { config, missing: lacking } = loadConfigHere(resolve(file))
+      const missing = [...lacking, ...(await policyWarnings(config))]
       for (const line of missing) out.remark(`warning: ${line}`)
       out.result({ file, valid: true, warnings: missing }, `${file}: valid`)
       return 0
     } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
+      const { PolicyError } = await import('@portcullis/policy')
+      if (!(error instanceof ConfigError || error instanceof PolicyError)) throw error
       if (!out.json)
         throw new CliError('usage', error.problems.join('\n'), 'docs/configuration.md has every key')
       out.result({ file, valid: false, problems: error.problems }, '')

@@ -23,6 +23,7 @@ import type {
 import { systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
+import { createPolicy, type Policy, parsePolicy } from '@portcullis/policy'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { Postgres } from '@portcullis/testkit/postgres'
 import pg from 'pg'
@@ -37,6 +38,7 @@ import { createPostgres } from '../protocols/postgres/index.ts'
 import { createReadText } from '../protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from '../protocols/postgres/session-catalogue.ts'
 import { createDoorTls } from '../protocols/postgres/client-tls.ts'
+import { createRules } from '../ruling.ts'
 import { createVerdictTable, type VerdictTable } from '../verdicts.ts'
 
 /** One command as it was recorded. */
@@ -65,6 +67,8 @@ export interface Bed {
   url(subject?: string): string
   /** Makes verdicts stand, in place of those before. */
   judge(verdicts: readonly Partial<Verdict>[]): void
+  /** Makes these rules hold, as YAML. */
+  rule(policy: string | undefined): void
   /** The commands of texts that match, finished or not. */
   of(text: RegExp): Recorded[]
 }
@@ -99,6 +103,9 @@ export interface BedOptions {
    * recorded at all, which no configuration of the product can ask for: only to measure what recording costs.
    */
   readonly recorder?: 'copied' | 'real' | 'none'
+  /** Rules, as YAML. */
+  readonly policy?: string
+  readonly labels?: Readonly<Record<string, string>>
   /** How old the target's catalogue may get; not read where absent. */
   readonly catalogueRefreshMs?: number
 }
@@ -138,7 +145,8 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     throttleDelayMsMax: options.throttleDelayMsMax ?? 2000,
     sessionMsMax: 3_600_000,
   }
-  const gate = createGate({ recorder, verdicts, clock, ids, settings, controlFresh })
+  const rules = createRules(options.policy === undefined ? undefined : policyFrom(options.policy))
+  const gate = createGate({ recorder, verdicts, clock, ids, settings, rules, controlFresh })
   const sessions = createSessions({
     verify: async (subject) => {
       if (subject === 'bad') throw new Error('the token is bad')
@@ -166,6 +174,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           ? {
               allowed: true,
               version: 'test',
+              labels: options.labels ?? {},
               caps: { windowMs: 60_000, ...options.caps },
               access: {
                 name: 'shop',
@@ -187,6 +196,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           : { allowed: false, why: 'no such target' },
     },
     gate,
+    rules,
     recorder,
     budgets: budgets.value,
     verdicts,
@@ -241,6 +251,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       },
       judge: (given) =>
         verdicts.replace(given.map((one, index) => ({ ...block('ann'), verdictId: `v${index}`, ...one }))),
+      rule: (policy) => rules.replace(policy === undefined ? undefined : policyFrom(policy)),
       of: (text) => commands.filter((command) => text.test(command.text)),
     },
     async stop() {
@@ -254,6 +265,10 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+function policyFrom(yaml: string): Policy {
+  return createPolicy(parsePolicy(yaml, 'policy.yaml').rules)
 }
 
 /** A block on a subject for a minute. */

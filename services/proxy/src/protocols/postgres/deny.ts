@@ -9,6 +9,10 @@ const sqlstates: Record<Reason, string> = {
   verdict_hold: '42501', // insufficient_privilege
   verdict_block: '42501',
   verdict_kill: '57P01', // admin_shutdown
+  policy_block: '42501',
+  policy_hold: '42501',
+  policy_default: '42501',
+  mask_unavailable: '42501',
   cap_rows_statement: '54000', // program_limit_exceeded
   cap_bytes_statement: '54000',
   cap_rows_window: '53400',

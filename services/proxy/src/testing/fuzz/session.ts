@@ -9,6 +9,7 @@ import {
 import { createGate } from '../../gate.ts'
 import { decision } from '../../refusals.ts'
 import { type LiveSession, openSession } from '../../session.ts'
+import { createRules } from '../../ruling.ts'
 import { createVerdictTable } from '../../verdicts.ts'
 import { secrets } from './client-wire.ts'
 import type { ScriptOptions } from './script.ts'
@@ -46,7 +47,16 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
     throttleDelayMsMax: 2000,
     sessionMsMax: 3_600_000,
   } as const
-  const gate = createGate({ recorder: trail, verdicts, clock, ids, settings, controlFresh: () => true })
+  const rules = createRules(undefined)
+  const gate = createGate({
+    recorder: trail,
+    verdicts,
+    clock,
+    ids,
+    settings,
+    rules,
+    controlFresh: () => true,
+  })
   const caps: Caps = { windowMs: 60_000, ...options.caps }
   const allow = decision({ id: ids(), action: 'allow', policyVersion: 'fuzz' })
   const session = openSession(
@@ -78,6 +88,8 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
         timeouts: options.timeouts,
       },
       caps,
+      labels: {},
+      targetsVersion: 'fuzz',
       budget: createBudget(caps, options.waitEvery),
       allow,
       attributes: {},
