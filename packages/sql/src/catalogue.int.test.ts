@@ -55,6 +55,38 @@ test('with the catalogue each block comes to exactly what it says, on both serve
   }
 })
 
+test('which rows are left: what functions, procedures and rules do without a condition counts', () => {
+  for (const { catalogue } of beds)
+    for (const [sql, text, known] of [
+      ['call app.purge()', 'unknown', 'none'],
+      ['select wipe(t) from t', undefined, 'none'],
+      ['explain select wipe(t) from t', undefined, undefined],
+      ['insert into logged values (1)', undefined, 'some'],
+      ['delete from t where a = 1', 'some', 'some'],
+      ['select 1', undefined, undefined],
+      ['do $$begin end$$', 'unknown', 'unknown'],
+    ] as const) {
+      assert.equal(analyze(sql)[0]?.where, text, sql)
+      assert.equal(refined(catalogue, sql)[0]?.where, known, sql)
+    }
+})
+
+test('what a catalogue changes is alike for texts that are, and under no other catalogue or path', () => {
+  const [one, other] = beds.map(({ catalogue }) => catalogue)
+  const in1 = one?.under(publicPath)
+  const [first, second] = ['select wipe(t) from t where a = 1', 'select wipe(t) from t where a = 1'].map(
+    (sql) => in1?.refine(analyze(sql)[0] as StatementAnalysis),
+  )
+  assert.ok(first?.alike)
+  assert.equal(first?.alike, second?.alike)
+  const elsewhere = other
+    ?.under(publicPath)
+    .refine(analyze('select wipe(t) from t where a = 1')[0] as StatementAnalysis)
+  assert.notEqual(elsewhere?.alike, first?.alike)
+  const third = in1?.refine(analyze('select wipe(t) from t where a = 2')[0] as StatementAnalysis)
+  assert.notEqual(third?.alike, first?.alike)
+})
+
 test('a block that is said to write is refused in a read-only transaction, and one that reads is not', async () => {
   for (const { postgres } of beds) {
     const client = new pg.Client({ connectionString: postgres.app.url })

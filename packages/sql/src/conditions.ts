@@ -81,12 +81,4 @@ export function swappedTest(test: string): string {
   return /_NOT_/.test(test) ? test.replace('_NOT_', '_') : test.replace('IS_', 'IS_NOT_')
 }
 
-const volatiles = /^(random(_normal)?|clock_timestamp|timeofday|nextval|gen_random_uuid|uuid.*)$/
-
-export function isVolatile(tree: Tree): boolean {
-  if (typeof tree !== 'object' || tree === null) return false
-  if (Array.isArray(tree)) return (tree as readonly Tree[]).some(isVolatile)
-  const call = only(tree, 'FuncCall')
-  if (call !== undefined && volatiles.test(qualified(call.funcname)[1])) return true
-  return Object.values(tree as TreeNode).some((item) => item !== undefined && isVolatile(item))
-}
+export const volatiles = /^(random(_normal)?|clock_timestamp|timeofday|nextval|gen_random_uuid|uuid.*)$/

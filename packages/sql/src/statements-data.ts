@@ -5,7 +5,8 @@ import { condition, output } from './expressions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 import type { Statements } from './statements.ts'
 import type { Change } from './types.ts'
-import { conditionOf, type Tables } from './where.ts'
+import type { Tables } from './shape.ts'
+import { conditionOf } from './where.ts'
 import {
   type FoundObject,
   inner,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { createSqlAnalyzer, type SqlAnalyzer, type StatementAnalysis } from './index.ts'
+import { createSqlAnalyzer, resolveNames, type SqlAnalyzer, type StatementAnalysis } from './index.ts'
 import { widest } from './walk.ts'
 
 let plain: SqlAnalyzer
@@ -61,6 +61,51 @@ test('which it is', () => {
     assert.equal(one(sql).where, undefined, sql)
   for (const sql of ['delete frm t', 'do $$begin delete from t; end$$', 'call p()'])
     assert.equal(one(sql).where, 'unknown', sql)
+})
+
+test('EXECUTE leaves what the statement behind its name does', () => {
+  const text = (sql: string) => {
+    const bytes = Buffer.from(sql)
+    return plain.analyzeNow(bytes, 0, bytes.length)
+  }
+  const [, used] = resolveNames(text('prepare p as delete from t; execute p'), () => undefined)
+  assert.equal(used?.where, 'none')
+  const [, some] = resolveNames(
+    text('prepare p as delete from t where id = $1; execute p(1)'),
+    () => undefined,
+  )
+  assert.equal(some?.where, 'some')
+  const [, planned] = resolveNames(text('prepare p as delete from t; explain execute p'), () => undefined)
+  assert.equal(planned?.where, undefined)
+  assert.equal(resolveNames(text('execute p'), () => undefined)[0]?.where, 'unknown')
+})
+
+test('what is nested, or long, is folded soon', () => {
+  const nested = (open: string, close: string) => `delete from t where ${open.repeat(60)}a${close.repeat(60)}`
+  const many = (parts: number, one: (at: number) => string, glue: string) =>
+    `delete from t where ${Array.from({ length: parts }, (_, at) => one(at)).join(glue)}`
+  for (const sql of [
+    nested('(', ' is distinct from b)'),
+    nested('(', ' between b and c)'),
+    nested('(', ' in (b, c, d))'),
+    nested('nullif(', ', b)'),
+    nested('coalesce(', ', b)'),
+    nested('(', ' = b)'),
+    nested('(', ' + 0)'),
+    nested('case when ', ' then b else c end'),
+    nested('case ', ' when b then c when d then e end'),
+    nested('not (', ' or b)'),
+    nested('(', ' or b = c)'),
+    many(3000, (at) => `a > ${at}`, ' or '),
+    many(3000, (at) => `a${at} = b${at}`, ' or '),
+    `delete from t where a in (${Array.from({ length: 5000 }, (_, at) => at).join(', ')})`,
+  ]) {
+    const before = process.cpuUsage()
+    const { where, verb } = one(sql)
+    const { user, system } = process.cpuUsage(before)
+    assert.ok(verb === 'DELETE' && where !== undefined, sql.slice(0, 80))
+    assert.ok(user + system < 1_500_000, `${user + system} us of CPU: ${sql.slice(0, 80)}`)
+  }
 })
 
 test('the widest of several counts', () => {

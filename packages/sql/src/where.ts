@@ -9,8 +9,6 @@ import {
   comparisons,
   constantOf,
   equality,
-  isNeutral,
-  isVolatile,
   mirrored,
   opposites,
   rangeOf,
@@ -18,14 +16,8 @@ import {
   swappedTest,
 } from './conditions.ts'
 import type { Tree, TreeNode } from './grammar.ts'
-import { inner, list, names, node, nodeType, only, qualified, stringOf, text } from './walk.ts'
-
-/** The tables of one UPDATE, DELETE or MERGE: alias (or name) -> name. */
-export interface Tables {
-  /** What the changed table is called there. */
-  readonly target: string
-  readonly all: ReadonlyMap<string, string>
-}
+import { Shape, type Tables } from './shape.ts'
+import { inner, list, names, node, nodeType, only, qualified, text } from './walk.ts'
 
 export interface Condition {
   readonly where: Where
@@ -66,9 +58,12 @@ const constant = (value: Constant): Folded => ({ kind: 'constant', value })
 class Folder {
   literalsMatter = false
   readonly #tables: Tables
+  readonly #shape: Shape
+  readonly #folded = new Map<TreeNode, Folded>()
 
   constructor(tables: Tables) {
     this.#tables = tables
+    this.#shape = new Shape(tables)
   }
 
   truth(clause: Tree | undefined): Truth {
@@ -83,8 +78,18 @@ class Folder {
     return truth === 'null' ? constant(null) : { kind: truth }
   }
 
+  /** Each once: what asks twice for what is below it, again and again, took for ever. */
   #value(clause: Tree | undefined): Folded {
     const wrapped = node(clause)
+    let folded = this.#folded.get(wrapped)
+    if (folded === undefined) {
+      folded = this.#fold(wrapped)
+      this.#folded.set(wrapped, folded)
+    }
+    return folded
+  }
+
+  #fold(wrapped: TreeNode): Folded {
     const type = nodeType(wrapped) ?? ''
     const one = inner(wrapped, type)
     const visit = this.#visitors[type]
@@ -93,7 +98,7 @@ class Folder {
 
   /** Whatever it is: it may differ from row to row only where it names something of the changed table. */
   #unread(wrapped: TreeNode): Folded {
-    return this.#namesRow(wrapped) ? row : outside
+    return this.#shape.namesRow(wrapped) ? row : outside
   }
 
   readonly #visitors: Readonly<Record<string, (one: TreeNode, wrapped: TreeNode) => Folded>> = {
@@ -139,42 +144,42 @@ class Folder {
 
   /** Of two parts of an OR one is always true: `a or not a`, `a is null or a is not null`, `a > 1 or a <= 1`. */
   #covers(args: readonly Tree[]): boolean {
-    const parts = args.map((argument) => this.#key(argument))
-    const opposites = args.map((argument) => this.#opposite(argument))
-    if (opposites.some((opposite, at) => parts.some((part, other) => other !== at && part === opposite)))
-      return true
-    const ranges = args.map(rangeOf).filter((range) => range !== undefined)
-    return ranges.some(
-      (above) =>
-        above.isAbove &&
-        ranges.some(
-          (below) =>
-            !below.isAbove && this.#key(below.side) === this.#key(above.side) && above.bound < below.bound,
-        ),
-    )
+    const parts = new Set(args.map((argument) => this.#shape.key(argument)))
+    if (args.some((argument) => parts.has(this.#opposite(argument)))) return true
+    const bounds = new Map<string, { above: number; below: number }>()
+    return args.some((argument) => {
+      const range = rangeOf(argument)
+      if (range === undefined) return false
+      const key = this.#shape.key(range.side)
+      const known = bounds.get(key) ?? { above: Number.POSITIVE_INFINITY, below: Number.NEGATIVE_INFINITY }
+      bounds.set(key, known)
+      if (range.isAbove) known.above = Math.min(known.above, range.bound)
+      else known.below = Math.max(known.below, range.bound)
+      return known.above < known.below
+    })
   }
 
   #opposite(argument: Tree): string {
     const not = only(argument, 'BoolExpr')
-    if (not?.boolop === 'NOT_EXPR') return this.#key(list(not.args)[0])
+    if (not?.boolop === 'NOT_EXPR') return this.#shape.key(list(not.args)[0])
     const test = only(argument, 'NullTest') ?? only(argument, 'BooleanTest')
     if (test !== undefined) {
       const field = test.nulltesttype === undefined ? 'booltesttype' : 'nulltesttype'
       const swapped = { ...test, [field]: swappedTest(text(test[field])) }
-      return this.#key({ [field === 'nulltesttype' ? 'NullTest' : 'BooleanTest']: swapped })
+      return this.#shape.key({ [field === 'nulltesttype' ? 'NullTest' : 'BooleanTest']: swapped })
     }
     const expression = only(argument, 'A_Expr')
     const [schema, operator] = expression === undefined ? ['', ''] : qualified(expression.name)
     const opposite = schema === '' || schema === 'pg_catalog' ? opposites[operator] : undefined
     const kind = text(expression?.kind)
     if (expression !== undefined && opposite !== undefined && !/BETWEEN|ANY|ALL/.test(kind))
-      return this.#key({ A_Expr: { ...expression, name: [{ String: { sval: opposite } }] } })
+      return this.#shape.key({ A_Expr: { ...expression, name: [{ String: { sval: opposite } }] } })
     if (expression !== undefined && /BETWEEN/.test(kind)) {
       const swapped = /NOT_/.test(kind) ? kind.replace('NOT_', '') : kind.replace('AEXPR_', 'AEXPR_NOT_')
       const name = [{ String: { sval: /NOT_/.test(kind) ? operator.slice(4) : `NOT ${operator}` } }]
-      return this.#key({ A_Expr: { ...expression, kind: swapped, name } })
+      return this.#shape.key({ A_Expr: { ...expression, kind: swapped, name } })
     }
-    return `not ${this.#key(argument)}`
+    return `not ${this.#shape.key(argument)}`
   }
 
   #nullTest(test: TreeNode): Folded {
@@ -182,7 +187,7 @@ class Folder {
     const folded = this.#value(test.arg)
     if (folded.kind === 'constant') return constant((folded.value === null) === isNull)
     if (folded.kind === 'all') return isNull ? no : all
-    if (folded.kind === 'row' && this.#isKey(test.arg)) return isNull ? no : all
+    if (folded.kind === 'row' && this.#shape.isKey(test.arg)) return isNull ? no : all
     return this.#unread({ arg: test.arg })
   }
 
@@ -306,7 +311,7 @@ class Folder {
     if (right.kind === 'constant' && right.value === null) return constant(null)
     const pattern = right.kind === 'constant' ? String(right.value) : this.#pattern(one.rexpr)
     const isAll = pattern !== undefined && likesEverything(operator, pattern)
-    if (isAll || this.#isSame(one.lexpr, one.rexpr)) return isNot ? no : all
+    if (isAll || this.#shape.isSame(one.lexpr, one.rexpr)) return isNot ? no : all
     return this.#unread(wrapped)
   }
 
@@ -326,7 +331,7 @@ class Folder {
       return this.#unread(wrapped)
     }
     const left = this.#value(one.lexpr)
-    if (operator === '-' && this.#isSame(one.lexpr, one.rexpr)) return constant(0)
+    if (operator === '-' && this.#shape.isSame(one.lexpr, one.rexpr)) return constant(0)
     if ((operator === '*' || operator === '%') && [left, right].some(isZero)) return constant(0)
     if (left.kind !== 'constant' || right.kind !== 'constant') return this.#unread(wrapped)
     const [a, b] = [left.value, right.value]
@@ -360,13 +365,14 @@ class Folder {
         if (typeof value === 'boolean')
           return value === (operator === '=') ? condition.kind : negated[condition.kind]
       }
-    if (this.#isSame(left, right)) return reflexive.has(operator) ? 'all' : 'no'
-    if (operator === '=' && this.#isJoinedToItself(left, right)) return 'all'
+    const isOneConstant = a.kind === 'constant' || b.kind === 'constant'
+    if (!isOneConstant && this.#shape.isSame(left, right)) return reflexive.has(operator) ? 'all' : 'no'
+    if (operator === '=' && this.#shape.isJoinedToItself(left, right)) return 'all'
     const turned = mirrored[operator] ?? ''
     if (this.#isWide(operator, left, b) || this.#isWide(turned, right, a)) return 'all'
     if (this.#isWide(opposites[operator] ?? '', left, b) || this.#isWide(opposites[turned] ?? '', right, a))
       return 'no'
-    return this.#namesRow(left) || this.#namesRow(right) ? 'row' : 'outside'
+    return this.#shape.namesRow(left) || this.#shape.namesRow(right) ? 'row' : 'outside'
   }
 
   /** What numbers that count from 1, and lengths, always are. */
@@ -375,7 +381,11 @@ class Folder {
     if (bound.kind !== 'constant' || bound.value === null || !/^[<>]=?$/.test(operator)) return false
     const value = Number(bound.value === '' ? Number.NaN : bound.value)
     const [, name] = qualified(only(side, 'FuncCall')?.funcname ?? null)
-    const from = this.#isKey(side) ? 1 : neverNegative.has(name) && this.#namesRow(side) ? 0 : undefined
+    const from = this.#shape.isKey(side)
+      ? 1
+      : neverNegative.has(name) && this.#shape.namesRow(side)
+        ? 0
+        : undefined
     if (from === undefined) return false
     this.literalsMatter = true
     return operator === '>' ? value < from : operator === '>=' && value <= from
@@ -411,67 +421,7 @@ class Folder {
       if (columnOf(target)?.name === column.name) return all
     return this.#unread(wrapped)
   }
-
-  #isSame(left: Tree | undefined, right: Tree | undefined): boolean {
-    return left !== undefined && !isVolatile(left) && this.#key(left) === this.#key(right)
-  }
-
-  /** The same column of the same table under two names. */
-  #isJoinedToItself(left: Tree | undefined, right: Tree | undefined): boolean {
-    const [a, b] = [columnOf(left), columnOf(right)]
-    if (a === undefined || b === undefined || a.name !== b.name) return false
-    const table = this.#tables.all.get(a.of || this.#tables.target)
-    return table !== undefined && table === this.#tables.all.get(b.of || this.#tables.target)
-  }
-
-  /** A column that by its name is a key, or the system's own: never null, and where it counts, it counts from 1. */
-  #isKey(side: Tree | undefined): boolean {
-    const cast = only(side, 'TypeCast')
-    if (cast !== undefined) return this.#isKey(cast.arg)
-    const column = columnOf(side)
-    if (column === undefined || !this.#isOfTarget(column.of)) return false
-    const table = this.#tables.all.get(this.#tables.target) ?? ''
-    return (
-      keyNames.has(column.name) ||
-      column.name === `${table}_id` ||
-      column.name === `${table.replace(/ies$/, 'y').replace(/(?<!s)s$/, '')}_id`
-    )
-  }
-
-  #isOfTarget(alias: string): boolean {
-    return alias === '' || alias === this.#tables.target
-  }
-
-  #namesRow(tree: Tree | undefined): boolean {
-    if (typeof tree !== 'object' || tree === null) return false
-    if (Array.isArray(tree)) return (tree as readonly Tree[]).some((item) => this.#namesRow(item))
-    const reference = only(tree, 'ColumnRef')
-    if (reference === undefined) return Object.values(tree as TreeNode).some((item) => this.#namesRow(item))
-    const fields = list(reference.fields).map(stringOf)
-    return this.#isOfTarget(fields.length > 1 ? (fields.at(-2) ?? '') : '')
-  }
-
-  /** Equal for what is written differently and is the same: places, casts, `+ 0`, the name of the one table. */
-  #key(tree: Tree | undefined): string {
-    return JSON.stringify(this.#plain(tree ?? null))
-  }
-
-  #plain(tree: Tree): Tree {
-    if (typeof tree !== 'object' || tree === null) return tree
-    if (Array.isArray(tree)) return (tree as readonly Tree[]).map((item) => this.#plain(item))
-    const cast = only(tree, 'TypeCast')
-    if (cast !== undefined) return this.#plain(cast.arg ?? null)
-    const expression = only(tree, 'A_Expr')
-    if (expression !== undefined && isNeutral(expression)) return this.#plain(expression.lexpr ?? null)
-    const column = columnOf(tree)
-    if (column !== undefined) return `${this.#isOfTarget(column.of) ? '' : column.of}.${column.name}`
-    const fields = Object.entries(tree as TreeNode).filter(([field]) => !places.test(field))
-    return Object.fromEntries(fields.map(([field, value]) => [field, this.#plain(value ?? null)]))
-  }
 }
-
-/** Fields that say where in the text something stands. */
-const places = /location$|_list_(start|end)$/
 
 const negated: Readonly<Record<Truth, Truth>> = {
   all: 'no',
@@ -481,7 +431,6 @@ const negated: Readonly<Record<Truth, Truth>> = {
   outside: 'outside',
 }
 
-const keyNames = new Set(['id', 'uuid', 'oid', 'ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
 const neverNegative = new Set([
   ...['length', 'char_length', 'character_length', 'octet_length', 'bit_length', 'abs', 'cardinality'],
 ])
