@@ -72,19 +72,29 @@ export function commandValues(analysis: Analysis): Values {
   const certain = { verb, privileged, returns_rows: returnsRows, fingerprint }
   // Some of it could not be read: there may be more than was found.
   if (effects.includes('unknown')) return certain
+  const left = where !== 'unknown' && { where: where ?? '', has_where: where !== 'none' }
+  // Many rules that look through many objects would keep everybody waiting.
+  return objects.length > objectsMax
+    ? { ...certain, effects, ...left }
+    : { ...certain, effects, ...left, ...objectValues(objects) }
+}
+
+const objectsMax = 1000
+
+function objectValues(objects: Analysis['objects']): Values {
   const named = (kind: string) => objects.filter((object) => object.kind === kind)
+  const columns = objects.flatMap((object) => object.columns)
   return {
-    ...certain,
-    effects,
-    objects: objects.map(({ kind, namespace, name, effect, columns }) => ({
-      ...{ kind, schema: namespace, name, effect, columns },
+    objects: objects.map(({ kind, namespace, name, effect, columns: own }) => ({
+      ...{ kind, schema: namespace, name, effect, columns: own },
     })),
     tables: named('table').map(({ namespace, name }) => (namespace === '' ? name : `${namespace}.${name}`)),
     functions: named('function').map(({ name }) => name),
-    columns: objects.flatMap(({ columns }) => columns),
-    ...(where !== 'unknown' && { where: where ?? '', has_where: where !== 'none' }),
+    ...(columns.length <= columnsMax && { columns }),
   }
 }
+
+const columnsMax = 5000
 
 export function subjectValues(subject: Subject): Readonly<Record<string, Values>> {
   const { identity, origin, target, protocol, labels, role, database } = subject

@@ -117,6 +117,14 @@ rules:
   assert.equal(outcome(notDo, 'do $$begin end$$'), 'allow by a')
 })
 
+test('of more objects than can be looked through, none is known', () => {
+  const rules = `rules: [{ name: x, when: '"x" in command.tables', action: block }, { name: a, action: allow }]`
+  const naming = (count: number) =>
+    `select 1 from ${Array.from({ length: count }, (_, at) => `t${at}`).join(', ')}`
+  assert.equal(outcome(rules, naming(1000)), 'allow by a')
+  assert.equal(outcome(rules, naming(1001)), 'block by x')
+})
+
 test('whom a rule is for', () => {
   const who = subject({
     role: 'writer',
@@ -229,6 +237,68 @@ rules:
     assert.equal(judgeSql(other).action, 'hold', other)
     assert.equal(judgeSql(one).action, 'allow', one)
   }
+})
+
+test('a session that keeps its decisions decides as one that has none to keep', async () => {
+  const plain = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
+  const policy = policyOf(`
+rules:
+  - { name: all, when: 'command.where in ["none", "always"]', action: hold }
+  - { name: never, when: 'has(command.where) && command.where == "never"', action: block }
+  - { name: fn, when: 'command.functions.exists(f, f.startsWith("q"))', action: block }
+  - { name: role, when: command.privileged, action: block }
+  - { name: a, action: allow }
+`)
+  const ruleset = policy.rulesFor(subject())
+  const value = fc.constantFrom(
+    '0',
+    '1',
+    '5',
+    "''",
+    "'%'",
+    "'x'",
+    'null',
+    '$1',
+    'true',
+    'a',
+    'id',
+    'f(1)',
+    'now()',
+  )
+  const operator = fc.constantFrom('=', '<>', '<', '>', '<=', '>=', ' like ', ' is not distinct from ')
+  const simple = fc
+    .tuple(fc.constantFrom('id', 'a', '1', "'x'"), operator, value)
+    .map(([left, sign, right]) => `${left}${sign}${right}`)
+  const condition = fc.oneof(
+    simple,
+    fc.tuple(simple, fc.constantFrom(' and ', ' or '), simple).map((parts) => parts.join('')),
+    simple.map((one) => `not (${one})`),
+    fc.tuple(value, value).map(([low, high]) => `id between ${low} and ${high}`),
+    fc.tuple(value, value).map(([one, other]) => `a in (${one}, ${other})`),
+  )
+  const statement = fc.oneof(
+    condition.map((where) => `delete from t where ${where}`),
+    condition.map((where) => `update t set a = 1 where ${where}`),
+    value.map((argument) => `select set_config('role', ${argument}, false)`),
+    condition.map((where) => `select a from t where ${where}`),
+  )
+  const outcomes = new Map<string, number>()
+  try {
+    fc.assert(
+      fc.property(statement, (sql) => {
+        const text = Buffer.from(sql)
+        const kept = ruleset.judge(read(sql), live)
+        const [analysis] = plain.analyzeNow(text, 0, text.length)
+        const own = ruleset.judge({ ...(analysis as Analysis), alike: {} }, live)
+        assert.deepEqual([kept.action, kept.rule], [own.action, own.rule], sql)
+        outcomes.set(kept.action, (outcomes.get(kept.action) ?? 0) + 1)
+      }),
+      { numRuns: 4000 },
+    )
+  } finally {
+    await plain.close()
+  }
+  for (const action of ['allow', 'hold', 'block']) assert.ok((outcomes.get(action) ?? 0) > 200, action)
 })
 
 test('sessions whom no rule tells apart share one set of rules', () => {
