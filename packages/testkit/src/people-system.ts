@@ -2,6 +2,7 @@
  * Portcullis as its real processes with real providers to sign in by, an OpenID one and a SAML one, and a real PostgreSQL
  * behind the gate: what it takes to follow a person from a browser to a query. For tests and for the transcript.
  */
+import { type AddressInfo, createServer } from 'node:net'
 import type { Started } from '@portcullis/kernel'
 import { startOidcProvider } from './oidc-idp.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
@@ -31,23 +32,25 @@ export async function startPeopleSystem(): Promise<Started<PeopleSystem>> {
     await postgres.stop()
   }
   try {
+    const apiPort = await freePort()
+    const apiUrl = `http://127.0.0.1:${apiPort}`
+    const oidc = await startOidcProvider({
+      ...{ people, clientId: 'portcullis', clientSecret },
+      redirectUris: [`${apiUrl}/sign-in/corp/callback`],
+    })
+    running.set('oidc', oidc)
+    const saml = await startSamlProvider({
+      acsUrl: `${apiUrl}/sign-in/old/acs`,
+      ...{ people: samlPeople, signAssertion: true, signResponse: true },
+    })
+    running.set('saml', saml)
     const system = await startSystem({
       postgres: postgres.value,
       parts: ['proxy', 'query-api', 'projector'],
       env: { CORP_CLIENT_SECRET: clientSecret },
-      async people(apiUrl) {
-        const oidc = await startOidcProvider({
-          ...{ people, clientId: 'portcullis', clientSecret },
-          redirectUris: [`${apiUrl}/sign-in/corp/callback`],
-        })
-        running.set('oidc', oidc)
-        const saml = await startSamlProvider({
-          acsUrl: `${apiUrl}/sign-in/old/acs`,
-          ...{ people: samlPeople, signAssertion: true, signResponse: true },
-        })
-        running.set('saml', saml)
-        return `
-publicUrl: ${apiUrl}
+      apiPort,
+      extra: {
+        people: `publicUrl: ${apiUrl}
 oidc:
   - name: corp
     title: Corp
@@ -60,7 +63,7 @@ saml:
     title: the old directory
     idp: { metadataUrl: '${saml.value.metadataUrl}' }
     groupsAttribute: memberOf
-    roles: { agents: viewer }`
+    roles: { agents: viewer }`,
       },
     })
     running.set('system', system)
@@ -78,4 +81,13 @@ saml:
     await stopAll()
     throw error
   }
+}
+
+/** The providers must know it before the API starts. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }

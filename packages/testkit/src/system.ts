@@ -74,8 +74,6 @@ export interface SystemOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Of the API, where somebody has to know it before it starts; a free one otherwise. */
   readonly apiPort?: number
-  /** The section `people` as YAML, once the API's address is known. */
-  readonly people?: (apiUrl: string) => Promise<string>
   /** Further proxies (by name) beside the one named `gate-1`; each a part `proxy:NAME`. */
   readonly proxies?: readonly string[]
 }
@@ -127,7 +125,6 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
       { door: proxyPorts[2 * index] ?? 0, health: proxyPorts[2 * index + 1] ?? 0 },
     ]),
   )
-  const people = await options.people?.(`http://127.0.0.1:${api}`)
   for (const [name, { door, health }] of doors) {
     writeFileSync(
       join(dir, `${name}.yaml`),
@@ -141,7 +138,6 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
         alerts,
         issuer: issuer.value.issuer,
         options,
-        people,
       }),
     )
   }
@@ -291,7 +287,6 @@ interface ConfigurationParts {
   readonly alerts: number | undefined
   readonly issuer: string
   readonly options: SystemOptions
-  readonly people: string | undefined
 }
 
 function configuration({
@@ -304,7 +299,6 @@ function configuration({
   alerts,
   issuer,
   options,
-  people,
 }: ConfigurationParts): string {
   const { postgres, targets = [], extra = {}, kafka, workers = 2 } = options
   const lines = (text: string | undefined, indent: number) =>
@@ -347,7 +341,7 @@ alerts:
 api:
   listen: 127.0.0.1:${api}
   tokens: [{ name: test, role: admin, token: 'env:API_TOKEN' }]
-${people === undefined ? '' : `people:${lines(people, 2)}\n`}`
+`
 }
 
 async function ready(part: string, child: ChildProcess, health: string, logFile: string): Promise<void> {
