@@ -23,6 +23,8 @@ export type SignInFact = Partial<Omit<SignInEvent, 'kind' | 'eventId' | 'at'>> &
 export interface SignInLog {
   /** As folded so far; changes in place. */
   state(): SignInState
+  /** Whether all that stood in the log at the start was folded. */
+  caughtUp(): boolean
   /** Why what it knows may be old, or undefined. */
   problem(): string | undefined
   /** Resolves with whether this one counts, once it was read back. @throws ApiError unconfirmed, overloaded */
@@ -117,6 +119,7 @@ export async function startSignInLog(options: SignInLogOptions): Promise<Started
   return {
     value: {
       state: () => state,
+      caughtUp: () => caughtUp,
       problem() {
         if (!caughtUp) return 'sign-ins were not read yet'
         return healthy ? undefined : 'the bus cannot be read'

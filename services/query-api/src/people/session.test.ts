@@ -17,11 +17,11 @@ const signedIn = (more: Partial<SignedIn['person']> = {}): SignedIn => ({
 })
 
 function sessionsAt(publicUrl = 'https://gate.example') {
-  const at = { nowUs: 1_800_000_000_000_000, ended: new Map<string, number>() }
+  const at = { nowUs: 1_800_000_000_000_000, ended: new Map<string, number>(), isRead: true }
   const sessions = createSessions({
     ...{ keys, publicUrl, lifeSec: 3600 },
     clock: { nowUs: () => at.nowUs },
-    ended: () => at.ended,
+    ended: () => (at.isRead ? at.ended : undefined),
   })
   return { at, sessions }
 }
@@ -47,6 +47,16 @@ test('a session ends with its time, and with that of the provider where it is so
   assert.equal(sessions.find(header)?.proof.identity.subject, 'ann')
   at.nowUs += 1_000_000
   assert.equal(sessions.find(header), undefined)
+})
+
+/** A cookie that somebody stole, and its owner signed out of, was good for as long as a replica that started had not read so. */
+test('nobody is told from who signed out before the log was read', () => {
+  const { at, sessions } = sessionsAt()
+  const header = headerOf(sessions.start(signedIn())?.cookie)
+  at.isRead = false
+  assert.equal(sessions.find(header), undefined)
+  at.isRead = true
+  assert.equal(sessions.find(header)?.proof.identity.subject, 'ann')
 })
 
 test('a session that was signed out of is none', () => {

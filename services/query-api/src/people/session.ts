@@ -43,7 +43,8 @@ export interface SessionOptions {
   readonly publicUrl: string
   readonly lifeSec: number
   readonly clock: Pick<Clock, 'nowUs'>
-  readonly ended: () => SignInState['ended']
+  /** Undefined before the log was read: until then nobody can be told from who signed out. */
+  readonly ended: () => SignInState['ended'] | undefined
 }
 
 /** Browsers take name, value and attributes up to 4,096 bytes. */
@@ -81,7 +82,7 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   const isOver: Sessions['isOver'] = ({ proof: { expiresAtUs, identity } }) =>
-    expiresAtUs <= clock.nowUs() || options.ended().has(identity.instance)
+    expiresAtUs <= clock.nowUs() || (options.ended()?.has(identity.instance) ?? true)
 
   return {
     start({ person, provider }) {

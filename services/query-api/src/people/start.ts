@@ -33,7 +33,7 @@ export async function startPeople(options: PeopleOptions): Promise<Started<Start
     clock,
     used: signIns.value.used,
   })
-  const ended = () => signIns.value.state().ended
+  const ended = () => (signIns.value.caughtUp() ? signIns.value.state().ended : undefined)
   const sessions = createSessions({ keys, publicUrl, lifeSec: limits.tokenSecMax, clock, ended })
   const devices = createDeviceFlow({ ...options, signIns: signIns.value, keys, publicUrl })
   const rolesByProvider = configured.roles
