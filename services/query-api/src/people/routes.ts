@@ -109,7 +109,9 @@ export async function peopleRoutes(app: FastifyInstance, parts: PeopleRouteParts
   })
 
   app.post('/sign-out', hidden, async (request, reply) => {
-    reply.header('set-cookie', sessions.removal)
+    const { origin } = request.headers
+    // A form of another site comes without the cookie, and its answer could still take the cookie away.
+    if (origin === undefined || origin === publicUrl) reply.header('set-cookie', sessions.removal)
     const visitor = visitorOf(auth, request)
     if (!visitor) return show(reply, signedOutPage())
     requireOwnForm(visitor.session, request, formOf(request), publicUrl)

@@ -39,3 +39,9 @@ test('nobody who was not proven is told which targets there are', async () => {
   })
   assert.equal(status, 200, JSON.stringify(body))
 })
+
+test('a form of another site signs nobody out', async () => {
+  const signOut = (origin: string) => fetch(`${bed.url}/sign-out`, { method: 'POST', headers: { origin } })
+  assert.equal((await signOut('https://evil.example')).headers.get('set-cookie'), null)
+  assert.match((await signOut(bed.url)).headers.get('set-cookie') ?? '', /^portcullis=; Max-Age=0/)
+})
