@@ -4,9 +4,10 @@
  */
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { ConfigError, loadConfigHere } from '@portcullis/config'
+import { ConfigError } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
 import { hasPsql } from '@portcullis/testkit/postgres-binaries'
+import { loadOwnConfig } from './own-config.ts'
 import { startConfigured, startDemo } from './start.ts'
 import { logToFiles, logToStdout, type SupervisorLog } from './supervisor-log.ts'
 import { welcome } from './welcome.ts'
@@ -55,8 +56,8 @@ async function main(): Promise<number> {
 
 /** Whoever validates elsewhere than where it runs need not have its secrets: what is missing here is no mistake in it. */
 function validate(configFile: string): number {
-  const { missing } = loadConfigHere(configFile)
-  for (const line of missing) console.error(`warning: ${line}`)
+  const { missing, warnings } = loadOwnConfig(configFile)
+  for (const line of [...missing, ...warnings]) console.error(`warning: ${line}`)
   const where = missing.length > 0 ? ', but it does not start on this machine: see above' : ''
   console.log(`${configFile}: valid${where}`)
   return 0

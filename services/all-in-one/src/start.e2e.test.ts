@@ -153,6 +153,13 @@ test('a wrong option, a wrong configuration and a busy port are named, and nothi
       unset.output(),
       /own\.yaml:9:\d+: targets\.0\.credentials\.password: env:OWN_PASSWORD: .* not set/,
     )
+    const ruled = join(folder, 'ruled.yaml')
+    writeFileSync(ruled, `${readFileSync(own, 'utf8')}policy: { file: policy.yaml }\n`)
+    writeFileSync(join(folder, 'policy.yaml'), 'rules:\n  - { name: reads, action: alow }\n')
+    for (const judged of [start(['--config', ruled, '--validate']), start(['--config', ruled])]) {
+      assert.equal(await judged.ended, 2, judged.output())
+      assert.match(judged.output(), /policy\.yaml:2:\d+: rules\.0\.action: /)
+    }
     const ownBusy = start(['--config', own], { OWN_PASSWORD: 'x' })
     assert.equal(await ownBusy.ended, 1, ownBusy.output())
     taken.close()

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, ConfigError, loadConfigHere, parseConfig } from '@portcullis/config'
+import { type Config, ConfigError, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
 import { keptApiToken, keptOwnKey, keptSealingKey } from './kept-secrets.ts'
 import { holdFolder } from './data-folder.ts'
@@ -13,6 +13,7 @@ import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
 import { readDemoIdpState } from './demo-idp-state.ts'
 import { type DemoPostgres, demoPostgresDir, newDemoPasswords, startDemoPostgres } from './demo-postgres.ts'
 import { shopDatabase, shopRoles } from './demo-shop.ts'
+import { loadOwnConfig } from './own-config.ts'
 import { assertPortsFree, freePorts, type WantedPort } from './ports.ts'
 import { type Context, portsOf, retry, startEmbeddedEngine, startPart, startServices } from './services.ts'
 import type { SupervisorLog } from './supervisor-log.ts'
@@ -150,7 +151,7 @@ export async function startConfigured(
   configFile: string,
   options: Pick<DemoOptions, 'log' | 'progress' | 'signal'>,
 ): Promise<Started<{ config: Config }>> {
-  const { config, missing } = loadConfigHere(configFile)
+  const { config, missing } = loadOwnConfig(configFile)
   if (missing.length > 0) throw new ConfigError('invalid', missing)
   const held = holdFolder(config.dataDir)
   const stops: (() => Promise<void>)[] = [async () => held.release()]
