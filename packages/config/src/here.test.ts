@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,10 +102,42 @@ test('an API token that is too short is a mistake wherever it runs, and is not s
       return true
     },
   )
+  rmSync(join(folder, 'api.secret'))
 })
 
 test('what seals sign-ins must be long enough', () => {
   writeFileSync(join(folder, 'people.secret'), 'x'.repeat(31))
   assert.throws(() => loadConfigHere(written(text)), /people\.key: .*must have at least 32 characters/)
   rmSync(join(folder, 'people.secret'))
+})
+
+test("what seals the signing keys must be long enough, and the SSH authority's key must be one", () => {
+  const given = `${text}ssh: { ca: file:ssh-ca.pem, certificates: [{ groups: [a], principals: [deploy] }] }\n`
+  const own = join(folder, 'tls.key')
+  const authority = join(folder, 'ssh-ca.pem')
+  const pem = (type: 'ed25519' | 'x25519') =>
+    (type === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('x25519')).privateKey.export({
+      type: 'pkcs8',
+      format: 'pem',
+    })
+  writeFileSync(own, 'x'.repeat(42))
+  for (const bad of ['canary', pem('x25519')]) {
+    writeFileSync(authority, bad)
+    assert.throws(
+      () => loadConfigHere(written(given)),
+      (error) => {
+        assert.ok(error instanceof ConfigError)
+        assert.match(error.message, /:4:\d+: identity\.own\.key: .*must have at least 43 characters/)
+        assert.match(error.message, /:35:\d+: ssh\.ca: .*must hold an Ed25519 private key as PEM/)
+        assert.doesNotMatch(error.message, /canary|PRIVATE KEY/)
+        return true
+      },
+    )
+  }
+  writeFileSync(own, 'x'.repeat(43))
+  writeFileSync(authority, pem('ed25519'))
+  const { missing } = loadConfigHere(written(given))
+  assert.doesNotMatch(missing.join('\n'), /ssh\.ca|own\.key/)
+  rmSync(own)
+  rmSync(authority)
 })

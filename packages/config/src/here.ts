@@ -2,6 +2,7 @@
  * What a valid configuration needs of the machine it runs on: secrets that can be read, files that are there, addresses
  * that differ. It reads no more than it must, and never says what a secret holds.
  */
+import { createPrivateKey } from 'node:crypto'
 import { accessSync, constants, statSync } from 'node:fs'
 import { sharePort } from './addresses.ts'
 import type { Problem } from './cross-checks.ts'
@@ -26,8 +27,10 @@ export function lookHere(config: Config): Found {
     const { path } = place
     try {
       if (place.kind === 'file') assertReadable(place.value)
-      else if (resolveSecret(place.value).length < charsMinOf(place))
-        wrong.push({ path, message: `${place.value}: must have at least ${charsMinOf(place)} characters` })
+      else {
+        const complaint = complaintOf(place, resolveSecret(place.value))
+        if (complaint !== undefined) wrong.push({ path, message: `${place.value}: ${complaint}` })
+      }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       missing.push({ path, message: error.message })
@@ -36,11 +39,29 @@ export function lookHere(config: Config): Found {
   return { wrong, missing }
 }
 
+/** The services that use them would say so at their start only, and each for itself. */
+function complaintOf({ path }: Place, secret: string): string | undefined {
+  const charsMin = charsMinOf(path)
+  if (secret.length < charsMin) return `must have at least ${charsMin} characters`
+  return path.join('.') === 'ssh.ca' && !isEd25519Key(secret)
+    ? 'must hold an Ed25519 private key as PEM: openssl genpkey -algorithm ed25519 makes one'
+    : undefined
+}
+
 /** Of a secret that could be guessed. */
-function charsMinOf({ path }: Place): number {
+function charsMinOf(path: Place['path']): number {
   if (path[0] === 'people' && path[1] === 'key') return peopleKeyCharsMin
   if (path[0] === 'secrets' && path[1] === 'sealing') return masterKeyCharsMin
+  if (path[0] === 'identity' && path[1] === 'own') return masterKeyCharsMin
   return path[0] === 'api' && path[1] === 'tokens' ? apiTokenCharsMin : 0
+}
+
+function isEd25519Key(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'ed25519'
+  } catch {
+    return false
+  }
 }
 
 function assertReadable(file: string): void {
