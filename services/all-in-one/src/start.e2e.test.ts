@@ -35,6 +35,7 @@ test('the printed lines work word for word; killed or interrupted, nothing is lo
     const lines = await first.welcome()
     assert.match(await shell(lines.node), /Lamp|Chair|Desk|Shelf|Clock|Rug/)
     if (findPsql()) assert.match(await shell(lines.psql), /\(5 rows\)/)
+    assert.match(await shell(lines.cli), /^shop +postgres +-,report /m)
     const expected = findPsql() ? 2 : 1
     const watching = firstEvent(lines.watch, /^event: command/m)
     await eventually(async () => (await commandsOf(lines.curl)).length === expected)
@@ -204,7 +205,7 @@ type Run = {
   /** Exit code. */
   ended: Promise<number | null>
   output(): string
-  welcome(): Promise<{ psql: string; node: string; curl: string; watch: string }>
+  welcome(): Promise<{ psql: string; node: string; curl: string; watch: string; cli: string }>
 }
 
 function start(args: string[], env: Record<string, string> = {}): Run {
@@ -236,6 +237,7 @@ function start(args: string[], env: Record<string, string> = {}): Run {
         node: line(/^node -e .*$/m),
         curl: line(/^curl -s -H .*\/v1\/commands.*$/m),
         watch: line(/^curl -sN .*$/m),
+        cli: line(/^export PORTCULLIS_URL=.*$/m),
       }
     },
   }
