@@ -216,7 +216,7 @@ test('a batch that is kept open does not keep a blocked identity in', async () =
 test('one pipeline of many texts does not keep the other sessions waiting', async () => {
   const many = await open()
   const other = await open()
-  const texts = Array.from({ length: 1500 }, (_, n) => send.query(`select a${n} from b${n}`))
+  const texts = Array.from({ length: 6000 }, (_, n) => send.query(`select a${n} from b${n}`))
   many.write(Buffer.concat(texts))
   await many.until(() => bed.value.of(/^select a\d/).length > 0)
   other.write(send.query('select 1'))
