@@ -50,7 +50,7 @@ test('what is kept is not overwritten, and the buffer is large only while much c
   }
   assert.deepEqual(
     sizes.filter((size, at) => size !== sizes[at - 1]),
-    [1024, 8192, 65_536, 8192, 1024],
+    [1024, 4096, 65_536, 4096, 1024],
   )
 })
 

@@ -17,7 +17,7 @@ export interface ReusingSource extends ByteSource {
   release(): void
 }
 
-const sizes = [1024, 8192, 65_536] as const
+const sizes = [1024, 4096, 65_536] as const
 /** A read that is shorter fits a small buffer: it is a query, or the end of something longer. */
 export const smallBytes = sizes[1]
 /** So many reads in a row that the next smaller buffer would have held. */
