@@ -17,7 +17,8 @@ import { createSignIn, type ProviderConfig } from './index.ts'
 import { idpPair, own, publicUrl, refused, type SignInSetting } from './saml-bed.fixture.ts'
 
 const python = process.env.PORTCULLIS_PYSAML2
-const skip = python === undefined && !process.env.CI ? 'PORTCULLIS_PYSAML2 names no Python with pysaml2' : false
+const skip =
+  python === undefined && !process.env.CI ? 'PORTCULLIS_PYSAML2 names no Python with pysaml2' : false
 
 async function startPysaml2(executable: string) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-pysaml2-'))
