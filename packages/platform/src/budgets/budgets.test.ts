@@ -59,6 +59,13 @@ test('tokens: any span lets through at most rate x span and one second more, and
   )
 })
 
+test('tokens: who waits as long as told gets one, although fractions do not add up', () => {
+  const bucket = fullBucket(0.1, 5000)
+  assert.equal(draw(bucket, 0.1, 5000).taken, 1)
+  const { waitMs } = draw(bucket, 0.1, 5146)
+  assert.equal(draw(bucket, 0.1, 5146 + waitMs).taken, 1)
+})
+
 test('tokens: readings that come out of order (clocks differ, locks are waited for) earn no time twice', () => {
   const draws = fc.array(fc.tuple(fc.nat(100), fc.nat(600)), { minLength: 1, maxLength: 200 })
   fc.assert(

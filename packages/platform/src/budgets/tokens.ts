@@ -17,6 +17,8 @@ export interface Draw {
 
 /** By less than this clocks of processes differ, and readings grow old while they wait for a lock. */
 const setBackMs = 2000
+/** Of sums of fractions: who waited exactly as long as told must not find that a billionth is missing. */
+const rounding = 1e-9
 
 /** Changes `bucket`. Takes an eighth of what is there and at least `count`, so that others find some too. */
 export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number, count = 1): Draw {
@@ -27,7 +29,7 @@ export function draw(bucket: Tokens, ratePerSecond: number, nowMs: number, count
   const elapsedMs = nowMs - bucket.atMs
   if (elapsedMs > 0) bucket.tokens = Math.min(capacity, bucket.tokens + (elapsedMs / 1000) * ratePerSecond)
   if (elapsedMs > 0 || elapsedMs < -setBackMs) bucket.atMs = nowMs
-  if (bucket.tokens < 1)
+  if (bucket.tokens < 1 - rounding)
     return { taken: 0, waitMs: Math.max(1, Math.ceil(((1 - bucket.tokens) / ratePerSecond) * 1000)) }
   const taken = Math.max(count, Math.floor(bucket.tokens / 8))
   bucket.tokens -= taken

@@ -131,7 +131,7 @@ test('trap 1: after a query that fails part-way, none of its rows is in the next
         const { length } = result.bytes()
         return length > 1000 || left === 0 ? length : bytes(left - 1)
       }
-      bytes(50).then((length) => { console.log(length); session.close() })`
+      bytes(1000).then((length) => { console.log(length); session.close() })`
     const root = createRequire(import.meta.url).resolve('chdb')
     const ran = spawnSync(process.execPath, [
       '-e',
