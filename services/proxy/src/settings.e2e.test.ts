@@ -6,10 +6,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
+import { allFiles } from '@portcullis/testkit/all-files'
 import { until } from '@portcullis/testkit/chaos/settle'
 import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
@@ -209,13 +210,7 @@ test('no canary and no master key is anywhere', async () => {
   await system.value.stopPart('proxy:gate-1')
   await api('GET', 'secrets')
   for (const what of ['sessions', 'commands', 'control-events']) await api('GET', `${what}?limit=500`)
-  const files = readdirSync(system.value.dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-  const haystacks = [
-    ...files.map((file) => ({ file, text: textOf(file) })),
-    { file: 'what was answered', text: seen.join('\n') },
-  ]
+  const haystacks = [...allFiles(system.value.dir), { file: 'what was answered', text: seen.join('\n') }]
   const holding = (needle: string) =>
     haystacks.filter(({ text }) => text.includes(needle)).map(({ file }) => file)
   // They would be found: the text of a query is in the events, and its answer was seen.
@@ -226,13 +221,3 @@ test('no canary and no master key is anywhere', async () => {
     assert.deepEqual(holding(spelled), [])
   assert.deepEqual(holding(masterKey), [])
 })
-
-/** What the engine holds for the length of one insert may be gone by now. */
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw error
-  }
-}

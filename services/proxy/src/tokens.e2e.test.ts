@@ -5,11 +5,10 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
+import { allFiles } from '@portcullis/testkit/all-files'
 import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
 import { callApi, trade } from '@portcullis/testkit/trading'
@@ -239,23 +238,11 @@ test('no secret of ours stands in any file: no API key, no token, no private hal
       async (list) => JSON.stringify(await callApi(system.value, 'GET', `/v1/${list}`)),
     ),
   )
-  const files = readdirSync(system.value.dir, { recursive: true, withFileTypes: true }).filter((entry) =>
-    entry.isFile(),
-  )
-  assert.ok(files.some(({ name }) => name === 'data.mdb') && files.length > 10)
-  const texts = [...told, ...files.map(({ parentPath, name }) => textOf(join(parentPath, name)))]
+  const files = allFiles(system.value.dir)
+  assert.ok(files.some(({ file }) => file.endsWith('/data.mdb')) && files.length > 10)
+  const texts = [...told, ...files.map(({ text }) => text)]
   for (const text of texts) {
     for (const secret of given) assert.ok(!text.includes(secret), `${secret.slice(0, 12)}… was found`)
     assert.doesNotMatch(text, /-----BEGIN PRIVATE KEY-----|MC4CAQAwBQYDK2VwBCIEI/)
   }
 })
-
-/** Empty where it is gone: the engine's own files come and go while it works. */
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
-    throw error
-  }
-}

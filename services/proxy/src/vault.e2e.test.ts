@@ -3,12 +3,11 @@
  * away. Each password is a canary, searched for at the end in all that was written anywhere and sent to any client.
  */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Server } from 'node:net'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Started } from '@portcullis/kernel'
+import { allFiles } from '@portcullis/testkit/all-files'
 import { until } from '@portcullis/testkit/chaos/settle'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
@@ -191,11 +190,8 @@ test('what was lent is given back at the end, and no canary is anywhere', async 
   await system.value.stopPart('proxy:gate-1')
   const tables = await trailWithRefusals()
   assert.deepEqual(vault.value.users(), [])
-  const files = readdirSync(system.value.dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
   const haystacks = [
-    ...files.map((file) => ({ file, text: readFileSync(file, 'latin1') })),
+    ...allFiles(system.value.dir),
     { file: 'the tables', text: tables },
     { file: 'the wire to the clients', text: Buffer.concat(toClients).toString('latin1') },
   ]
