@@ -6,17 +6,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { missing } from '@portcullis/testkit/missing'
 import { newSshKey, sshdBinary, startSshd } from '@portcullis/testkit/sshd'
 import fc from 'fast-check'
 import { type CertificateRequest, openSshCa, parsePublicKey, signUserCertificate } from './index.ts'
 
 const nowSec = () => Math.floor(Date.now() / 1000)
 const hasKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined
-
-function missing(t: TestContext, what: string): void {
-  if (process.env.CI) throw new Error(`${what} is missing: .ci/run installs it`)
-  t.skip(`no ${what} here`)
-}
 
 function newCa() {
   const { privateKey } = generateKeyPairSync('ed25519')

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Started } from '@portcullis/kernel'
+import { missing } from '@portcullis/testkit/missing'
 import { makeCertificates } from '@portcullis/testkit/certificates'
 import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { sshdBinary, startSshd } from '@portcullis/testkit/sshd'
@@ -58,8 +59,7 @@ after(async () => {
 
 function needsPsql(t: TestContext): boolean {
   if (psql !== undefined) return true
-  if (process.env.CI) throw new Error('psql is missing: .ci/run installs it')
-  t.skip('no psql here')
+  missing(t, 'psql')
   return false
 }
 
@@ -256,10 +256,7 @@ test('through a local port a refusal of the gate arrives as it is; a gate that i
 })
 
 test('a key is certified, and a real ssh renews it by itself at a real sshd', async (t) => {
-  if (!sshdBinary) {
-    if (process.env.CI) throw new Error('sshd is missing: .ci/run installs it')
-    return t.skip('no sshd here')
-  }
+  if (!sshdBinary) return missing(t, 'sshd')
   const caLine = await (await fetch(`${system.value.apiUrl}/v1/ssh/ca`)).text()
   const { value: server, stop } = await startSshd(dir, sshdBinary, caLine.trim())
   t.after(stop)

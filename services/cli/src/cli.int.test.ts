@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
+import { missing } from '@portcullis/testkit/missing'
 import { makeCertificates } from '@portcullis/testkit/certificates'
 import { commands } from './cli.ts'
 import { type GateServer, startGateServer } from './testing/gate-server.ts'
@@ -209,10 +210,7 @@ test('doors that are not there are named as that', async () => {
 
 test('a real kubectl gets its token by the kubeconfig, over the connection that it verified', async (t) => {
   const kubectl = spawnSync('kubectl', ['version', '--client'])
-  if (kubectl.error) {
-    if (process.env.CI) throw new Error('kubectl is missing: .ci/run installs it')
-    return t.skip('no kubectl here')
-  }
+  if (kubectl.error) return missing(t, 'kubectl')
   const { caPem, server } = makeCertificates()
   const asked: string[] = []
   const door = createTlsServer({ cert: server.certPem, key: server.keyPem }, (request, response) => {

@@ -5,7 +5,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import type { SshConfig } from '@portcullis/config'
 import { createTokenVerifier } from '@portcullis/identity'
 import { type Bus, type ControlEvent, type Started, systemClock, topics } from '@portcullis/kernel'
@@ -13,6 +13,7 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { createLog } from '@portcullis/platform/service'
 import { openSshCa } from '@portcullis/ssh-ca'
+import { missing } from '@portcullis/testkit/missing'
 import { newSshKey, sshdBinary, startSshd } from '@portcullis/testkit/sshd'
 import { startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
 import type { FastifyInstance } from 'fastify'
@@ -99,11 +100,6 @@ async function issuedEvents(): Promise<ControlEvent[]> {
   while (events.length < end) await new Promise((resolve) => setTimeout(resolve, 10))
   await reader.stop()
   return events.filter(({ type }) => type === 'ssh-certificate.issued')
-}
-
-function missing(t: TestContext, what: string): void {
-  if (process.env.CI) throw new Error(`${what} is missing: .ci/run installs it`)
-  t.skip(`no ${what} here`)
 }
 
 test('a key certified over HTTP opens a real sshd that trusts /v1/ssh/ca, as whom and from where the rule says', async (t) => {
