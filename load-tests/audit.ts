@@ -20,6 +20,7 @@ import {
 } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
+import { topicSpecs } from './topic-specs.ts'
 
 interface Row {
   readonly row: string
@@ -124,14 +125,7 @@ async function measureInserts(store: AuditStore): Promise<Row[]> {
 async function measureProjector(store: AuditStore): Promise<Row> {
   const busUrl = `lmdb:${join(dir, 'bus')}`
   const bus = await connectBus(busUrl, { logger: log })
-  await bus.value.ensureTopics(
-    Object.values(topics).map((topic) => ({
-      topic,
-      partitions: topic === topics.control ? 1 : 4,
-      cleanup: 'delete' as const,
-      retentionMs: -1,
-    })),
-  )
+  await bus.value.ensureTopics(topicSpecs(4))
   for (let n = 0; n < streamed; n += 5000) await publish(bus.value, n, 5000)
   const config = join(dir, 'portcullis.yaml')
   writeFileSync(config, configText(busUrl))

@@ -11,14 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import {
-  type Bus,
-  type CommandEvent,
-  identityKey,
-  type TopicSpec,
-  topics,
-  type VerdictEvent,
-} from '@portcullis/kernel'
+import { type Bus, type CommandEvent, identityKey, topics, type VerdictEvent } from '@portcullis/kernel'
 import { type Codecs, createCodecs, linkHash } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { createLog } from '@portcullis/platform/service'
@@ -27,6 +20,7 @@ import pg from 'pg'
 import { type Parts, startParts } from './demo/parts.ts'
 import { report } from './report.ts'
 import { historyOf, hourUs, minuteUs, simulatedRecorder, steadyAgent } from './simulator/index.ts'
+import { topicSpecs } from './topic-specs.ts'
 
 const { values: args } = parseArgs({
   options: { kafka: { type: 'boolean', default: false }, identities: { type: 'string', default: '60' } },
@@ -37,14 +31,6 @@ const sessions = 5
 const historyHours = 25
 const historyPerMinute = 0.2
 const partitions = 8
-/** As the proxy makes them: they are here before it, so that no service meets a topic that is just being made. */
-const specs: readonly TopicSpec[] = Object.values(topics).map((topic) => ({
-  topic,
-  partitions: topic === topics.control || topic === topics.verdicts ? 1 : partitions,
-  cleanup: topic === topics.verdicts || topic === topics.baselines ? 'compact' : 'delete',
-  retentionMs: -1,
-}))
-
 process.exitCode = await main()
 process.exit()
 
@@ -58,7 +44,8 @@ async function main(): Promise<number> {
     const busUrl = kafka ? `kafka://${kafka.brokers}` : `lmdb:${join(folder, 'bus')}`
     const bus = await connectBus(busUrl, { logger: createLog({ service: 'detect', level: 'error' }) })
     stops.push(() => bus.stop())
-    await bus.value.ensureTopics(specs)
+    // Before any service, so that none meets a topic that is just being made.
+    await bus.value.ensureTopics(topicSpecs(partitions))
     const parts = await startParts(folder, () => undefined, busUrl)
     stops.push(() => parts.stop())
     const codecs = createCodecs()

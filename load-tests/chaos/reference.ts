@@ -7,6 +7,7 @@ import type { Codecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { until } from '@portcullis/testkit/chaos/settle'
 import { startSystem, type SystemOptions } from '@portcullis/testkit/system'
+import { topicSpecs } from '../topic-specs.ts'
 
 export interface Judgements {
   /** Id and whole content of each. */
@@ -27,14 +28,7 @@ export async function judgeAgain(
   try {
     const copy = await connectBus(`lmdb:${system.value.dir}/bus`, { logger: quiet })
     try {
-      await copy.value.ensureTopics(
-        Object.values(topics).map((topic) => ({
-          topic,
-          partitions: topic === topics.control || topic === topics.verdicts ? 1 : partitions,
-          cleanup: topic === topics.verdicts || topic === topics.baselines ? 'compact' : 'delete',
-          retentionMs: -1,
-        })),
-      )
+      await copy.value.ensureTopics(topicSpecs(partitions))
       for (let from = 0; from < commands.length; from += 2000)
         await copy.value.publish(
           commands.slice(from, from + 2000).map(({ topic, key, value }) => ({ topic, key, value })),
