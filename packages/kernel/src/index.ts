@@ -4,6 +4,20 @@ export * from './clock.ts'
 export * from './command.ts'
 export type { Rejection, RejectionCode } from './control/aggregate.ts'
 export type { ApiKey, ApiKeyGrant } from './control/api-keys.ts'
+export {
+  type AccessRequest,
+  type Answer,
+  type Approval,
+  type ApprovalAnswered,
+  type ApprovalChange,
+  type ApprovalRequest,
+  type CommandRequest,
+  objectionToApprover,
+  type Quorum,
+  type Standing,
+  standingOf,
+} from './control/approval.ts'
+export { approvalAggregate, approversMax, statementCharsMax } from './control/approvals.ts'
 export { aggregateOf, checkChange, type ControlChange } from './control/change.ts'
 export * from './control/fold.ts'
 export {

@@ -4,6 +4,9 @@ import type { FieldReader } from './fields.ts'
 /**
  * conflict: the aggregate has moved on from `expectedVersion`. invalid: the payload is not what its type says.
  * exists: one of this id was there before. not_found: there is none of this id. already_lifted: it was lifted before.
+ * Of approvals: answered: this person has answered before. decided: it was decided, spent or withdrawn before. too_late: by
+ * its own time the change comes after the deadline. not_eligible: this person may not answer. not_approved: it cannot be
+ * spent or revoked, since it is not approved. mismatch: its digest is another.
  * duplicate: this event id, or this offset, was folded before. unknown_type: a newer service's kind of event; skipped
  * and counted.
  */
@@ -13,6 +16,12 @@ export type RejectionCode =
   | 'exists'
   | 'not_found'
   | 'already_lifted'
+  | 'answered'
+  | 'decided'
+  | 'too_late'
+  | 'not_eligible'
+  | 'not_approved'
+  | 'mismatch'
   | 'duplicate'
   | 'unknown_type'
 
@@ -41,6 +50,6 @@ export interface Aggregate<Change extends { readonly type: string }, State> {
   }
   /** The aggregate that a change belongs to, such as `verdict/01J…`. */
   idOf(change: Change): string
-  /** Changes `state` in place, or says why not and leaves it. Never refuses by the time. */
+  /** Changes `state` in place, or says why not and leaves it. Never looks at a clock. */
   apply(state: State, change: Change, occurrence: Occurrence): Rejection | undefined
 }

@@ -2,6 +2,8 @@
 import type { Aggregate, Occurrence, Rejection } from './aggregate.ts'
 import { type ApiKeyChange, apiKeyControl, type ApiKeyParts } from './api-keys.ts'
 import { fieldReader, type FieldReader, parseFields } from './fields.ts'
+import type { ApprovalChange } from './approval.ts'
+import { approvalControl, type ApprovalParts } from './approvals.ts'
 import { type SealedSecretChange, sealedSecretControl, type SealedSecretParts } from './sealed-secrets.ts'
 import { type SettingChange, settingControl, type SettingParts } from './settings.ts'
 import { type SigningKeyChange, signingKeyControl, type SigningKeyParts } from './signing-keys.ts'
@@ -16,9 +18,15 @@ export type ControlChange =
   | SealedSecretChange
   | SettingChange
   | SshCertificateChange
+  | ApprovalChange
 
 /** What the changes are folded into. */
-export type ControlParts = VerdictParts & SigningKeyParts & ApiKeyParts & SealedSecretParts & SettingParts
+export type ControlParts = VerdictParts &
+  SigningKeyParts &
+  ApiKeyParts &
+  SealedSecretParts &
+  SettingParts &
+  ApprovalParts
 
 export function initialParts(): ControlParts {
   return {
@@ -31,6 +39,7 @@ export function initialParts(): ControlParts {
     issuers: new Map(),
     removedIssuers: new Map(),
     roleMappings: new Map(),
+    approvals: new Map(),
   }
 }
 
@@ -41,6 +50,7 @@ const kinds = new Map<string, Kind>([
   ...kindsOf(sealedSecretControl),
   ...kindsOf(settingControl),
   ...kindsOf(sshCertificateControl),
+  ...kindsOf(approvalControl),
 ])
 
 /** The change that an event carries, holding only known fields, or why it is none. */

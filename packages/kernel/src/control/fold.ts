@@ -3,11 +3,13 @@
  * same state, and of two writers the log's order decides. Pure: it reads no clock and no bus.
  *
  * It refuses what is not well-formed, what was conditioned on a version that has moved on, and what says the same
- * thing twice. It never refuses by the time: expiry is the reader's own clock, so that a writer's wrong clock can
- * neither end a verdict nor make two readers differ.
+ * thing twice. It never refuses by a clock: expiry is the reader's own, so that a writer's wrong clock can neither end a
+ * verdict nor make two readers differ. An answer to an approval that carries a time after the deadline is refused, since
+ * both times stand in the log.
  */
 import type { ControlEvent } from '../events.gen.ts'
 import type { Rejection } from './aggregate.ts'
+import { approvalAggregate, pruneApprovals } from './approvals.ts'
 import { aggregateOf, applyChange, checkChange, type ControlParts, initialParts } from './change.ts'
 
 /** A view: whoever folds (`ControlFold`) changes it in place, so read it again rather than keep it. */
@@ -88,9 +90,15 @@ export function evolveControl(
   return { state, accepted: false, rejection }
 }
 
-/** Lets go of verdicts that ended before `beforeUs`; returns how many. What the fold accepts never depends on them. */
+/**
+ * Lets go of verdicts that ended before `beforeUs`, and of approvals that can be of no use after it; returns how many. What
+ * the fold accepts never depends on the verdicts. Of an approval the version goes too, since there are as many as commands
+ * that were held: asked for once more under the same id, it is over all the same.
+ */
 export function pruneControl(state: ControlFold, beforeUs: number): number {
-  let pruned = 0
+  const over = pruneApprovals(state, beforeUs)
+  for (const id of over) state.versions.delete(approvalAggregate(id))
+  let pruned = over.length
   for (const [id, verdict] of state.verdicts) {
     if (verdict.until >= beforeUs) continue
     state.verdicts.delete(id)
