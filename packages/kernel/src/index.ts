@@ -51,6 +51,7 @@ export type {
   VerdictEvent,
 } from './events.gen.ts'
 export * from './identity.ts'
+export * from './lineage.ts'
 export * from './protocol.ts'
 export * from './recorder.ts'
 export * from './sink.ts'

@@ -3,6 +3,7 @@ import type { Analysis, CommandResult } from './command.ts'
 import type { Reason, Refusal, TimeoutReason } from './decision.ts'
 import { CodedError } from './errors.ts'
 import type { Identity, Origin } from './identity.ts'
+import type { LineagesOf } from './lineage.ts'
 import type { Progress } from './recorder.ts'
 
 /**
@@ -80,6 +81,8 @@ export interface Unit {
   readonly describes?: boolean
   /** A command for each analysis whose caps it counts against in place of caps of its own: what a FETCH gets is its cursor's. */
   readonly charges?: readonly (Command | undefined)[]
+  /** Of `analyses`. Absent: the lineage of whatever it answers is lost. */
+  readonly lineagesOf?: LineagesOf
   /** What the protocol itself cannot let pass (too long a text, a step that would blind the gate): recorded and refused. */
   readonly objection?: Extract<
     Reason,

@@ -1,3 +1,4 @@
+import type { Analysis, Lineage } from '@portcullis/kernel'
 import type { Stored } from './stored.ts'
 import type { Change, StatementAnalysis } from './types.ts'
 
@@ -101,4 +102,6 @@ export interface Refiner {
    * taken, and the same refined one for the same analysis.
    */
   refine(analysis: StatementAnalysis): StatementAnalysis
+  /** Of a statement as `refine` or `resolveNames` gave it, or as it was read. The same for the same statement. */
+  lineage(analysis: Analysis): Lineage
 }

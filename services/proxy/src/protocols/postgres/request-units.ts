@@ -129,6 +129,7 @@ export class Units {
     const charges = origin && this.#names.charges(parts.analyses)
     return {
       receivedAt: this.#receivedAt,
+      lineagesOf: this.#deps.readText.lineagesOf,
       ...parts,
       ...(objection && { objection }),
       ...(origin && { attributes: { origin } }),

@@ -3,6 +3,7 @@
  * Servers from 18 on report the search path; of others it is known until something may have changed it. While it is not
  * known a name stands for whatever has it in any schema.
  */
+import { type Analysis, type Lineage, lostLineage } from '@portcullis/kernel'
 import {
   mayDefine,
   mayMoveSearchPath,
@@ -16,6 +17,8 @@ import type { CatalogueSeat, Known } from './catalogues.ts'
 export interface SessionCatalogue {
   /** The same objects where it adds nothing. `analyses` are the statements of one text. */
   refine(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[]
+  /** The statements of one text; lost from the first on that may change what names stand for. */
+  lineagesOf(analyses: readonly Analysis[]): readonly Lineage[]
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /** A statement is forwarded to be run. */
@@ -71,6 +74,15 @@ export function createSessionCatalogue(
       }
       return analyses.map((one) => refiner.refine(one))
     },
+    lineagesOf(analyses) {
+      const refiner = refinerFor(true)
+      let isKnown = refiner !== undefined && !current?.outdated
+      return analyses.map((analysis) => {
+        const lineage = isKnown && refiner ? refiner.lineage(analysis) : lostLineage
+        if (mayDefine(analysis) || mayMoveSearchPath(analysis)) isKnown = false
+        return lineage
+      })
+    },
     setting(name, value) {
       if (name !== 'search_path') return
       isReported = true
@@ -96,6 +108,7 @@ const roleSettings = new Set(['role', 'session_authorization'])
 
 export const noCatalogue: SessionCatalogue = {
   refine: (analyses) => analyses,
+  lineagesOf: (analyses) => analyses.map(() => lostLineage),
   setting: () => undefined,
   runs: () => undefined,
   sure: () => undefined,
