@@ -1,17 +1,26 @@
 import type { Analysis } from './command.ts'
 
-/** A stored column, spelled as the target's catalogue does: of a table, partition, foreign table or materialized view, never of a view. */
+/**
+ * A column, spelled as the target's catalogue does: of a table, a partition, a foreign table or a view. What is read by way
+ * of views is of each view's column and of what stands behind it.
+ */
 export interface ColumnRef {
   readonly schema: string
   readonly table: string
   readonly column: string
+  /**
+   * Tables that have the same column by inheritance: what the table is a partition or child of, and what it is made of. The
+   * same list for all columns of a table.
+   */
+  readonly kin?: readonly TableRef[]
 }
 
-/**
- * Stored columns; `lost`: nobody here can tell which, so any may be among them. Never empty for want of knowledge. A column
- * stands here once, also where it is reached by way of views or of the tables that a partitioned table is made of; a
- * partition's or child's column brings that of every table that it belongs to, and the other way round.
- */
+export interface TableRef {
+  readonly schema: string
+  readonly table: string
+}
+
+/** Columns; `lost`: nobody here can tell which, so any may be among them. Never empty for want of knowledge. */
 export type Sources = readonly ColumnRef[] | 'lost'
 
 /** One column of a result. */
@@ -21,8 +30,8 @@ export interface ResultColumn {
   /** Whose content its values are made of: read from it, computed with it, chosen by it (CASE). */
   readonly sources: Sources
   /**
-   * Each value is one of its sources' values as it is stored (by way of aliases, views, casts between text types, min, UNION,
-   * coalesce), or one that no source had part in. False: computed from them.
+   * Each value is one of its sources' values as it is stored (by way of aliases, views, casts to text, min, UNION, coalesce),
+   * or one that no source had part in. False: computed from them.
    */
   readonly exact: boolean
 }
@@ -32,17 +41,15 @@ export interface ResultColumn {
  * policy: whose content must not be seen is for others to say.
  */
 export interface Lineage {
-  /**
-   * Of what comes back to the client, rows or COPY data, in order; empty where nothing does; `lost`: not even how many there
-   * are. The server's own RowDescription may tell of more (`t.*` of a table that got a column since): what has no entry
-   * here is lost.
-   */
-  readonly columns: readonly ResultColumn[] | 'lost'
+  /** What comes back to the client, as rows or as COPY data, in order, as far as it is known. Empty where nothing does. */
+  readonly columns: readonly ResultColumn[]
+  /** Any column that has no entry: `columns[at] ?? others`. */
+  readonly others: ResultColumn
   /** Whose content decides what comes back without being in it: predicates, joins, grouping, order, limits, what is counted. */
   readonly reads: Sources
   /**
    * Whose content it stores or sends elsewhere: INSERT ... SELECT, SELECT INTO, CREATE TABLE AS, UPDATE, MERGE, views,
-   * bodies of functions, COPY to a file or program.
+   * bodies of functions, COPY to a file or program, settings, notifications, locks.
    */
   readonly copies: Sources
   /**
@@ -59,9 +66,12 @@ export interface Lineage {
  */
 export type LineagesOf = (analyses: readonly Analysis[]) => readonly Lineage[]
 
+const lostColumn: ResultColumn = Object.freeze({ sources: 'lost', exact: false })
+
 /** Of what nobody here can read. */
 export const lostLineage: Lineage = Object.freeze({
-  columns: 'lost',
+  columns: Object.freeze([]),
+  others: lostColumn,
   reads: 'lost',
   copies: 'lost',
   raises: 'lost',
