@@ -18,7 +18,7 @@ type Door = {
   why: string
 }
 
-const rooms = ['config', 'expressions', 'identity', 'platform', 'policy', 'sql', 'ssh-ca', 'vault']
+const rooms = ['config', 'expressions', 'identity', 'masking', 'platform', 'policy', 'sql', 'ssh-ca', 'vault']
 
 /** The table of house.md. */
 export const doors: readonly Door[] = [
@@ -30,17 +30,17 @@ export const doors: readonly Door[] = [
     why: 'a package imports kernel, and expressions where people write some, and no other package',
   },
   {
-    of: /^packages\/(?:expressions|platform|sql|ssh-ca|vault)\//,
+    of: /^packages\/(?:expressions|masking|platform|sql|ssh-ca|vault)\//,
     packages: ['kernel'],
     npm: true,
     why: 'a package imports kernel and no other package',
   },
   {
     of: /^(services\/proxy\/src\/protocols\/)[^/]+\//,
-    packages: ['kernel', 'sql'],
+    packages: ['kernel', 'masking', 'sql'],
     npm: true,
     reaches: true,
-    why: 'a protocol is one folder that imports kernel and sql; it is handed what it needs',
+    why: 'a protocol is one folder that imports kernel, masking and sql; it is handed what it needs',
   },
   {
     of: /^services\/analyzer\/src\/detectors\/|^services\/alerts\/src\/sinks\//,

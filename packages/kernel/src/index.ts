@@ -52,6 +52,7 @@ export type {
 } from './events.gen.ts'
 export * from './identity.ts'
 export * from './lineage.ts'
+export * from './mask.ts'
 export * from './protocol.ts'
 export * from './recorder.ts'
 export * from './sink.ts'
