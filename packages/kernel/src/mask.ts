@@ -9,3 +9,10 @@ export interface MaskForm {
   /** How many characters at the end of a value `partial` leaves, at most half of it. */
   readonly keep: number
 }
+
+/** What is done to a result's column, and why. */
+export interface ColumnMask extends MaskForm {
+  /** As it stands on events: the stored column that it comes from. */
+  readonly column: string
+  readonly rule: string
+}
