@@ -41,6 +41,8 @@ export type IdentityErrorCode =
   | 'certificate'
   /** A DPoP proof that is malformed, wrong for this request, too old, or was used before. */
   | 'dpop'
+  /** A token that may not be used from this address, since it was used from another. */
+  | 'replay'
   /** An API key came from an address that it may not come from. */
   | 'network'
   /** A trade asks for a group, a role or a task that what is traded in does not have, or that is not understood. */
@@ -49,7 +51,7 @@ export type IdentityErrorCode =
   | 'target'
 
 export class IdentityError extends CodedError<IdentityErrorCode> {
-  /** Whom a token of code `expired` proved until then: all but its time is as it must be, the signature first. */
+  /** Whom a token proved but for its time, its withdrawal or where it came from: its signature is as it must be. */
   readonly proven: Proof | undefined
   constructor(code: IdentityErrorCode, message: string, options?: ErrorOptions & { proven?: Proof }) {
     super(code, message, options)

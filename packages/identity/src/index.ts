@@ -19,6 +19,7 @@ export { type Grant, mintToken, ownAlgorithm, ownTokenCharsMax } from './own/own
 export { apiKeyIssuer, type Confirmation, type Presented, type ScopedProof, tokenName } from './own/proof.ts'
 export { createProver, type Prover } from './own/prover.ts'
 export { placeOf } from './place.ts'
+export { createJudgeUse, type Judged, type JudgeUse } from './token-use.ts'
 export { createUsedOnce } from './people/used-once.ts'
 export { outOfScope, parseScope, type Scope, scopeText } from './own/scope.ts'
 export { type Trade, tradedGrant } from './own/trade.ts'

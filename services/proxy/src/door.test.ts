@@ -107,7 +107,7 @@ test("a fault of the gate's own is told as that, without its reason", async () =
 test('a token that may not be used from here is refused with its reason, and whose it was', async () => {
   const authorise = () => assert.fail('the groups were asked')
   const { message, detail, record } = await refusedWith({
-    judgeUse: ({ tokenId }, address) => ({ why: `replay: ${tokenId} from ${address}` }),
+    judgeUse: (_token, { tokenId }, address) => ({ why: `replay: ${tokenId} from ${address}` }),
     targets: { version: '1', authorise },
   })
   assert.equal(message, 'not authorised')

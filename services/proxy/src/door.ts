@@ -2,7 +2,7 @@
  * Login: token -> identity -> is the token good for this target, and may this identity reach it? -> session, recorded
  * before anything is sent to the target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
  */
-import { apiKeyPrefix, outOfScope, type PinAddress, type Presented, type Scope } from '@portcullis/identity'
+import { type JudgeUse, outOfScope, type PinAddress, type Presented, type Scope } from '@portcullis/identity'
 import {
   type Caps,
   type Clock,
@@ -22,7 +22,6 @@ import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { type LiveSession, openSession } from './session.ts'
 import type { Rules } from './ruling.ts'
 import type { SignIn, TargetBook } from './targets.ts'
-import type { Judged, JudgeUse } from './token-uses.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 /** Who a token proves, and what it is good for. The identity package's ScopedProof fits. */
@@ -89,7 +88,7 @@ export function createSessions(deps: DoorDeps): Sessions {
       return denied(`${code}: ${message}`, once)
     }
     const { identity } = proven
-    const use = judgeUse(request, proven)
+    const use = deps.judgeUse(request.token, proven, request.connection.origin.address)
     if ('why' in use) return denied(use.why, proven)
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
@@ -103,12 +102,6 @@ export function createSessions(deps: DoorDeps): Sessions {
       // A session lets go of what it was lent when it ends.
       if (!session || 'reason' in session) access.signIn?.release()
     }
-  }
-
-  /** Keys of the API have networks of their own, and whoever shows a certificate has its key. */
-  function judgeUse({ token, connection }: LoginRequest, proven: Proven): Judged {
-    const isToken = token !== '' && !token.startsWith(apiKeyPrefix)
-    return isToken ? deps.judgeUse(proven, connection.origin.address) : { attributes: {} }
   }
 
   async function open(

@@ -9,8 +9,6 @@ export function proxyPaths(config: Pick<Config, 'dataDir' | 'proxy'>) {
     /** One directory for each recorder. */
     records: join(base, 'records'),
     budgets: join(base, 'budgets'),
-    /** Where tokens were used from. */
-    tokens: join(base, 'tokens'),
     /** State folded from the control and verdicts topics. */
     control: join(base, 'control'),
     agentSocket: join(base, 'agent.sock'),

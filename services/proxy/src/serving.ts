@@ -10,6 +10,7 @@ import { issuersOfFile, verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
 import { resolveSecret } from '@portcullis/config/secret'
 import {
+  createJudgeUse,
   createKeyStore,
   createOriginResolver,
   createProver,
@@ -20,7 +21,7 @@ import { type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
-import { openTokenUses } from '@portcullis/platform/token-uses'
+import { openTokenUses, tokenUsesDir } from '@portcullis/platform/token-uses'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { BoundSocket } from './accept-queues.ts'
 import { followAgent } from './agent/client.ts'
@@ -41,7 +42,6 @@ import { createSessionCatalogue } from './protocols/postgres/session-catalogue.t
 import { type ProxyConfig, policyOf } from './policy-file.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createRules } from './ruling.ts'
-import { createJudgeUse } from './token-uses.ts'
 import { createProxyVault, sealedOf } from './vault.ts'
 import { createVerdictTable } from './verdicts.ts'
 import { version } from './version.ts'
@@ -120,7 +120,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   )
   const tokenUses = started(
     openTokenUses({
-      dir: paths.tokens,
+      dir: tokenUsesDir(config),
       clock,
       onFailure: (error) => log.warn({ err: error }, 'tokens that are over could not be forgotten'),
     }),

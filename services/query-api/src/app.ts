@@ -73,6 +73,8 @@ export interface AppParts {
 /** What it takes to give out tokens and keys of our own. */
 export interface OwnTokenParts {
   readonly prover: Prover
+  /** As the prover, of who calls from where. */
+  readonly prove: Prover['prove']
   readonly dpop: DpopVerifier
   readonly signingKeys: SigningKeys
   /** What our tokens name. */

@@ -5,7 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
 import { issuersOfFile, verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
-import { createDpopVerifier, createUsedOnce, createProver, createTokenVerifier } from '@portcullis/identity'
+import {
+  createDpopVerifier,
+  createJudgeUse,
+  createProver,
+  createTokenVerifier,
+  createUsedOnce,
+} from '@portcullis/identity'
 import {
   type Bus,
   type Clock,
@@ -22,6 +28,7 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectAudit, connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
+import { openTokenUses, tokenUsesDir } from '@portcullis/platform/token-uses'
 import { openSshCa } from '@portcullis/ssh-ca'
 import { createLocalKeys, createSealer, createSealing, type Sealer, Secret } from '@portcullis/vault'
 import { type AppParts, createApp } from './app.ts'
@@ -31,6 +38,7 @@ import { createControlPublisher } from './live/control.ts'
 import { createFeed } from './live/feed.ts'
 import { startFollowing } from './live/follow.ts'
 import { startPeople } from './people/start.ts'
+import { provingFromHere } from './proving.ts'
 import { createReachableTargets } from './reachable-targets.ts'
 import { createSettingsBook } from './settings/book.ts'
 import { signInOptionsOf } from './sign-in-options.ts'
@@ -67,6 +75,11 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const prover = createProver({
     ...{ own: names, issuers: verifier, lasting: issuersOfFile(config), clock, log },
   })
+  const tokenUses = openTokenUses({
+    ...{ dir: tokenUsesDir(config), clock },
+    onFailure: (error) => log.warn({ err: error }, 'tokens that are over could not be forgotten'),
+  })
+  const prove = provingFromHere(prover, createJudgeUse(config.identity, tokenUses.value, log))
   const settings = createSettingsBook({ config, verifier, log })
   const dpop = createDpopVerifier({ baseUrl: names.issuer, used: createUsedOnce(clock), clock })
   const store = openStore(config, log)
@@ -98,7 +111,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
   const targets = { has: settings.hasTarget }
   const taken = new Set(config.api.tokens.map(({ name }) => name))
-  const own = { ...{ prover, dpop, signingKeys, names, limits }, targets, taken }
+  const own = { ...{ prover, prove, dpop, signingKeys, names, limits }, targets, taken }
   const verdicts = createVerdicts({ control: control.value, books, clock })
   const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
   const configured = signInOptionsOf(config)
@@ -122,7 +135,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       return settings.roles()
     },
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
-    prove: prover.prove,
+    prove,
     dpop,
     clock,
     onRefused: (address, why) => log.warn({ address, why }, 'sign-in refused'),
@@ -148,6 +161,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
       await bus.stop()
       await store.close()
       await sealing?.stop()
+      await tokenUses.stop()
     },
   }
 }

@@ -15,7 +15,7 @@ import {
   type TopicSpec,
   type VerdictEvent,
 } from '@portcullis/kernel'
-import type { Prover, TokenVerifier } from '@portcullis/identity'
+import type { JudgeUse, Prover, TokenVerifier } from '@portcullis/identity'
 import { migrate, openAuditStore, startEngine } from '@portcullis/platform/audit'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
@@ -198,6 +198,8 @@ export async function startTestApi(): Promise<Started<TestApi>> {
 
 interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ssh'> {
   readonly prover: Prover
+  /** Where not given, every token may come from everywhere. */
+  readonly judgeUse: JudgeUse
   /** How people sign in. */
   readonly configured: ConfiguredSignIn
   /** Told which issuers are trusted. */
@@ -212,6 +214,7 @@ export async function startInstance(
   {
     roles = {},
     prover = testProver(),
+    judgeUse,
     verifier = { replace: () => undefined },
     sealer = testSealer(masterKey),
     ssh,
@@ -239,7 +242,10 @@ export async function startInstance(
   const following = await startFollowing({ bus, codecs, books, feed, onUnreadable })
   const verdicts = createVerdicts({ control: control.value, books, clock })
   const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
-  const own = { ...testOwnTokens(control.value, prover), targets: { has: book.hasTarget } }
+  const own = {
+    ...testOwnTokens(control.value, prover, undefined, judgeUse),
+    targets: { has: book.hasTarget },
+  }
   const shared = { ...own, bus, codecs, clock, log, verdictOn, onUnreadable, own: own.names }
   const people = configured && (await startPeople({ ...shared, configured, ownKey: masterKey }))
   const auth = createAuthenticator({
@@ -251,7 +257,7 @@ export async function startInstance(
     get roles() {
       return { ...book.roles(), ...roles }
     },
-    prove: prover.prove,
+    prove: own.prove,
     dpop: own.dpop,
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
     clock,

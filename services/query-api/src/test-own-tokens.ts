@@ -5,6 +5,7 @@ import {
   createUsedOnce,
   createProver,
   IdentityError,
+  type JudgeUse,
   type TokenVerifier,
 } from '@portcullis/identity'
 import { systemClock } from '@portcullis/kernel'
@@ -12,6 +13,7 @@ import type { ControlLog } from '@portcullis/platform/control'
 import { createLog } from '@portcullis/platform/service'
 import { createLocalKeys, createSealer, type Sealer } from '@portcullis/vault'
 import type { OwnTokenParts } from './app.ts'
+import { provingFromHere } from './proving.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 
 const log = createLog({ service: 'test', level: 'silent' })
@@ -43,11 +45,12 @@ export function testOwnTokens(
   control: Pick<ControlLog, 'state' | 'caughtUp' | 'write'>,
   prover: OwnTokenParts['prover'],
   sealer = testSealer(masterKey),
+  judgeUse: JudgeUse = () => ({ attributes: {} }),
 ): OwnTokenParts {
   const limits = { tokenSecMax: 3600, ancestorsMax: 4 }
   const { tokenSecMax } = limits
   return {
-    ...{ prover, names, limits },
+    ...{ prover, prove: provingFromHere(prover, judgeUse), names, limits },
     dpop: testDpop(),
     signingKeys: createSigningKeys({ control, clock: systemClock, log, tokenSecMax, sealer }),
     targets: new Set(['shop', 'orders']),

@@ -1,6 +1,6 @@
 /**
  * Where each token was used from, for as long as it lives: one SQLite file that all proxy processes of a replica share, as
- * the ledger of budgets. It keeps hashes of token ids and no tokens, refuses to forget a token that may still be used, and
+ * the ledger of budgets, and the API with them where it has the same folder. It keeps hashes of token ids and no tokens, refuses to forget a token that may still be used, and
  * to remember more than a few places of one. After a loss of power the last seconds may be missing.
  */
 import { mkdirSync } from 'node:fs'
@@ -36,6 +36,14 @@ const rememberedMax = 10_000
 const purgeEveryMs = 5000
 /** At a time, so that nobody waits long for the lock. */
 const purgeRowsMax = 5000
+
+/** Of a proxy, and of the API where it lies on the same machine: both then know what either saw. */
+export function tokenUsesDir(config: {
+  readonly dataDir: string
+  readonly proxy: { readonly name: string }
+}): string {
+  return join(config.dataDir, 'proxy', config.proxy.name, 'tokens')
+}
 
 export function openTokenUses({ dir, clock, onFailure }: TokenUsesOptions): Started<TokenUses> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })

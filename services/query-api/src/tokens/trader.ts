@@ -44,7 +44,7 @@ export interface Trader {
 }
 
 export interface TraderOptions {
-  readonly prover: Pick<Prover, 'prove'>
+  readonly prove: Prover['prove']
   readonly dpop: DpopVerifier
   readonly signingKeys: Pick<SigningKeys, 'current'>
   readonly verdicts: Pick<Verdicts, 'active'>
@@ -58,14 +58,14 @@ export interface TraderOptions {
 }
 
 export function createTrader(options: TraderOptions): Trader {
-  const { prover, dpop, signingKeys, verdicts, own, limits, clock, log, metrics } = options
+  const { prove, dpop, signingKeys, verdicts, own, limits, clock, log, metrics } = options
   const issued = metrics.counter('portcullis_tokens_issued_total', 'Tokens given out', ['delegated'])
   const refused = metrics.counter('portcullis_tokens_refused_total', 'Trades refused', ['error'])
 
   /** Whose it is, or a refusal that does not say which part was wrong. */
   async function proven(token: string, presented: Presented, whose: string): Promise<ScopedProof> {
     try {
-      return await prover.prove(token, presented)
+      return await prove(token, presented)
     } catch (cause) {
       if (!(cause instanceof IdentityError)) throw cause
       throw new OauthError('invalid_request', `${whose} proves nobody here`, { cause })

@@ -1,13 +1,26 @@
 /**
  * A token is for one client: used from two places within its life it was carried somewhere, or stolen. What is seen goes
  * with the first command of a session to the analyzer, which makes a finding of it, also where the two places are at two
- * replicas; and where it is configured so, a second place is refused at the door. It says nothing of API keys, which have
- * networks of their own, and of client certificates, whose keys stay where they are.
+ * replicas; and where it is configured so, a second place is refused, at a door as at the API. It says nothing of API keys,
+ * which have networks of their own, and of client certificates, whose keys stay where they are.
  */
 import { hash } from 'node:crypto'
-import { type PinAddress, placeOf, tokenName } from '@portcullis/identity'
 import type { Identity } from '@portcullis/kernel'
-import type { TokenUses } from '@portcullis/platform/token-uses'
+import type { PinAddress } from './issuer-config.ts'
+import { apiKeyPrefix } from './own/api-key.ts'
+import { tokenName } from './own/proof.ts'
+import { placeOf } from './place.ts'
+
+/** Where tokens were used from; the platform's TokenUses fits. */
+export interface KnownUses {
+  /** Notes a use and answers with all that are known of this token, the first first. Throws where it cannot. */
+  note(key: string, use: Use, untilUs: number): readonly Use[]
+}
+
+export interface Use {
+  readonly place: string
+  readonly address: string
+}
 
 export interface UsePolicy {
   /** What two places of one token are: nothing, a finding, or a reason to refuse the second. */
@@ -28,17 +41,19 @@ export type Judged =
   /** Goes with the session's first command. */
   { readonly attributes: Readonly<Record<string, string>> } | { readonly why: string }
 
-export type JudgeUse = (use: ProvenUse, address: string) => Judged
+/** `token` is only looked at for what it is: '' where a certificate proves by itself. */
+export type JudgeUse = (token: string, use: ProvenUse, address: string) => Judged
 
 /** Of another machine's clock: a token is taken for so much longer. */
 const leewayUs = 300_000_000
 
 export function createJudgeUse(
   policy: UsePolicy,
-  uses: TokenUses,
+  uses: KnownUses,
   log: { error(fields: object, message: string): void },
 ): JudgeUse {
-  return ({ identity, expiresAtUs, tokenId, pinAddress = policy.pinAddress }, address) => {
+  return (token, { identity, expiresAtUs, tokenId, pinAddress = policy.pinAddress }, address) => {
+    if (token === '' || token.startsWith(apiKeyPrefix)) return { attributes: {} }
     const isPinned = pinAddress !== 'off' || policy.replay === 'refuse'
     if (!isPinned && policy.replay === 'off') return { attributes: {} }
     const place = placeOf(address, pinAddress === 'network' ? 'network' : 'address')

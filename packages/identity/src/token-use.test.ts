@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { TokenUses, Use } from '@portcullis/platform/token-uses'
-import { createJudgeUse, type Judged, type UsePolicy } from './token-uses.ts'
+import { createJudgeUse, type Judged, type KnownUses, type Use, type UsePolicy } from './token-use.ts'
 
 const identity = {
   ...{ issuer: 'https://idp.test', subject: 'ann', groups: [], delegation: [] },
@@ -9,7 +8,7 @@ const identity = {
 }
 
 /** Uses in memory, as the real ones answer. */
-function memory(): TokenUses {
+function memory(): KnownUses {
   const known = new Map<string, Use[]>()
   return {
     note(key, use) {
@@ -26,7 +25,7 @@ function judging(policy: Partial<UsePolicy>, uses = memory()) {
   const log = { error: (fields: object) => void errors.push(fields) }
   const judge = createJudgeUse({ replay: 'finding', pinAddress: 'off', ...policy }, uses, log)
   const from = (address: string, more: object = {}) =>
-    judge({ identity, expiresAtUs: 1, tokenId: 't', ...more }, address)
+    judge('eyJ', { identity, expiresAtUs: 1, tokenId: 't', ...more }, address)
   return { from, errors }
 }
 
@@ -83,4 +82,11 @@ test('where uses cannot be noted, a token that needs it is refused and any other
   refused(pinned.from('10.0.0.1'), /cannot be told/)
   assert.equal(pinned.errors.length, 1)
   assert.equal(attribute(judging({}, { note: broken }).from('10.0.0.1'), 'token.others'), undefined)
+})
+
+test('keys of the API and certificates are nobody to pin', () => {
+  const none = { note: () => assert.fail('it was noted') }
+  const judge = createJudgeUse({ replay: 'refuse', pinAddress: 'address' }, none, { error: assert.fail })
+  for (const token of ['', 'pck_0123456789abcdef_secret'])
+    assert.deepEqual(judge(token, { identity, expiresAtUs: 1, tokenId: 't' }, '10.0.0.1'), { attributes: {} })
 })
