@@ -30,7 +30,7 @@ export interface VerdictTarget {
 
 const strictness: Record<VerdictAction, number> = { throttle: 1, hold: 2, block: 3, kill: 4 }
 
-/** Every key under which a verdict about this session may stand: the session looks up each, a verdict has exactly one. */
+/** Every key under which a verdict about this session may stand; see `keysOfVerdict`. */
 export function verdictKeys(session: VerdictTarget): string[] {
   const { identity, sessionId } = session
   return [
@@ -59,7 +59,17 @@ function ancestorKeys(token: string, { issuer, subject, delegation }: Identity):
   ]
 }
 
-/** The one key under which this verdict stands; see `verdictKeys`. */
+/**
+ * The keys under which a verdict stands: a session that has one of them is reached. Who is blocked or killed takes along
+ * all who act for them, whose authority is theirs; how fast they may go, and what a person must see first, is each one's own.
+ */
+export function keysOfVerdict({ subject, action }: Pick<Verdict, 'subject' | 'action'>): readonly string[] {
+  const own = verdictKey(subject)
+  const stops = action === 'block' || action === 'kill'
+  return stops && subject.kind === 'identity' ? [own, verdictKey({ ...subject, kind: 'delegation' })] : [own]
+}
+
+/** Names whom a verdict is about. */
 export function verdictKey({ kind, issuer, id, instance }: VerdictSubject): string {
   switch (kind) {
     case 'identity':

@@ -156,6 +156,24 @@ test('revoke the parent: sessions of its grandchild are cut at both proxies with
   assert.equal(sibling.out, '1\n', 'another token of the same identity goes on')
 })
 
+test('a kill on who sent an agent, no revocation: its sessions on their behalf are cut at both proxies within 2 s', async () => {
+  const { issuer } = system.value.issuer
+  const agent = await jwtOf({ sub: 'agent-9' })
+  const child = await trade(system.value, await jwtOf({ sub: 'bea' }), {
+    actor_token: agent,
+    actor_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  })
+  const sessions = await busyAtBoth(child)
+  const since = performance.now()
+  await callApi(system.value, 'POST', '/v1/verdicts', {
+    ...{ action: 'kill', durationSec: 600, explanation: 'taken over' },
+    subject: { kind: 'identity', issuer, id: 'bea' },
+  })
+  await assertCut(sessions, since, /57P01.*session ended by a verdict/)
+  assert.match((await psql('shop', child, 'select 1').done).err, /session ended by a verdict/)
+  assert.equal((await psql('shop', agent, 'select 1').done).out, '1\n', 'for itself it works on')
+})
+
 test('a disabled API key: its sessions and those of its children are cut, the next login is refused with its reason', async () => {
   const made = await callApi<{ key: string; keyId: string }>(system.value, 'POST', '/v1/api-keys', {
     ...{ subject: 'backup', groups: ['agents'], targets: ['shop'], networks: ['127.0.0.0/8'], lifeSec: 3600 },

@@ -4,9 +4,9 @@
  */
 import {
   type Clock,
+  keysOfVerdict,
   strictest,
   type Verdict,
-  verdictKey,
   verdictKeys,
   type VerdictTarget,
 } from '@portcullis/kernel'
@@ -33,7 +33,13 @@ export function createVerdictTable(clock: Clock): VerdictTable {
   return {
     replace(verdicts) {
       const before = byKey
-      byKey = Map.groupBy(verdicts, ({ subject }) => verdictKey(subject))
+      const filed = verdicts.flatMap((verdict) => keysOfVerdict(verdict).map((key) => ({ key, verdict })))
+      byKey = new Map(
+        [...Map.groupBy(filed, ({ key }) => key)].map(([key, all]) => [
+          key,
+          all.map(({ verdict }) => verdict),
+        ]),
+      )
       const concerned = new Set<Watcher>()
       for (const key of new Set([...before.keys(), ...byKey.keys()])) {
         if (same(before.get(key), byKey.get(key))) continue

@@ -9,12 +9,15 @@ import type { Trail } from './trail.ts'
 /** Whoever stops an attack waits for an answer: a slow trail may not hold it up. */
 const waitMsMax = 1_000
 
+const actsFor = 'arrayExists(actor -> actor.1 = {issuer:String} AND actor.2 = {id:String}, delegation)'
+
 const conditions: Record<VerdictSubject['kind'], string> = {
-  identity: 'issuer = {issuer:String} AND subject = {id:String}',
+  // Whoever acts for it is stopped with it.
+  identity: `(issuer = {issuer:String} AND subject = {id:String}) OR ${actsFor}`,
   instance: 'issuer = {issuer:String} AND subject = {id:String} AND instance = {instance:String}',
   session: "session_id = {id:String} AND phase = 'opened'",
   token: 'issuer = {issuer:String} AND instance = {instance:String}',
-  delegation: 'arrayExists(actor -> actor.1 = {issuer:String} AND actor.2 = {id:String}, delegation)',
+  delegation: actsFor,
 }
 
 /** A sentence for who issued it, or undefined where the subject is known. Never rejects: the verdict holds already. */

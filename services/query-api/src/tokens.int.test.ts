@@ -336,12 +336,7 @@ test('an identity is revoked with all who act for it', async () => {
   const both = { subject_token: person, actor_token: agent, actor_token_type: type('jwt') }
   const child = (await trade(both)).body.access_token
   const subject = { kind: 'identity', issuer: issuer.value.issuer, id: 'bob' }
-  const { body } = await ask('POST', '/v1/revocations', { subject, reason: 'left' })
-  const listed = await ask('GET', '/v1/verdicts')
-  const second = listed.body.items.find(
-    ({ verdictId }: { verdictId: string }) => verdictId === body.delegationVerdictId,
-  )
-  assert.deepEqual(second?.subject, { ...subject, kind: 'delegation', instance: '' })
+  assert.equal((await ask('POST', '/v1/revocations', { subject, reason: 'left' })).status, 201)
   for (const token of [person, child]) assert.equal((await trade({ subject_token: token })).status, 400)
   assert.equal((await trade({ subject_token: agent })).status, 200, 'the agent works on for others')
 })

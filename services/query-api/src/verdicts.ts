@@ -4,7 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import type { Clock, ControlState, Identity, Verdict, VerdictEvent } from '@portcullis/kernel'
-import { verdictKey, verdictKeys } from '@portcullis/kernel'
+import { keysOfVerdict, verdictKey, verdictKeys } from '@portcullis/kernel'
 import { type ControlLog, ControlError } from '@portcullis/platform/control'
 import type { Caller } from './auth.ts'
 import type { Books } from './live/books.ts'
@@ -126,8 +126,10 @@ export function verdictRow(verdict: VerdictEvent, lifted: Lifting | undefined) {
 export function stoppedBy(active: readonly VerdictEvent[], identity: Identity): VerdictEvent | undefined {
   const keys = verdictKeys({ identity, sessionId: '', target: '' })
   return active.find(
-    ({ action, target, subject }) =>
-      (action === 'kill' || action === 'block') && target === '' && keys.includes(verdictKey(subject)),
+    (verdict) =>
+      (verdict.action === 'kill' || verdict.action === 'block') &&
+      verdict.target === '' &&
+      keysOfVerdict(verdict).some((key) => keys.includes(key)),
   )
 }
 

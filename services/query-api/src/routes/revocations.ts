@@ -3,7 +3,7 @@
  * sessions, and by ancestry every token that was traded from what is revoked.
  */
 import { IdentityError, type Prover } from '@portcullis/identity'
-import type { Clock, VerdictSubject } from '@portcullis/kernel'
+import type { Clock } from '@portcullis/kernel'
 import { z } from 'zod'
 import { rowSchema, verdictColumns } from '../columns.ts'
 import type { Register } from '../endpoint.ts'
@@ -54,10 +54,6 @@ const body = z
   })
 
 const answerSchema = rowSchema(verdictColumns, {
-  delegationVerdictId: z
-    .string()
-    .optional()
-    .describe('Of an identity: the second verdict, on all who act for it.'),
   warning: z.string().optional().describe('It holds, but matches nobody that was ever seen.'),
 })
 
@@ -122,19 +118,11 @@ export function revocationRoutes(register: Register, parts: RevocationParts): vo
           : { durationUs: asked.durationSec * 1_000_000 }
       const kill = { action: 'kill', target: '', ratePerMinute: 0, cancelRunning: false } as const
       const words = { reason: 'revoked', explanation: asked.reason }
-      const issue = (on: VerdictSubject, idempotencyKey: string | undefined) =>
-        verdicts.issue({ ...kill, subject: on, ...words, end }, caller, idempotencyKey)
-      const { verdict, replayed } = await issue(subject, key)
-      // What was given out on its authority dies with it, and an actor that holds it is another identity.
-      const second =
-        subject.kind === 'identity'
-          ? await issue({ ...subject, kind: 'delegation' }, key && `${key} (delegation)`)
-          : undefined
+      const { verdict, replayed } = await verdicts.issue({ ...kill, subject, ...words, end }, caller, key)
       if (replayed) reply.header('idempotency-replayed', 'true')
       const warning = await warningAbout(verdict.subject, trail)
       return {
         ...verdictRow(verdict, undefined),
-        ...(second && { delegationVerdictId: second.verdict.verdictId }),
         ...(warning !== undefined && { warning }),
       }
     },

@@ -1,5 +1,5 @@
 /** Verdicts: what is enforced on whom. Active ones from memory, history from the audit trail; issued and lifted by hand. */
-import { identityKey, type VerdictEvent, verdictKey, verdictKeys } from '@portcullis/kernel'
+import { identityKey, keysOfVerdict, type VerdictEvent, verdictKeys } from '@portcullis/kernel'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Caller } from '../auth.ts'
@@ -180,10 +180,9 @@ export function verdictRoutes(register: Register, trail: Trail, verdicts: Verdic
 function requireOthers(active: readonly VerdictEvent[], verdictId: string, { proof }: Caller): void {
   const verdict = active.find((one) => one.verdictId === verdictId)
   if (!proof || !verdict) return
-  const { subject } = verdict
   // A session is somebody's, and which one's the verdict does not say: it ended with it.
   const own = verdictKeys({ identity: proof.identity, sessionId: '', target: '' })
-  if (own.includes(verdictKey(subject)))
+  if (keysOfVerdict(verdict).some((key) => own.includes(key)))
     throw new ApiError('forbidden', 'It stands on yourself: somebody else must lift it.')
 }
 
