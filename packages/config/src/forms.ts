@@ -3,6 +3,18 @@ import { z } from 'zod'
 
 export const positive = z.number().int().positive()
 
+export function isHostPort(text: string): boolean {
+  return (
+    /^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(text) &&
+    Number(text.slice(text.lastIndexOf(':') + 1)) <= 65535
+  )
+}
+
+/** Where a secret may be sent by a target of the API. */
+export const aimAddress = z
+  .string()
+  .refine((text) => text === '*' || isHostPort(text), 'must be HOST:PORT, or "*" for every address')
+
 /** Marks in the schema a key whose value is the path of a file. */
 export const pathFormat = 'path'
 

@@ -1,6 +1,7 @@
 export { type ApiSettings, noSettings, withFile } from './api-settings.ts'
 export { ConfigError } from './errors.ts'
 export { loadConfig, loadConfigHere, parseConfig } from './load.ts'
+export { aimAddress } from './forms.ts'
 export {
   apiTokenCharsMin,
   type Config,

@@ -6,7 +6,15 @@ import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { clientCertificate } from './client-certificate-schema.ts'
-import { filePath, pemOrPath, positive, secretRef, targetSecretRef, valueOrTargetSecret } from './forms.ts'
+import {
+  filePath,
+  isHostPort,
+  pemOrPath,
+  positive,
+  secretRef,
+  targetSecretRef,
+  valueOrTargetSecret,
+} from './forms.ts'
 import { issuer, pinAddress } from './issuer-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
@@ -16,10 +24,6 @@ import { audit, bus } from './stores-schema.ts'
 
 /** A bearer token that is shorter could be guessed. */
 export const apiTokenCharsMin = 16
-
-const isHostPort = (value: string) =>
-  /^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(value) &&
-  Number(value.slice(value.lastIndexOf(':') + 1)) <= 65535
 
 const hostPort = z.string().refine(isHostPort, 'must be HOST:PORT')
 

@@ -3,7 +3,7 @@
  * serves. What the gate signs in with there is `env:` or `file:`, or nothing could begin.
  */
 import { z } from 'zod'
-import { filePath, positive, secretRef } from './forms.ts'
+import { aimAddress, filePath, positive, secretRef } from './forms.ts'
 import { isLoopbackHttp } from './issuer-schema.ts'
 
 /** Of 32 bytes in base64, without what fills it up. */
@@ -113,6 +113,26 @@ const sealing = z.strictObject({
     .describe('A key of AWS KMS, which no process of the gate sees; needs `secrets.aws`.'),
 })
 
+const api = z.strictObject({
+  allow: z
+    .array(
+      z.strictObject({
+        references: z
+          .string()
+          .regex(/^(vault|aws-sm|k8s):/, 'must begin with vault:, aws-sm: or k8s:')
+          .describe(
+            'A reference, or what it begins with up to a `:`, `/` or `#`: `vault:secret/data/shop` has all fields of that secret and what lies under it, and not `shop-admin`.',
+          ),
+        addresses: z
+          .array(aimAddress)
+          .min(1)
+          .describe('HOST:PORT that a target must have to sign in with it, all of its hosts; "*" for any.'),
+      }),
+    )
+    .default([])
+    .describe('What targets of the API may refer to: nothing of these kinds where absent.'),
+})
+
 export const secrets = z.strictObject({
   cacheSec: positive
     .max(86_400)
@@ -129,6 +149,9 @@ export const secrets = z.strictObject({
   vault: vault.optional().describe('For `vault:` references.'),
   aws: aws.optional().describe('For `aws-sm:` references.'),
   kubernetes: kubernetes.optional().describe('For `k8s:` references.'),
+  api: api
+    .prefault({})
+    .describe('Which secrets that lie elsewhere targets of the API may sign in with, and where.'),
   sealing: sealing
     .optional()
     .describe(

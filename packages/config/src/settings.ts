@@ -10,6 +10,7 @@ import { issuer as issuerSchema } from './issuer-schema.ts'
 import { ofMissing, problemsOf } from './problems.ts'
 import { ownTokenNames } from './own-tokens.ts'
 import { placesOf } from './places.ts'
+import { refusedAims } from './secret-aims.ts'
 import { type Config, type IssuerSetting, target as targetSchema, type TargetConfig } from './schema.ts'
 
 export type Checked<T> =
@@ -23,10 +24,11 @@ export function checkTarget(
   { secrets }: Pick<Config, 'secrets'>,
 ): Checked<TargetConfig> {
   const whole = named(given, 'name', name)
-  return checked(targetSchema, whole, [
+  const others = [
     ...below(crossChecks({ targets: [whole], secrets }), ['targets', 0]),
     ...misnamed(given, 'name', name),
-  ])
+  ]
+  return checked(targetSchema, whole, others, (target) => refusedAims(target, secrets.api.allow))
 }
 
 /** `given` is what stands under `identity.issuers` in the file, without the URL or with this one. */
@@ -88,10 +90,16 @@ function checked<T extends object>(
   schema: z.ZodType<T>,
   given: unknown,
   others: readonly Problem[],
+  more: (value: T) => readonly Problem[] = () => [],
 ): Checked<T> {
   const { data, error } = schema.safeParse(given, { error: ofMissing })
   const local = data === undefined ? [] : placesOf(schema, data).map(refusedPlace)
-  const problems = distinct([...problemsOf(error?.issues ?? []), ...others, ...local])
+  const problems = distinct([
+    ...problemsOf(error?.issues ?? []),
+    ...others,
+    ...local,
+    ...(data === undefined || others.length > 0 ? [] : more(data)),
+  ])
   return data !== undefined && problems.length === 0 ? { value: data } : { problems }
 }
 

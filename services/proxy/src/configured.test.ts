@@ -10,6 +10,7 @@ audit: embedded:./audit
 identity: { issuers: [{ issuer: 'https://idp.example', audience: [portcullis] }] }
 targets:
   - { name: shop, protocol: postgres, address: 'file:1', credentials: { user: app }, groups: [agents] }
+secrets: { sealing: { keys: [{ id: one, key: env:K }] } }
 proxy: { recorder: { onUnavailable: deny } }
 `,
   '/etc/portcullis/p.yaml',
@@ -29,6 +30,7 @@ function start() {
   const configured = createConfigured({
     config,
     vault: { borrow: async () => ({ secrets: [], renew: async () => false, release: () => undefined }) },
+    addressesOf: (name) => ({ 'for-api': ['api:1'], 'for-file': [] })[name],
     verifier: {
       replace(issuers) {
         if (issuers.some(({ issuer }) => issuer === 'https://bad.example'))
@@ -60,6 +62,28 @@ test('targets come and go while it runs, and each change is another version', as
   assert.equal(await hostOf('orders'), `api ${versions[1]}`)
   configured.replace(noSettings)
   assert.equal(await hostOf('orders'), 'there is no postgres target "orders"')
+})
+
+test('a sealed secret goes to the addresses it was put for, and where the file says', async () => {
+  const { configured, hostOf } = start()
+  const signingIn = (name: string, secret: string, address?: string) => ({
+    ...{ ...byApi(name, address), credentials: { user: 'app', password: `sealed:${secret}` } },
+  })
+  const told = /cannot sign in at target .*: sealed:for-[a-z]+: it was put for other addresses/
+  for (const [secret, address, expected] of [
+    ['for-api', 'api:1', /^api /],
+    ['for-api', 'evil:1', told],
+    ['for-file', 'api:1', told],
+    ['before-they-were-bound', 'evil:1', /^evil /],
+  ] as const) {
+    configured.replace({ ...noSettings, targets: [signingIn('orders', secret, address)] })
+    assert.match(await hostOf('orders'), expected, `${secret} ${address}`)
+  }
+  const user = { ...byApi('orders', 'evil:1'), credentials: { user: 'sealed:for-api' } }
+  configured.replace({ ...noSettings, targets: [user] })
+  assert.match(await hostOf('orders'), told)
+  configured.replace({ ...noSettings, targets: [signingIn('shop', 'for-file')] })
+  assert.match(await hostOf('shop'), /^file /)
 })
 
 test("what the file names is the file's", async () => {

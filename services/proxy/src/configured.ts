@@ -6,9 +6,10 @@
 import type { ApiSettings, Config } from '@portcullis/config'
 import { noSettings, withFile } from '@portcullis/config/api-settings'
 import { verifierIssuer } from '@portcullis/config/issuers'
+import { aimsWithin } from '@portcullis/config/secret-aims'
 import type { TokenVerifier } from '@portcullis/identity'
 import type { Vault } from '@portcullis/vault'
-import { createTargetBook, readTls, type TargetBook } from './targets.ts'
+import { createTargetBook, type MayUse, readTls, type TargetBook } from './targets.ts'
 
 export interface Configured {
   /** Of this moment. */
@@ -20,15 +21,22 @@ export interface Configured {
 export interface ConfiguredDeps {
   readonly config: Pick<Config, 'targets' | 'identity'>
   readonly vault: Pick<Vault, 'borrow'>
+  /** Where a sealed secret may be sent, as of now; undefined where nobody has said. */
+  readonly addressesOf: (sealedName: string) => readonly string[] | undefined
   readonly verifier: Pick<TokenVerifier, 'replace' | 'warmUp'>
   readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void }
 }
 
 /** @throws where a certificate of the file cannot be read. */
-export function createConfigured({ config, vault, verifier, log }: ConfiguredDeps): Configured {
+export function createConfigured({ config, vault, addressesOf, verifier, log }: ConfiguredDeps): Configured {
   const file: ApiSettings = { targets: config.targets, issuers: config.identity.issuers }
   for (const target of file.targets) readTls(target)
-  let book = createTargetBook(withFile(file, noSettings), vault)
+  const ofFile = new Set(file.targets.map(({ name }) => name))
+  const mayUse: MayUse = (target, sealedName) => {
+    const addresses = ofFile.has(target.name) ? undefined : addressesOf(sealedName)
+    return addresses === undefined || aimsWithin(addresses, target)
+  }
+  let book = createTargetBook(withFile(file, noSettings), vault, mayUse)
   return {
     targets: {
       get version() {
@@ -38,7 +46,7 @@ export function createConfigured({ config, vault, verifier, log }: ConfiguredDep
     },
     replace(settings) {
       const whole = withFile(file, settings)
-      const next = createTargetBook(whole, vault)
+      const next = createTargetBook(whole, vault, mayUse)
       if (next.version === book.version) return
       try {
         verifier.replace(whole.issuers.map(verifierIssuer))

@@ -17,7 +17,7 @@ import {
   createTokenVerifier,
   ownTokenCharsMax,
 } from '@portcullis/identity'
-import { type Started, systemClock } from '@portcullis/kernel'
+import { type SealedSecret, type Started, systemClock } from '@portcullis/kernel'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
@@ -126,6 +126,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     }),
   )
   let sealed = sealedOf([])
+  let sealedSecrets = new Map<string, SealedSecret>()
   const vault = started(createProxyVault(config, clock, log, { get: (name) => sealed.get(name) }))
   const verifier = createTokenVerifier({
     issuers: config.identity.issuers.map(verifierIssuer),
@@ -134,7 +135,10 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     keyStore: createKeyStore(join(paths.base, 'keys')),
   })
   void verifier.warmUp()
-  const configured = createConfigured({ config, vault, verifier, log })
+  const configured = createConfigured({
+    ...{ config, vault, verifier, log },
+    addressesOf: (name) => sealedSecrets.get(name)?.addresses,
+  })
   const { targets } = configured
   const prover = createProver({
     ...{ own: ownTokenNames(config), issuers: verifier, lasting: issuersOfFile(config) },
@@ -193,6 +197,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         if (holdings === held) return
         held = holdings
         sealed = sealedOf(holdings.sealedSecrets)
+        sealedSecrets = new Map(holdings.sealedSecrets.map((secret) => [secret.name, secret]))
         configured.replace(holdings.settings)
         prover.replace(holdings)
         sessions.withdraw()

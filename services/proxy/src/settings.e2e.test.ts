@@ -106,7 +106,7 @@ const children = () => system.value.childrenOf('proxy', 'worker.ts').join()
 test('a target that the API makes is served while sessions run, with its sealed password', async (t) => {
   const workers = children()
   assert.match(await psql('billing', await system.value.token('ann')), /28000|not authorised/)
-  await api('PUT', 'secrets/billing-password', { value: passwords[0] })
+  await api('PUT', 'secrets/billing-password', { value: passwords[0], addresses: [billing().address] })
   await api('PUT', 'config/targets/billing', billing())
   t.diagnostic(`served ${await untilPsql('billing', works)} ms after the API had answered`)
   assert.equal((await open.query('select 1 as one')).rows[0].one, 1)

@@ -28,7 +28,11 @@ export interface TargetBook {
 }
 
 /** Of targets, and of issuers since they decide who comes to them. */
-export function createTargetBook(settings: ApiSettings, vault: Pick<Vault, 'borrow'>): TargetBook {
+export function createTargetBook(
+  settings: ApiSettings,
+  vault: Pick<Vault, 'borrow'>,
+  mayUse: MayUse = () => true,
+): TargetBook {
   const targets = new Map(settings.targets.map((target) => [target.name, { target, caps: capsOf(target) }]))
   const version = hash('sha256', JSON.stringify([settings.targets, settings.issuers])).slice(0, 12)
   return {
@@ -53,7 +57,9 @@ export function createTargetBook(settings: ApiSettings, vault: Pick<Vault, 'borr
       }
       try {
         const tls = readTls(target)
-        const signIn = await borrow(role?.credentials ?? target.credentials, vault)
+        const credentials = role?.credentials ?? target.credentials
+        requireAims(target, credentials, mayUse)
+        const signIn = await borrow(credentials, vault)
         return {
           allowed: true,
           version,
@@ -85,6 +91,18 @@ export function createTargetBook(settings: ApiSettings, vault: Pick<Vault, 'borr
         return { allowed: false, why, told, ...(isAway && { reason: 'credentials_unavailable' as const }) }
       }
     },
+  }
+}
+
+/** Whether a target may sign in with a sealed secret, by where that may be sent. */
+export type MayUse = (target: TargetConfig, sealedName: string) => boolean
+
+/** @throws VaultError, before anything is opened for an address that it must not go to. */
+function requireAims(target: TargetConfig, { user, password }: TargetConfig['credentials'], mayUse: MayUse) {
+  for (const text of [user, password]) {
+    const name = text?.startsWith('sealed:') ? text.slice('sealed:'.length) : undefined
+    if (name !== undefined && !mayUse(target, name))
+      throw new VaultError('denied', `${text}: it was put for other addresses than ${target.address}`)
   }
 }
 

@@ -146,7 +146,10 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     })
     const { sealer, book } = parts.settings
     secretRoutes(register, {
-      secrets: createSecrets({ control, sealer, targets: book.targets, log }),
+      secrets: createSecrets({
+        ...{ control, sealer, targets: book.targets, log },
+        ofFile: new Set(parts.settings.file.targets.map(({ name }) => name)),
+      }),
       signingKeys: own.signingKeys,
     })
     signInListRoutes(register, trail)

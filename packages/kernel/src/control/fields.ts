@@ -9,6 +9,8 @@ export const idCharsMax = 1024
 export const textCharsMax = 4000
 
 export interface FieldReader {
+  /** Whether it is there: of fields that older writers do not know. */
+  has(name: string): boolean
   text(name: string, charsMin: number, charsMax: number): string
   /** At most `countMax` strings of 1 to `charsMax` characters. */
   texts(name: string, countMax: number, charsMax: number): readonly string[]
@@ -27,6 +29,7 @@ export function fieldReader(fields: Fields, path: string, problems: string[]): F
   }
   return {
     problem,
+    has: (name) => fields[name] !== undefined,
     text(name, charsMin, charsMax) {
       const value = fields[name]
       if (typeof value === 'string' && value.length >= charsMin && value.length <= charsMax) return value

@@ -6,7 +6,12 @@ import type { Aggregate } from './aggregate.ts'
 import { textCharsMax } from './fields.ts'
 
 export type SealedSecretChange =
-  | { readonly type: 'secret.sealed'; readonly name: string; readonly sealed: string }
+  | {
+      readonly type: 'secret.sealed'
+      readonly name: string
+      readonly sealed: string
+      readonly addresses?: readonly string[]
+    }
   | { readonly type: 'secret.rewrapped'; readonly name: string; readonly sealed: string }
   | { readonly type: 'secret.removed'; readonly name: string; readonly reason: string }
 
@@ -19,6 +24,8 @@ export interface SealedSecret {
   /** When the secret itself was put, microseconds since 1970 UTC, and by whom. */
   readonly sealedAt: number
   readonly sealedBy: string
+  /** HOST:PORT of targets of the API that may sign in with it, or "*"; absent where it was put before secrets were bound. */
+  readonly addresses?: readonly string[]
 }
 
 export interface SealedSecretParts {
@@ -27,6 +34,7 @@ export interface SealedSecretParts {
 
 /** Some 64 KB of secret. */
 const sealedCharsMax = 131_072
+const addressesMax = 256
 
 export const sealedSecretControl: Aggregate<SealedSecretChange, SealedSecretParts> = {
   readers: {
@@ -34,6 +42,7 @@ export const sealedSecretControl: Aggregate<SealedSecretChange, SealedSecretPart
       type: 'secret.sealed',
       name: read.text('name', 1, 128),
       sealed: read.text('sealed', 1, sealedCharsMax),
+      ...(read.has('addresses') && { addresses: read.texts('addresses', addressesMax, 512) }),
     }),
     'secret.rewrapped': (read) => ({
       type: 'secret.rewrapped',
@@ -51,8 +60,9 @@ export const sealedSecretControl: Aggregate<SealedSecretChange, SealedSecretPart
     const { name } = change
     const version = before + 1
     if (change.type === 'secret.sealed') {
-      const { sealed } = change
-      state.sealedSecrets.set(name, { name, sealed, version, sealedAt: at, sealedBy: by })
+      const { sealed, addresses } = change
+      const bound = addresses && { addresses }
+      state.sealedSecrets.set(name, { name, sealed, version, sealedAt: at, sealedBy: by, ...bound })
       return undefined
     }
     const secret = state.sealedSecrets.get(name)

@@ -98,9 +98,13 @@ test('what stands in a setting is bounded, and not read', () => {
 test('a secret that is rewrapped is the same secret: who put it, and when, stays', () => {
   const { state, change } = startFold()
   assert.equal(change({ type: 'secret.rewrapped', name: 'db', sealed: 'x' }), 'not_found')
-  assert.equal(change({ type: 'secret.sealed', name: 'db', sealed: 'one' }), undefined)
+  const addresses = ['db:5432']
+  assert.equal(change({ type: 'secret.sealed', name: 'db', sealed: 'one', addresses }), undefined)
   assert.equal(change({ type: 'secret.rewrapped', name: 'db', sealed: 'two' }), undefined)
   assert.deepEqual(state.sealedSecrets.get('db'), {
     ...{ name: 'db', sealed: 'two', version: 3, sealedAt: 2, sealedBy: by },
+    addresses,
   })
+  assert.equal(change({ type: 'secret.sealed', name: 'old', sealed: 'one' }), undefined)
+  assert.equal(state.sealedSecrets.get('old')?.addresses, undefined)
 })

@@ -1,4 +1,5 @@
 /** Secrets that targets sign in with, sealed in the control log. What is put here is never shown again, to nobody. */
+import { aimAddress } from '@portcullis/config'
 import { Secret } from '@portcullis/vault'
 import { z } from 'zod'
 import type { Register } from '../endpoint.ts'
@@ -25,6 +26,10 @@ const secretSchema = z.object({
     .boolean()
     .nullable()
     .describe('Whether another master key seals now; null where none is configured here.'),
+  addresses: z
+    .array(z.string())
+    .nullable()
+    .describe('Where targets of the API may send it; null for everywhere, as before this could be said.'),
   usedBy: z.array(z.string()).describe('Targets that sign in with it.'),
 })
 const common = { tag: 'secrets', role: 'admin' } as const
@@ -53,11 +58,19 @@ export function secretRoutes(register: Register, { secrets, signingKeys }: Secre
         .max(32_768, 'must be at most 32768 characters')
         .refine((text) => !text.includes('\0'), 'must have no NUL')
         .describe('Kept sealed, and never shown again.'),
+      addresses: z
+        .array(aimAddress)
+        .max(256)
+        .optional()
+        .describe(
+          'HOST:PORT of targets of the API that may sign in with it, "*" for all. Where absent: as it was; none where it is new. Targets of the file may in any case.',
+        ),
     }),
-    example: { value: 'the password' },
+    example: { value: 'the password', addresses: ['shop.internal:5432'] },
     answer: { status: 200, schema: secretSchema },
-    async handle({ path: { name }, body: { value }, caller, request, reply }) {
-      const isNew = await secrets.put(name, new Secret(value), caller, preconditionOf(request))
+    async handle({ path: { name }, body: { value, addresses }, caller, request, reply }) {
+      const given = { value: new Secret(value), addresses }
+      const isNew = await secrets.put(name, given, caller, preconditionOf(request))
       const secret = secrets.get(name)
       if (isNew) reply.code(201)
       reply.header('etag', etagOf(secret.version))
@@ -104,6 +117,9 @@ export function secretRoutes(register: Register, { secrets, signingKeys }: Secre
   })
 }
 
-function shown({ sealedAt, isOld, ...secret }: ShownSecret) {
-  return { ...secret, sealedAt: isoMicros(sealedAt), isOld: isOld ?? null }
+function shown({ sealedAt, isOld, addresses, ...secret }: ShownSecret) {
+  return {
+    ...{ ...secret, sealedAt: isoMicros(sealedAt) },
+    ...{ isOld: isOld ?? null, addresses: addresses ?? null },
+  }
 }

@@ -1,5 +1,6 @@
 /** What can be configured by the API, kind by kind: what the file has of it, what the log has, and how one is checked. */
 import { type Checked, checkIssuer, checkTarget, type TargetConfig } from '@portcullis/config'
+import { aimsWithin, referencesOf } from '@portcullis/config/secret-aims'
 import { type ControlChange, type ControlState, settingAggregate, type SettingMark } from '@portcullis/kernel'
 import { isRole } from '../auth.ts'
 import type { SettingsFile } from './book.ts'
@@ -67,32 +68,23 @@ export function settingKinds(config: SettingsFile): SettingKinds {
   }
 }
 
-/** Names of the sealed secrets that a target signs in with. */
-export function sealedIn(target: TargetConfig): string[] {
-  return sealedPlaces(target).map(({ name }) => name)
-}
-
-/** A target that could not sign in would be found out by its first session only. */
+/** A target that could not sign in, or must not, would be found out by its first session only. */
 function absentSecrets(target: TargetConfig, { sealedSecrets }: ControlState): Problems {
-  const problems = sealedPlaces(target)
-    .filter(({ name }) => !sealedSecrets.has(name))
-    .map(({ path, name }) => ({ path, message: `there is no sealed secret ${name}: put it first` }))
+  const problems = sealedIn(target).flatMap(({ path, name }) => {
+    const secret = sealedSecrets.get(name)
+    if (!secret) return [{ path, message: `there is no sealed secret ${name}: put it first` }]
+    if (!secret.addresses || aimsWithin(secret.addresses, target)) return []
+    const here = [target.address].flat().join(', ')
+    const message = `${name} may not be sent to ${here}: whoever has it can put it again, with that in addresses`
+    return [{ path, message }]
+  })
   return problems.length > 0 ? problems : undefined
 }
 
-function sealedPlaces({ credentials, roles }: TargetConfig): { path: string[]; name: string }[] {
-  const all = [
-    { path: ['credentials'], of: credentials },
-    ...Object.entries(roles).map(([role, { credentials: of }]) => ({
-      path: ['roles', role, 'credentials'],
-      of,
-    })),
-  ]
-  return all.flatMap(({ path, of }) =>
-    (['user', 'password'] as const).flatMap((key) => {
-      const name = /^sealed:(.+)$/.exec(of[key] ?? '')?.[1]
-      return name === undefined ? [] : [{ path: [...path, key], name }]
-    }),
+/** The sealed secrets that a target signs in with, each with its place. */
+export function sealedIn(target: TargetConfig): { path: string[]; name: string }[] {
+  return referencesOf(target).flatMap(({ path, reference }) =>
+    reference.startsWith('sealed:') ? [{ path, name: reference.slice('sealed:'.length) }] : [],
   )
 }
 

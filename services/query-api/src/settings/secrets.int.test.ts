@@ -76,7 +76,8 @@ test('a secret is put and listed, and its value is in no answer and no event', a
   const [{ sealedAt, ...secret }] = body.items
   assert.match(sealedAt, /^20\d\d-/)
   assert.deepEqual(secret, {
-    ...{ name: 'db', version: 1, sealedBy: 'portcullis|root', keyId: 'A', isOld: false, usedBy: [] },
+    ...{ name: 'db', version: 1, sealedBy: 'portcullis|root', keyId: 'A', isOld: false },
+    ...{ addresses: [], usedBy: [] },
   })
   for (const wrong of [{}, { value: '' }, { value: 7 }, { value: 'a\0b' }, { value: canary, valeu: canary }])
     assert.equal((await ask('PUT', 'secrets/db', wrong)).status, 400)
@@ -92,7 +93,19 @@ test('a secret is put and listed, and its value is in no answer and no event', a
 test('a secret that a target signs in with stays', async () => {
   const credentials = { user: 'app', password: 'sealed:db' }
   const target = { protocol: 'postgres', address: 'db:5432', groups: ['agents'], credentials }
+  const aimed = await ask('PUT', 'config/targets/reports', target)
+  assert.equal(aimed.status, 400)
+  assert.match(JSON.stringify(aimed.body.errors), /credentials\.password.*may not be sent to db:5432/)
+  const put = (more: object) => ask('PUT', 'secrets/db', { value: canary, ...more })
+  assert.equal((await put({ addresses: ['db'] })).status, 400)
+  assert.deepEqual((await put({ addresses: ['db:5432', 'db-2:5432'] })).body.addresses.length, 2)
   assert.equal((await ask('PUT', 'config/targets/reports', target)).status, 201)
+  // Nor is a target moved to somewhere else with it, or the secret from under a target.
+  assert.equal((await ask('PUT', 'config/targets/reports', { ...target, address: 'evil:5432' })).status, 400)
+  const away = await put({ addresses: ['db-2:5432'] })
+  assert.deepEqual([away.status, away.body.type], [409, 'urn:portcullis:problem:in_use'])
+  assert.match(away.body.detail, /reports/)
+  assert.deepEqual((await put({})).body.addresses, ['db:5432', 'db-2:5432'], 'a rotation leaves it as it was')
   const refused = await ask('DELETE', 'secrets/db')
   assert.deepEqual([refused.status, refused.body.type], [409, 'urn:portcullis:problem:in_use'])
   assert.match(refused.body.detail, /reports/)

@@ -4,6 +4,7 @@
  */
 import { type ControlEvent, secretAggregate, type SealedSecret } from '@portcullis/kernel'
 import type { TargetConfig } from '@portcullis/config'
+import { aimsWithin } from '@portcullis/config/secret-aims'
 import { ControlError, type ControlLog } from '@portcullis/platform/control'
 import type { Log } from '@portcullis/platform/service'
 import { masterKeyOf, type SealContext, type Sealer, Secret, VaultError } from '@portcullis/vault'
@@ -21,6 +22,8 @@ export interface ShownSecret {
   readonly keyId: string
   /** Whether another master key would hold what is sealed now; undefined where none is configured here. */
   readonly isOld: boolean | undefined
+  /** Where targets of the API may send it; undefined where it was put before that was said. */
+  readonly addresses: readonly string[] | undefined
   /** Names of targets that sign in with it. */
   readonly usedBy: readonly string[]
 }
@@ -31,12 +34,23 @@ export interface Rewrapped {
   readonly failed: readonly { readonly name: string; readonly why: string }[]
 }
 
+export interface GivenSecret {
+  readonly value: Secret
+  readonly addresses?: readonly string[] | undefined
+}
+
 export interface Secrets {
   /** By name. */
   list(): ShownSecret[]
   /** @throws ApiError not_found */
   get(name: string): ShownSecret
-  put(name: string, value: Secret, caller: Pick<Caller, 'actor'>, condition: Precondition): Promise<boolean>
+  /** Without `addresses` it is bound as it was, and what is new to none. @throws ApiError in_use */
+  put(
+    name: string,
+    given: GivenSecret,
+    caller: Pick<Caller, 'actor'>,
+    condition: Precondition,
+  ): Promise<boolean>
   remove(name: string, reason: string, caller: Pick<Caller, 'actor'>, condition: Precondition): Promise<void>
   /** Those that another master key holds, or all. */
   rewrap(which: 'old' | 'all', caller: Pick<Caller, 'actor'>): Promise<Rewrapped>
@@ -47,12 +61,14 @@ export interface SecretsOptions {
   /** Undefined where no master key is configured. */
   readonly sealer: Sealer | undefined
   readonly targets: () => readonly TargetConfig[]
+  /** Names of those that the file has, which may send anything anywhere. */
+  readonly ofFile: ReadonlySet<string>
   readonly log: Pick<Log, 'info' | 'warn'>
 }
 
 const triesMax = 5
 
-export function createSecrets({ control, sealer, targets, log }: SecretsOptions): Secrets {
+export function createSecrets({ control, sealer, targets, ofFile, log }: SecretsOptions): Secrets {
   function state() {
     if (control.caughtUp()) return control.state()
     throw new ApiError('control_unavailable', 'The control log is still being read.', { retryAfterSec: 2 })
@@ -64,12 +80,21 @@ export function createSecrets({ control, sealer, targets, log }: SecretsOptions)
   }
 
   const versionOf = (name: string) => state().versions.get(secretAggregate(name)) ?? 0
-  const usedBy = (name: string) =>
-    targets().flatMap((target) => (sealedIn(target).includes(name) ? [target.name] : []))
+  const usersOf = (name: string) =>
+    targets().filter((target) => sealedIn(target).some((one) => one.name === name))
+  const usedBy = (name: string) => usersOf(name).map((target) => target.name)
+
+  /** Nobody is to find out by a session that a target signs in no more. */
+  function requireAims(name: string, addresses: readonly string[]): void {
+    const left = usersOf(name).filter((target) => !ofFile.has(target.name) && !aimsWithin(addresses, target))
+    if (left.length === 0) return
+    const names = left.slice(0, 20).map((target) => target.name)
+    throw new ApiError('in_use', `These targets sign in with it at other addresses: ${names.join(', ')}.`)
+  }
 
   function shown(secret: SealedSecret): ShownSecret {
-    const { name, sealed, sealedAt, sealedBy } = secret
-    const about = { name, version: versionOf(name), sealedAt, sealedBy, usedBy: usedBy(name) }
+    const { name, sealed, sealedAt, sealedBy, addresses } = secret
+    const about = { name, version: versionOf(name), sealedAt, sealedBy, addresses, usedBy: usedBy(name) }
     return { ...about, keyId: keyIdOf(sealed), isOld: sealer && isOld(sealer, sealed) }
   }
 
@@ -80,9 +105,10 @@ export function createSecrets({ control, sealer, targets, log }: SecretsOptions)
     value: Secret,
     actor: ControlEvent['actor'],
     version: number,
+    bound: { readonly addresses?: readonly string[] } = {},
   ): Promise<void> {
     const sealed = await told(sealing().seal(value, contextOf(name, version + 1)))
-    await control.write({ type, name, sealed }, actor, { expectedVersion: version })
+    await control.write({ type, name, sealed, ...bound }, actor, { expectedVersion: version })
   }
 
   async function rewrapOne(secret: SealedSecret, actor: ControlEvent['actor']): Promise<void> {
@@ -114,14 +140,17 @@ export function createSecrets({ control, sealer, targets, log }: SecretsOptions)
   return {
     list: () => Array.from(state().sealedSecrets.values(), shown).sort((a, b) => (a.name < b.name ? -1 : 1)),
     get: (name) => shown(known(name)),
-    async put(name, value, { actor }, condition) {
+    async put(name, { value, addresses }, { actor }, condition) {
       sealing()
       for (let tries = 1; ; tries++) {
-        const exists = state().sealedSecrets.has(name)
+        const before = state().sealedSecrets.get(name)
+        const exists = before !== undefined
+        const aims = addresses ?? (before ? before.addresses : [])
+        if (aims) requireAims(name, aims)
         const aggregateVersion = versionOf(name)
         expectedVersion(condition, { exists, aggregateVersion })
         try {
-          await write('secret.sealed', name, value, actor, aggregateVersion)
+          await write('secret.sealed', name, value, actor, aggregateVersion, aims && { addresses: aims })
           return !exists
         } catch (error) {
           // Somebody was first: with a condition that is told at the next look, without one the last to come wins.
