@@ -2,12 +2,13 @@
 // throws for nothing that a client can send: what it cannot read comes back as unknown.
 import { isAscii, isUtf8 } from 'node:buffer'
 import { randomInt } from 'node:crypto'
+import { Binder, type BindValue, openBytes } from './bind.ts'
 import { ByteCache } from './cache.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Catalogue, CatalogueData } from './catalogue-types.ts'
 import { SqlError } from './errors.ts'
 import { createFunctions, type Functions } from './functions.ts'
-import { type Grammar, loadGrammar, type RawStatement } from './grammar.ts'
+import { type Grammar, loadGrammar, type RawStatement, type Tree } from './grammar.ts'
 import { view } from './cutter.ts'
 import { empty, type Judgement, judge, unreadable } from './judge.ts'
 import { isSpace } from './lexer.ts'
@@ -70,6 +71,7 @@ class Analyzer implements SqlAnalyzer {
   readonly #stripped: ByteCache<Shared>
   readonly #stripper = new Stripper()
   readonly #worker: WorkerRoad
+  readonly #binder = new Binder()
   #hits = 0
   #strippedHits = 0
   #misses = 0
@@ -116,6 +118,14 @@ class Analyzer implements SqlAnalyzer {
   catalogue(data: CatalogueData, previous?: Catalogue): Catalogue {
     const stored = createStored(this.#grammar, this.#functions, previous?.stored)
     return createCatalogue(data, stored, this.#functions)
+  }
+
+  bind(analysis: StatementAnalysis, values: readonly BindValue[] | undefined): StatementAnalysis {
+    return this.#binder.bind(analysis, values)
+  }
+
+  bindExecute(analysis: StatementAnalysis, args: readonly Tree[] | undefined): StatementAnalysis {
+    return this.#binder.execute(analysis, args ?? [])
   }
 
   stats(): AnalyzerStats {
@@ -365,7 +375,7 @@ const semicolon = 0x3b
 
 /** What an analysis takes in memory, an estimate. */
 export function analysisBytes(analysis: StatementAnalysis): number {
-  let bytes = 300 + 2 * analysis.text.length
+  let bytes = 300 + 2 * analysis.text.length + openBytes(analysis)
   for (const object of analysis.objects) {
     bytes += 150 + object.name.length + object.namespace.length
     for (const column of object.columns) bytes += 16 + column.length

@@ -1,6 +1,6 @@
 // Parts of conditions: which operator is another's contrary, which column stands there, what is written differently and
 // is the same. Refuses to say what a condition comes to: that is where.ts.
-import type { Constant } from './constants.ts'
+import { type Constant, castOf } from './constants.ts'
 import type { Tree, TreeNode } from './grammar.ts'
 import { list, node, only, qualified, stringOf, text } from './walk.ts'
 
@@ -55,7 +55,7 @@ export function rangeOf(part: Tree): { side: Tree; isAbove: boolean; bound: numb
   const bound = only(expression?.rexpr, 'A_Const')
   const side = expression?.lexpr
   if (side === undefined || bound === undefined || !/^[<>]=?$/.test(operator)) return undefined
-  const value = constantOf(bound)
+  const value = castOf(constantOf(bound), 'numeric')
   if (typeof value !== 'number') return undefined
   return { side, isAbove: operator.startsWith('>'), bound: value }
 }
@@ -67,10 +67,42 @@ export function isNeutral(expression: TreeNode): boolean {
   const value = constantOf(right)
   const [, operator] = qualified(expression.name)
   if (operator === '||') return value === ''
-  return (
-    value ===
-    (operator === '+' || operator === '-' ? 0 : operator === '*' || operator === '/' ? 1 : undefined)
-  )
+  // Beside a number `'0'` is one.
+  if (value === null || value === '' || typeof value === 'boolean') return false
+  const neutral =
+    operator === '+' || operator === '-' ? 0 : operator === '*' || operator === '/' ? 1 : undefined
+  return Number(value) === neutral
+}
+
+export function isNullConstant(side: Tree | undefined): boolean {
+  const cast = only(side, 'TypeCast')
+  return cast === undefined ? only(side, 'A_Const')?.isnull === true : isNullConstant(cast.arg)
+}
+
+/** A constant other than NULL, or a bind value that is known not to be it, whatever it is made into. */
+export function isNeverNull(side: Tree | undefined): boolean {
+  const cast = only(side, 'TypeCast')
+  if (cast !== undefined) return isNeverNull(cast.arg)
+  const constant = only(side, 'A_Const')
+  return constant === undefined ? only(side, 'ParamRef')?.notNull === true : constant.isnull !== true
+}
+
+/** The elements of an array that is written out; undefined where it is not, or cannot be told. */
+export function elementsOf(side: Tree | undefined): readonly Tree[] | undefined {
+  const cast = only(side, 'TypeCast')
+  if (cast !== undefined) return elementsOf(cast.arg)
+  const array = only(side, 'A_ArrayExpr')
+  if (array !== undefined) return list(array.elements)
+  const constant = only(side, 'A_Const')
+  const value = constant === undefined ? undefined : constantOf(constant)
+  if (typeof value !== 'string') return undefined
+  const inside = /^\s*\{([^{}"\\]*)\}\s*$/.exec(value)?.[1]?.trim()
+  if (inside === undefined) return undefined
+  return inside === '' ? [] : inside.split(',').map((item) => elementOf(item.trim()))
+}
+
+function elementOf(item: string): Tree {
+  return { A_Const: /^null$/i.test(item) ? { isnull: true } : { sval: { sval: item } } }
 }
 
 export function equality(left: Tree, right: Tree): TreeNode {

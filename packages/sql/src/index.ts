@@ -1,6 +1,7 @@
 // SQL text -> what it does: effects, objects, privileged use, judged with PostgreSQL's own grammar. Refuses to run
 // anything, to ask a server, or to let a credential into a text that may be stored.
 export { analysisBytes, createSqlAnalyzer } from './analyzer.ts'
+export { type BindValue, unread } from './bind.ts'
 export { catalogueOf, catalogueQuery, catalogueVersionMin, schemasOf } from './catalogue-query.ts'
 export type { Catalogue, CatalogueData, Refiner, SearchPath } from './catalogue-types.ts'
 export { encodingIsAsciiSafe } from './encoding.ts'

@@ -4,7 +4,7 @@ import { expressionVisitors } from './expressions.ts'
 import type { Functions } from './functions.ts'
 import type { TreeNode } from './grammar.ts'
 import { notStatements, statements } from './statements.ts'
-import type { Facts, NamedStatement, Transaction } from './types.ts'
+import type { Facts, NamedStatement, OpenConditions, Transaction } from './types.ts'
 import { inner, nodeType, Walk, widest } from './walk.ts'
 
 /** The part of an analysis that comes from the tree. */
@@ -20,6 +20,7 @@ export interface Judgement {
   readonly transaction?: Transaction
   readonly facts?: Facts
   readonly named?: NamedStatement
+  readonly open?: OpenConditions
 }
 
 /**
@@ -76,6 +77,7 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
     ...(where !== undefined && { where }),
     ...(transaction === undefined ? {} : { transaction }),
     ...(named && { named }),
+    ...(walk.open && { open: walk.open }),
     // What a name of the session stands for is no business of the catalogue.
     ...(refinable.has(type) && named?.action !== 'use' && { facts: walk.facts(verb === 'EXPLAIN') }),
   }

@@ -1,5 +1,6 @@
 // EXECUTE and FETCH do what the statement behind their name does. Pure: which statement that is, the session knows.
 import type { Effect } from '@portcullis/kernel'
+import type { Tree } from './grammar.ts'
 import { effectOrder } from './judge.ts'
 import type { NamedStatement, StatementAnalysis } from './types.ts'
 import { isDoneByPlanning } from './walk.ts'
@@ -19,7 +20,8 @@ function withOrigin(
   const { where: _, alike: __, ...own } = analysis
   return Object.freeze({
     ...own,
-    ...(origin.where && !planned && { where: origin.where }),
+    // Of a name that the same text makes, the values are not looked at.
+    ...(origin.where && !planned && { where: origin.open ? 'unknown' : origin.where }),
     effects: effectOrder.filter((effect) => effects.has(effect)),
     objects: [...analysis.objects, ...objects],
     privileged: analysis.privileged || origin.privileged,
@@ -34,12 +36,16 @@ type Remember = (
 ) => StatementAnalysis
 
 /**
- * What each statement of one text comes to where it uses a name. `stands` tells what a name stands for before the text;
- * `remember` may give back what an earlier call has joined.
+ * What each statement of one text comes to where it uses a name. `stands` tells what a name stands for before the text,
+ * with these arguments of EXECUTE; `remember` may give back what an earlier call has joined.
  */
 export function resolveNames(
   analyses: readonly StatementAnalysis[],
-  stands: (kind: NamedStatement['kind'], name: string) => StatementAnalysis | undefined,
+  stands: (
+    kind: NamedStatement['kind'],
+    name: string,
+    args: readonly Tree[] | undefined,
+  ) => StatementAnalysis | undefined,
   remember: Remember = (_analysis, _origin, join) => join(),
 ): readonly StatementAnalysis[] {
   if (analyses.every(({ named }) => named?.action !== 'use')) return analyses
@@ -57,7 +63,11 @@ export function resolveNames(
       made.set(keyOf(named.kind, named.name), named.action === 'make' ? analysis : undefined)
     else {
       const key = keyOf(named.kind, named.name)
-      const origin = made.has(key) ? made.get(key) : isOpen ? stands(named.kind, named.name) : undefined
+      const origin = made.has(key)
+        ? made.get(key)
+        : isOpen
+          ? stands(named.kind, named.name, named.args)
+          : undefined
       if (origin !== undefined) return remember(analysis, origin, () => withOrigin(analysis, named, origin))
     }
     return analysis

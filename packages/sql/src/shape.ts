@@ -1,6 +1,6 @@
 // What parts of one condition look like: which are the same although they are written differently, which name a row of the
 // changed table. Each part is looked at once, since what nests asks again and again. Refuses to say what they come to.
-import { columnOf, isNeutral, volatiles } from './conditions.ts'
+import { columnOf, isNeutral, isNullConstant, volatiles } from './conditions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 import { list, only, qualified, stringOf } from './walk.ts'
 
@@ -15,6 +15,7 @@ export class Shape {
   readonly #tables: Tables
   readonly #keys = new Map<object, string>()
   readonly #ofRow = new Map<object, boolean>()
+  readonly #bound = new Map<object, boolean>()
   readonly #volatile = new Map<object, boolean>()
 
   constructor(tables: Tables) {
@@ -60,6 +61,14 @@ export class Shape {
     })
   }
 
+  /** Whether a bind value that is not known here stands in it. */
+  namesParameter(tree: Tree | undefined): boolean {
+    return seen(this.#bound, tree, false, (whole) => {
+      if (only(whole, 'ParamRef') !== undefined) return true
+      return partsOf(whole).some((part) => this.namesParameter(part))
+    })
+  }
+
   #isVolatile(tree: Tree): boolean {
     return seen(this.#volatile, tree, false, (whole) => {
       const call = only(whole, 'FuncCall')
@@ -77,6 +86,10 @@ export class Shape {
       if (cast !== undefined) return this.key(cast.arg)
       const expression = only(whole, 'A_Expr')
       if (expression !== undefined && isNeutral(expression)) return this.key(expression.lexpr)
+      const [single, ...others] = list(only(whole, 'CoalesceExpr')?.args).filter(
+        (part) => !isNullConstant(part),
+      )
+      if (single !== undefined && others.length === 0) return this.key(single)
       const column = columnOf(whole)
       if (column !== undefined)
         return JSON.stringify([this.isOfTarget(column.of) ? '' : column.of, column.name])

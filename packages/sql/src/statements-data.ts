@@ -5,6 +5,7 @@ import { condition, output } from './expressions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
 import type { Statements } from './statements.ts'
 import type { Change } from './types.ts'
+import { openCondition } from './bind.ts'
 import type { Tables } from './shape.ts'
 import { conditionOf } from './where.ts'
 import {
@@ -212,9 +213,13 @@ function merge(walk: Walk, statement: TreeNode): void {
 }
 
 function leaves(walk: Walk, statement: TreeNode, others: Tree | undefined): void {
-  const { where, literalsMatter } = conditionOf(statement.whereClause, tablesOf(statement.relation, others))
+  leavesBy(walk, statement.whereClause, tablesOf(statement.relation, others))
+}
+
+function leavesBy(walk: Walk, clause: Tree | undefined, tables: Tables): void {
+  const { where, literalsMatter, isOpen } = conditionOf(clause, tables)
   if (literalsMatter) walk.literalsMatter = true
-  walk.leaves(where)
+  walk.leaves(where, isOpen ? openCondition(clause, tables) : undefined)
 }
 
 /** Of a merge, what happens to rows of its target. */
@@ -224,7 +229,7 @@ function mergeLeaves(walk: Walk, statement: TreeNode, clause: TreeNode): void {
   const joined = statement.joinCondition ?? null
   const matched = clause.matchKind === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' ? not(joined) : joined
   const args = [matched, ...(clause.condition === undefined ? [] : [clause.condition])]
-  walk.leaves(conditionOf({ BoolExpr: { boolop: 'AND_EXPR', args } }, tables).where)
+  leavesBy(walk, { BoolExpr: { boolop: 'AND_EXPR', args } }, tables)
 }
 
 function not(condition: Tree): TreeNode {

@@ -1,6 +1,7 @@
 // Statements about the session, its transaction, its cursors and prepared statements, and the server's upkeep. What only
 // changes the session itself has no effect on the world, so none is reported. Refuses to resolve what an EXECUTE runs:
 // the session that prepared it knows.
+import { keptArguments } from './bind.ts'
 import type { Tree, TreeNode } from './grammar.ts'
 import { searchPathShadowsCatalog, settingIsPrivileged, settingIsRole } from './settings.ts'
 import type { Statements } from './statements.ts'
@@ -74,7 +75,7 @@ export const sessionStatements: Statements = {
     verb: 'EXECUTE',
     returnsRows: () => true,
     visit(walk, statement) {
-      walk.statement('prepared', 'use', text(statement.name))
+      walk.statement('prepared', 'use', text(statement.name), { args: keptArguments(list(statement.params)) })
       walk.object('prepared', '', text(statement.name), 'execute')
       walk.fields(statement)
     },
@@ -88,7 +89,9 @@ export const sessionStatements: Statements = {
     verb: 'DECLARE',
     visit(walk, statement) {
       const name = text(statement.portalname)
-      walk.statement('cursor', 'make', name, ((statement.options as number) & cursorOptionHold) !== 0)
+      walk.statement('cursor', 'make', name, {
+        holds: ((statement.options as number) & cursorOptionHold) !== 0,
+      })
       walk.object('cursor', '', name, 'read')
       walk.tree(statement.query)
     },

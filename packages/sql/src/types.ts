@@ -1,5 +1,8 @@
 import type { Analysis, Effect, Where } from '@portcullis/kernel'
+import type { BindValue } from './bind.ts'
 import type { Catalogue, CatalogueData } from './catalogue-types.ts'
+import type { Tree } from './grammar.ts'
+import type { Tables } from './shape.ts'
 
 /** What one statement does, judged from its text alone. Immutable and shared between executions of the same text. */
 export interface StatementAnalysis extends Analysis {
@@ -8,10 +11,24 @@ export interface StatementAnalysis extends Analysis {
   readonly transaction?: Transaction
   /** What a target's catalogue may say more about; absent where it would say nothing. */
   readonly facts?: Facts
+  /** What its bind values decide; absent: no value of them could widen what it changes. */
+  readonly open?: OpenConditions
   /** The prepared statement or cursor that it makes, uses or drops. */
   readonly named?: NamedStatement
   /** Fingerprint of the statement that a name stood for, where it uses one. */
   readonly origin?: string
+}
+
+/** Conditions of an UPDATE, DELETE or MERGE that some bind values make hold for every row. */
+export interface OpenConditions {
+  /** What the statement leaves besides. */
+  readonly closed?: Where
+  readonly conditions: readonly OpenCondition[]
+}
+
+export interface OpenCondition {
+  readonly clause: Tree
+  readonly tables: Tables
 }
 
 /** SQL's own names for statements: PREPARE and EXECUTE, DECLARE and FETCH. */
@@ -24,6 +41,8 @@ export interface NamedStatement {
   readonly holds: boolean
   /** What is used is planned and not run: EXPLAIN EXECUTE. */
   readonly planned: boolean
+  /** Of EXECUTE. */
+  readonly args?: readonly Tree[]
   /** Effects beside those of what is used: of its arguments, of the table that takes its rows. */
   readonly beside: readonly Effect[]
 }
@@ -123,6 +142,14 @@ export interface SqlAnalyzer {
    * when they are first met, on this thread; those that `previous` had parsed are taken over.
    */
   catalogue(data: CatalogueData, previous?: Catalogue): Catalogue
+  /**
+   * What a prepared statement comes to with these values for $1, $2, …; undefined: before any are known, when nothing of
+   * it is run yet and it counts for no more than what some values leave. The same object for the same ones as long as it
+   * is the same to whoever decides, so that it can be told by identity whether the values changed anything.
+   */
+  bind(analysis: StatementAnalysis, values: readonly BindValue[] | undefined): StatementAnalysis
+  /** The same with the arguments of an EXECUTE, as its analysis has them. */
+  bindExecute(analysis: StatementAnalysis, args: readonly Tree[] | undefined): StatementAnalysis
   stats(): AnalyzerStats
   /**
    * Starts the worker and lets the engine compile the grammar's hot paths: 0.3 s that the first clients then do not

@@ -4,7 +4,7 @@ import type { Effect, TargetObject, Where } from '@portcullis/kernel'
 import { tellsCredential } from './credentials.ts'
 import { type Functions, type FunctionUse, unvouched } from './functions.ts'
 import { isTree, type Tree, type TreeNode } from './grammar.ts'
-import type { Call, Change, Facts, Name, NamedStatement } from './types.ts'
+import type { Call, Change, Facts, Name, NamedStatement, OpenCondition, OpenConditions } from './types.ts'
 
 /** One SELECT (or DML) level: the tables its columns may come from. */
 export interface Level {
@@ -55,6 +55,8 @@ export class Walk {
   literalsMatter = false
   /** Absent: no rows that were there before are changed. */
   where: Where | undefined
+  #whereClosed: Where | undefined
+  readonly #openConditions: OpenCondition[] = []
   /** Planned or stored, not run (EXPLAIN, a rule): only what planning itself can run keeps its effect. */
   planned = false
   /** The next query is what an INSERT inserts. */
@@ -113,9 +115,9 @@ export class Walk {
     kind: NamedStatement['kind'],
     action: NamedStatement['action'],
     name: string | undefined,
-    holds = false,
+    { holds = false, args }: { readonly holds?: boolean; readonly args?: readonly Tree[] } = {},
   ): void {
-    this.#statement = { kind, name, action, holds, planned: this.planned }
+    this.#statement = { kind, name, action, holds, planned: this.planned, ...(args && { args }) }
     this.literalsMatter = true
     if (action !== 'use') return
     this.effects.add('execute')
@@ -131,9 +133,19 @@ export class Walk {
     if (!this.planned) for (const change of changes) this.#changes.add(change)
   }
 
-  /** Existing rows are changed, those that a condition leaves. */
-  leaves(where: Where): void {
-    if (!this.planned) this.where = widest(this.where, where)
+  /** Existing rows are changed, those that a condition leaves. `open`: where its bind values decide which. */
+  leaves(where: Where, open?: OpenCondition): void {
+    if (this.planned) return
+    this.where = widest(this.where, where)
+    if (open === undefined) this.#whereClosed = widest(this.#whereClosed, where)
+    else this.#openConditions.push(open)
+  }
+
+  /** Absent where no bind value decides anything. */
+  get open(): OpenConditions | undefined {
+    if (this.#openConditions.length === 0) return undefined
+    const closed = this.effects.has('unknown') ? widest(this.#whereClosed, 'unknown') : this.#whereClosed
+    return { ...(closed && { closed }), conditions: this.#openConditions }
   }
 
   /** What a catalogue may say more about, once the walk is over. */

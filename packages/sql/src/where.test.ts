@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { createSqlAnalyzer, resolveNames, type SqlAnalyzer, type StatementAnalysis } from './index.ts'
+import {
+  type BindValue,
+  createSqlAnalyzer,
+  resolveNames,
+  type SqlAnalyzer,
+  type StatementAnalysis,
+  unread,
+} from './index.ts'
 import { widest } from './walk.ts'
 
 let plain: SqlAnalyzer
@@ -36,6 +43,110 @@ test('of legitimate statements none is taken for one that changes every row', ()
   const wrong = lines('legitimate').filter(mayBeAll)
   assert.deepEqual(wrong, [])
   assert.ok(lines('legitimate').length >= 250)
+})
+
+interface Bound {
+  readonly sql: string
+  /** `?` for one that could not be read. */
+  readonly values: readonly BindValue[]
+}
+const boundLines = (file: string): readonly Bound[] =>
+  readFileSync(new URL(`../corpus/where/bound-${file}.jsonl`, import.meta.url), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [sql, values] = JSON.parse(line) as [string, BindValue[]]
+      return { sql, values: values.map((value) => (value === '?' ? unread : value)) }
+    })
+const boundMayBeAll = ({ sql, values }: Bound) => {
+  const analysis = one(sql)
+  assert.notEqual(analysis.verb, 'UNKNOWN', sql)
+  const { where } = plain.bind(analysis, values)
+  return where !== undefined && widest(where, 'unknown') === where
+}
+const told = ({ sql, values }: Bound) => `${sql} -- ${values.map(String)}`
+
+test('bind values count like literals: every row by the right one, and by one that could not be read', () => {
+  assert.deepEqual(
+    boundLines('tautologies')
+      .filter((bound) => !boundMayBeAll(bound))
+      .map(told),
+    [],
+  )
+  assert.ok(boundLines('tautologies').length >= 60)
+})
+
+test('bind values of legitimate statements are taken for no such thing, before they are known neither', () => {
+  const wrong = boundLines('legitimate').filter(boundMayBeAll)
+  assert.deepEqual(wrong.map(told), [])
+  assert.ok(boundLines('legitimate').length >= 50)
+  for (const { sql } of [...boundLines('legitimate'), ...boundLines('tautologies')])
+    assert.match(plain.bind(one(sql), undefined).where ?? '', /^(some|never)$/, sql)
+})
+
+test('where no value can widen it, none is looked at; where one can, the text alone is unknown', () => {
+  for (const sql of ['id = $1', 'id = any($1)', 'lower(email) = lower($1) and $2', 'created_at < $1']) {
+    const analysis = one(`delete from accounts where ${sql}`)
+    assert.equal(analysis.open, undefined, sql)
+    assert.equal(plain.bind(analysis, [unread, unread]), analysis, sql)
+  }
+  for (const { sql } of boundLines('tautologies')) {
+    const analysis = one(sql)
+    assert.equal(analysis.where, 'unknown', sql)
+    assert.equal(analysis.literalsMatter, true, sql)
+    // Too few values leave what they stand for unknown.
+    assert.equal(plain.bind(analysis, []).where, 'unknown', sql)
+  }
+})
+
+test('what is bound is the same object for all values that leave the same', () => {
+  const analysis = one('delete from accounts where owner like $1')
+  const few = plain.bind(analysis, ['a%'])
+  assert.equal(plain.bind(analysis, ['b%']), few)
+  assert.equal(plain.bind(analysis, undefined), few)
+  const every = plain.bind(analysis, ['%'])
+  assert.notEqual(every, few)
+  assert.equal(plain.bind(analysis, ['%%']), every)
+  assert.equal(analysis.where, 'unknown')
+})
+
+test('a literal in the place of a bind value comes to the same', () => {
+  const literal = (value: BindValue): string =>
+    Array.isArray(value)
+      ? `array[${value.map(literal)}]`
+      : typeof value === 'string'
+        ? `'${value.replaceAll("'", "''")}'`
+        : String(value)
+  const lines = [...boundLines('tautologies'), ...boundLines('legitimate')]
+  for (const { sql, values } of lines.filter(({ values }) => !values.includes(unread))) {
+    const text = sql.replace(/\$(\d+)/g, (_, at) => literal(values[at - 1] as BindValue))
+    const few = (where: string | undefined) => (where === 'never' ? 'some' : where)
+    assert.equal(few(plain.bind(one(sql), values).where), few(one(text).where), text)
+  }
+})
+
+test('a statement whose values are not looked at is widened by none of them', () => {
+  const literals = /(?<![&E])'[^']*'|(?<![$\w.:])\d+(?![\w.])|\b(true|false|null)\b(?! (is|then|end))/g
+  const values = ['null', "''", "'%'", "'{}'", '0', '1', '-1', 'true', 'false', "'bob'", 'array[]::int[]']
+  let tried = 0
+  for (const sql of [
+    ...lines('tautologies'),
+    ...lines('legitimate'),
+    ...[...boundLines('tautologies'), ...boundLines('legitimate')].map(({ sql }) => sql),
+  ]) {
+    if (sql.includes('$') && /'|[^$]\d/.test(sql)) continue
+    let count = 0
+    const text = sql.includes('$') ? sql : sql.replace(literals, () => `$${++count}`)
+    const analysis = one(text)
+    if (!text.includes('$') || analysis.verb === 'UNKNOWN' || analysis.open || mayBeAll(text)) continue
+    for (const value of values)
+      for (const other of [value, "'bob'"]) {
+        const written = text.replace(/\$(\d+)/g, (_, at) => (at === '1' ? value : other))
+        if (one(written).verb !== 'UNKNOWN') assert.equal(mayBeAll(written), false, `${text}: ${written}`)
+        tried += 1
+      }
+  }
+  assert.ok(tried > 1000, `${tried} tried`)
 })
 
 test('which it is', () => {

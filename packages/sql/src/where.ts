@@ -1,6 +1,6 @@
 // Which rows a condition leaves: `true`, `id = id` and a hundred other spellings leave all of them. Folds constants, and
 // knows what holds for every row whatever is in it. Refuses to guess: what is the same for all rows and cannot be told from
-// the text (a bind value, a function, another table) is unknown, and never some.
+// the text (a function, another table) is unknown, and never some; and so is what some bind value would widen to that.
 import type { Where } from '@portcullis/kernel'
 import { type Constant, castOf, compare, foldCall, likesEverything } from './constants.ts'
 import {
@@ -8,7 +8,9 @@ import {
   columnOf,
   comparisons,
   constantOf,
+  elementsOf,
   equality,
+  isNeverNull,
   mirrored,
   opposites,
   rangeOf,
@@ -23,35 +25,43 @@ export interface Condition {
   readonly where: Where
   /** With other literals in the same places it could be another. */
   readonly literalsMatter: boolean
+  /** With bind values it may be another; without it is `unknown`. */
+  readonly isOpen: boolean
 }
 
-/** `clause` undefined: there is none. */
+/** `clause` undefined: there is none. Bind values stand in it as constants where they are known (bind.ts). */
 export function conditionOf(clause: Tree | undefined, tables: Tables): Condition {
-  if (clause === undefined) return { where: 'none', literalsMatter: false }
+  if (clause === undefined) return { where: 'none', literalsMatter: false, isOpen: false }
   const folder = new Folder(tables)
   const where = answers[folder.truth(clause)]
-  return { where, literalsMatter: where !== 'some' || folder.literalsMatter }
+  const isOpen = where === 'unknown' && folder.namesParameter(clause)
+  return { where, literalsMatter: where !== 'some' || folder.literalsMatter, isOpen }
 }
 
 /** What an expression comes to. `all`, `no`: true, or not true, for whatever row; NULLs in a row may be left out. */
 type Folded =
   | { readonly kind: 'constant'; readonly value: Constant }
-  | { readonly kind: 'all' | 'no' | 'row' | 'outside' }
+  | { readonly kind: 'all' | 'no' | 'row' | 'few' | 'outside' }
 
-/** As a condition. `null` is neither true nor false, and stays so when it is negated. */
-type Truth = 'all' | 'no' | 'null' | 'row' | 'outside'
+/**
+ * As a condition. `null` is neither true nor false, and stays so when it is negated. `few` is `row` or `no`, as a bind
+ * value will have it: what it is negated nobody knows.
+ */
+type Truth = 'all' | 'no' | 'null' | 'row' | 'few' | 'outside'
 
 const answers: Readonly<Record<Truth, Where>> = {
   all: 'always',
   no: 'never',
   null: 'never',
   row: 'some',
+  few: 'some',
   outside: 'unknown',
 }
 
 const all = { kind: 'all' } as const
 const no = { kind: 'no' } as const
 const row = { kind: 'row' } as const
+const few = { kind: 'few' } as const
 const outside = { kind: 'outside' } as const
 const constant = (value: Constant): Folded => ({ kind: 'constant', value })
 
@@ -66,8 +76,15 @@ class Folder {
     this.#shape = new Shape(tables)
   }
 
+  namesParameter(clause: Tree): boolean {
+    return this.#shape.namesParameter(clause)
+  }
+
   truth(clause: Tree | undefined): Truth {
-    const folded = this.#value(clause)
+    return this.#truthOf(this.#value(clause))
+  }
+
+  #truthOf(folded: Folded): Truth {
     if (folded.kind !== 'constant') return folded.kind
     const value = castOf(folded.value, 'bool')
     if (value === null) return 'null'
@@ -96,9 +113,12 @@ class Folder {
     return visit === undefined ? this.#unread(wrapped) : visit(one, wrapped)
   }
 
-  /** Whatever it is: it may differ from row to row only where it names something of the changed table. */
+  /**
+   * Whatever it is: it may differ from row to row only where it names something of the changed table. With a bind value
+   * in it nobody knows: the right one may make all of it a constant (`coalesce($1, name)`).
+   */
   #unread(wrapped: TreeNode): Folded {
-    return this.#shape.namesRow(wrapped) ? row : outside
+    return this.#shape.namesRow(wrapped) && !this.#shape.namesParameter(wrapped) ? row : outside
   }
 
   readonly #visitors: Readonly<Record<string, (one: TreeNode, wrapped: TreeNode) => Folded>> = {
@@ -132,14 +152,39 @@ class Folder {
     const truths = args.map((argument) => this.truth(argument))
     if (operator === 'NOT_EXPR') return negated[truths[0] ?? 'outside']
     if (operator === 'AND_EXPR') {
-      const deciding = (['no', 'null', 'row', 'outside'] as const).find((truth) => truths.includes(truth))
+      const deciding = (['no', 'null', 'row', 'few', 'outside'] as const).find((truth) =>
+        truths.includes(truth),
+      )
       return deciding ?? 'all'
     }
     // Whether its parts leave anything out is often a matter of their literals alone.
     this.literalsMatter = true
     if (truths.includes('all') || this.#covers(args)) return 'all'
-    const deciding = (['outside', 'row', 'null'] as const).find((truth) => truths.includes(truth))
-    return deciding ?? 'no'
+    const deciding = (['outside', 'row', 'few', 'null'] as const).find((truth) => truths.includes(truth))
+    return (deciding === 'row' || deciding === 'few') && this.#mayCover(args) ? 'outside' : (deciding ?? 'no')
+  }
+
+  /** With the right bind values one of these parts could always be true: `a > $1 or a <= $2`, and never `a = $1 or b = $2`. */
+  #mayCover(args: readonly Tree[]): boolean {
+    if (!args.some((argument) => this.#shape.namesParameter(argument))) return false
+    const sides = new Map<string, { readonly isBound: boolean; readonly isEqual: boolean }>()
+    return args.some((argument) => {
+      if (only(argument, 'BoolExpr')?.boolop === 'NOT_EXPR') return true
+      const expression = only(argument, 'A_Expr')
+      if (expression === undefined) return false
+      const side = [expression.lexpr, expression.rexpr].find((one) => this.#shape.namesRow(one))
+      const key = this.#shape.key(side)
+      const here = {
+        isBound: this.#shape.namesParameter(argument),
+        isEqual: qualified(expression.name)[1] === '=' && !/ALL/.test(text(expression.kind)),
+      }
+      const before = sides.get(key)
+      sides.set(key, {
+        isBound: here.isBound || before?.isBound === true,
+        isEqual: here.isEqual && before?.isEqual !== false,
+      })
+      return before !== undefined && !(here.isEqual && before.isEqual) && (here.isBound || before.isBound)
+    })
   }
 
   /** Of two parts of an OR one is always true: `a or not a`, `a is null or a is not null`, `a > 1 or a <= 1`. */
@@ -186,7 +231,7 @@ class Folder {
     const isNull = test.nulltesttype === 'IS_NULL'
     const folded = this.#value(test.arg)
     if (folded.kind === 'constant') return constant((folded.value === null) === isNull)
-    if (folded.kind === 'all') return isNull ? no : all
+    if (folded.kind === 'all' || isNeverNull(test.arg)) return isNull ? no : all
     if (folded.kind === 'row' && this.#shape.isKey(test.arg)) return isNull ? no : all
     return this.#unread({ arg: test.arg })
   }
@@ -195,6 +240,7 @@ class Folder {
     const truth = this.truth(test.arg)
     const [, not, what = ''] = /^IS_(NOT_)?(.*)$/.exec(text(test.booltesttype)) ?? []
     if (truth === 'row' || truth === 'outside') return { kind: truth }
+    if (truth === 'few') return outside
     const value = { all: 'TRUE', no: 'FALSE', null: 'UNKNOWN' }[truth]
     return constant((value === what) !== (not !== undefined))
   }
@@ -257,12 +303,9 @@ class Folder {
           : ((['outside', 'row', 'null'] as const).find((each) => equal.includes(each)) ?? 'no')
         return this.#of(operator === '<>' ? negated[truth] : truth)
       }
-      case 'AEXPR_OP_ANY': {
-        const elements = list(node(only(one.rexpr, 'A_ArrayExpr')).elements)
-        const compared = elements.map((item) => this.#compared(operator, one.lexpr, item))
-        if (compared.includes('all')) return all
-        return elements.length > 0 && compared.every((each) => each === 'no') ? no : this.#unread(wrapped)
-      }
+      case 'AEXPR_OP_ANY':
+      case 'AEXPR_OP_ALL':
+        return this.#quantified(kind === 'AEXPR_OP_ALL', operator, one, wrapped)
       case 'AEXPR_BETWEEN':
       case 'AEXPR_BETWEEN_SYM':
       case 'AEXPR_NOT_BETWEEN':
@@ -293,6 +336,34 @@ class Folder {
     }
   }
 
+  /** `x = any (array)`: of none it is false, and `x <> all (array)` is then true. */
+  #quantified(isAll: boolean, operator: string, one: TreeNode, wrapped: TreeNode): Folded {
+    const elements = elementsOf(one.rexpr)
+    if (elements === undefined) {
+      // No array makes `name = any (…)` hold for all rows.
+      const isEqual = operator === '=' && !isAll && !this.#shape.namesParameter(one.lexpr)
+      if (!isEqual || !this.#shape.namesRow(one.lexpr)) return this.#unread(wrapped)
+      return this.#shape.namesParameter(one.rexpr) ? few : row
+    }
+    this.literalsMatter = true
+    if (elements.length === 0) return isAll ? all : no
+    const each = elements.map((item) =>
+      comparisons.has(operator)
+        ? this.#compared(operator, one.lexpr, item)
+        : this.#truthOf(
+            this.#matched(operator, { ...one, rexpr: item }, { A_Expr: { ...one, rexpr: item } }),
+          ),
+    )
+    const [deciding, other] = isAll ? (['no', 'all'] as const) : (['all', 'no'] as const)
+    if (each.includes(deciding)) return this.#of(deciding)
+    if (each.every((truth) => truth === other)) return this.#of(other)
+    // Different from one of two is every value.
+    const isSpread =
+      !isAll && operator === '<>' && new Set(elements.map((item) => this.#shape.key(item))).size > 1
+    if (isSpread) return all
+    return each.includes('outside') ? outside : this.#unread(wrapped)
+  }
+
   #distinct(isDistinct: boolean, one: TreeNode, wrapped: TreeNode): Folded {
     const [left, right] = [this.#value(one.lexpr), this.#value(one.rexpr)]
     const isNull = (folded: Folded) => folded.kind === 'constant' && folded.value === null
@@ -302,6 +373,11 @@ class Folder {
     }
     const equal = this.#compared('=', one.lexpr, one.rexpr ?? null)
     const truth = isDistinct ? negated[equal] : equal
+    // Keys are distinct from NULL, all of them.
+    const mayBeNull = [one.lexpr, one.rexpr].some(
+      (side) => this.#shape.namesParameter(side) && !isNeverNull(side),
+    )
+    if (isDistinct && mayBeNull) return outside
     return truth === 'null' ? this.#unread(wrapped) : this.#of(truth)
   }
 
@@ -311,6 +387,7 @@ class Folder {
     if (right.kind === 'constant' && right.value === null) return constant(null)
     const pattern = right.kind === 'constant' ? String(right.value) : this.#pattern(one.rexpr)
     const isAll = pattern !== undefined && likesEverything(operator, pattern)
+    if (pattern === undefined && this.#shape.namesParameter(one.rexpr)) return outside
     if (isAll || this.#shape.isSame(one.lexpr, one.rexpr)) return isNot ? no : all
     return this.#unread(wrapped)
   }
@@ -333,7 +410,11 @@ class Folder {
     const left = this.#value(one.lexpr)
     if (operator === '-' && this.#shape.isSame(one.lexpr, one.rexpr)) return constant(0)
     if ((operator === '*' || operator === '%') && [left, right].some(isZero)) return constant(0)
-    if (left.kind !== 'constant' || right.kind !== 'constant') return this.#unread(wrapped)
+    if (left.kind !== 'constant' || right.kind !== 'constant')
+      // Whatever is added to what a row has, another row has another.
+      return /^(\+|-|\|\|)$/.test(operator) && [left, right].some(({ kind }) => kind === 'row')
+        ? row
+        : this.#unread(wrapped)
     const [a, b] = [left.value, right.value]
     if (a === null || b === null) return constant(null)
     if (operator === '||') return constant(`${a}${b}`)
@@ -372,7 +453,18 @@ class Folder {
     if (this.#isWide(operator, left, b) || this.#isWide(turned, right, a)) return 'all'
     if (this.#isWide(opposites[operator] ?? '', left, b) || this.#isWide(opposites[turned] ?? '', right, a))
       return 'no'
-    return this.#shape.namesRow(left) || this.#shape.namesRow(right) ? 'row' : 'outside'
+    return this.#differs(operator, [left, a], [right, b])
+  }
+
+  /** No two rows are known to be alike here; but the right bind value may make them so. */
+  #differs(operator: string, ...sides: readonly (readonly [Tree | undefined, Folded])[]): 'row' | 'outside' {
+    const ofRow = sides.filter(([side, { kind }]) => !isFixed.has(kind) && this.#shape.namesRow(side))
+    if (ofRow.length === 0) return 'outside'
+    if (!sides.some(([side]) => this.#shape.namesParameter(side))) return 'row'
+    if (ofRow.length === 2 || ofRow.some(([, { kind }]) => kind === 'outside' || kind === 'few'))
+      return 'outside'
+    const isRange = /^[<>]=?$/.test(operator)
+    return isRange && ofRow.some(([side]) => this.#least(side) !== undefined) ? 'outside' : 'row'
   }
 
   /** What numbers that count from 1, and lengths, always are. */
@@ -380,15 +472,17 @@ class Folder {
     // Not of `=`, and so not of `<>` either: that nothing has the key 0 is no matter here.
     if (bound.kind !== 'constant' || bound.value === null || !/^[<>]=?$/.test(operator)) return false
     const value = Number(bound.value === '' ? Number.NaN : bound.value)
-    const [, name] = qualified(only(side, 'FuncCall')?.funcname ?? null)
-    const from = this.#shape.isKey(side)
-      ? 1
-      : neverNegative.has(name) && this.#shape.namesRow(side)
-        ? 0
-        : undefined
+    const from = this.#least(side)
     if (from === undefined) return false
     this.literalsMatter = true
     return operator === '>' ? value < from : operator === '>=' && value <= from
+  }
+
+  /** The least that it can be. */
+  #least(side: Tree | undefined): number | undefined {
+    if (this.#shape.isKey(side)) return 1
+    const [, name] = qualified(only(side, 'FuncCall')?.funcname ?? null)
+    return neverNegative.has(name) && this.#shape.namesRow(side) ? 0 : undefined
   }
 
   #subquery(link: TreeNode, wrapped: TreeNode): Folded {
@@ -404,9 +498,13 @@ class Folder {
     ].every((field) => query[field] === undefined)
     const from = list(query.fromClause)
     const target = only(list(query.targetList)[0], 'ResTarget')?.val
-    const isWhole = query.whereClause === undefined || this.truth(query.whereClause) === 'all'
-    if (!isBare || !isWhole) return this.#unread(wrapped)
+    const holds = query.whereClause === undefined ? 'all' : this.truth(query.whereClause)
     const kind = text(link.subLinkType)
+    if (isBare && (holds === 'no' || holds === 'null') && !isAggregate(query.targetList)) {
+      if (kind === 'EXISTS_SUBLINK' || kind === 'ANY_SUBLINK') return constant(false)
+      if (kind === 'ALL_SUBLINK') return constant(true)
+    }
+    if (!isBare || holds !== 'all') return this.#unread(wrapped)
     if (from.length === 0) {
       if (kind === 'EXISTS_SUBLINK') return constant(true)
       if (kind === 'EXPR_SUBLINK') return this.#value(target)
@@ -428,12 +526,24 @@ const negated: Readonly<Record<Truth, Truth>> = {
   no: 'all',
   null: 'null',
   row: 'row',
+  few: 'outside',
   outside: 'outside',
 }
+
+/** The same for every row. */
+const isFixed: ReadonlySet<string> = new Set(['constant', 'all', 'no'])
 
 const neverNegative = new Set([
   ...['length', 'char_length', 'character_length', 'octet_length', 'bit_length', 'abs', 'cardinality'],
 ])
+
+/** Whatever is called may be one, and then there is a row where there was none. */
+function isAggregate(targets: Tree | undefined): boolean {
+  return list(targets).some((target) => {
+    const value = only(target, 'ResTarget')?.val
+    return only(value, 'A_Const') === undefined && columnOf(value) === undefined
+  })
+}
 
 function isZero(folded: Folded): boolean {
   return folded.kind === 'constant' && folded.value === 0
