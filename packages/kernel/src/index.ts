@@ -26,6 +26,7 @@ export {
   noHoldings,
   type PublicSigningKey,
 } from './control/holdings.ts'
+export { policyAggregate, policyCharsMax, type StoredPolicy } from './control/policy.ts'
 export { type SealedSecret, secretAggregate } from './control/sealed-secrets.ts'
 export {
   type RoleMapping,

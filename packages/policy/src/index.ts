@@ -1,9 +1,16 @@
-// Rules by people -> what may run. Pure: it reads no clock, no socket and no file but its own library. Refuses to let
-// anything through for what it does not know.
+// Rules by people -> what may run. Pure, but for reading its own library and the file that a configuration names: no clock
+// and no socket. Refuses to let anything through for what it does not know.
 export { attributes } from './attributes.ts'
 export { loadPolicy, type PolicyTarget } from './check-targets.ts'
+export {
+  createDocumentReader,
+  createPolicyReader,
+  type PolicyDocument,
+  type PolicyFile,
+} from './documents.ts'
 export { PolicyError } from './errors.ts'
 export { type Example, exampleProblems } from './examples.ts'
+export { loadPolicyFile, policyWarnings } from './file.ts'
 export { libraryNames } from './library.ts'
 export { type ParsedPolicy, parsePolicy } from './parse.ts'
 export { createPolicy, type Policy, type Ruleset } from './policy.ts'

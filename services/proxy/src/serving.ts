@@ -22,6 +22,7 @@ import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
 import { openTokenUses, tokenUsesDir } from '@portcullis/platform/token-uses'
+import { createPolicyReader } from '@portcullis/policy'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { BoundSocket } from './accept-queues.ts'
 import { followAgent } from './agent/client.ts'
@@ -39,7 +40,7 @@ import { createCatalogues } from './protocols/postgres/catalogues.ts'
 import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
-import { type ProxyConfig, policyOf } from './policy-file.ts'
+import { type ProxyConfig, policyFileOf } from './policy-file.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createRules } from './ruling.ts'
 import { createProxyVault, sealedOf } from './vault.ts'
@@ -163,7 +164,12 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   let held = noWorkerHoldings
   const control = { freshAtUs: 0, told: Promise.withResolvers<void>() }
   const controlFresh = () => clock.nowUs() - control.freshAtUs <= proxy.control.staleSecMax * 1_000_000
-  const rules = createRules(policyOf(config))
+  // What its agent let through reads here too, unless the two are of different versions.
+  const readPolicy = createPolicyReader((name, problems) =>
+    log.error({ policy: name, problems }, 'a policy of the API is not taken: what stood before stands'),
+  )
+  let policyFile = policyFileOf(config)
+  const rules = createRules(readPolicy(policyFile, held.policies))
   const settings = {
     policyVersion: () => rules.versionWith(targets.version),
     mode: proxy.mode,
@@ -199,6 +205,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         sealed = sealedOf(holdings.sealedSecrets)
         sealedSecrets = new Map(holdings.sealedSecrets.map((secret) => [secret.name, secret]))
         configured.replace(holdings.settings)
+        rule()
         prover.replace(holdings)
         sessions.withdraw()
       },
@@ -281,16 +288,21 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         return send({ kind: 'cancelled', id, right: cancelKeys.handedOn(processId, secret) })
       }
       case 'policy': {
-        const { policy, policyText } = message.config
-        rules.replace(policyOf({ ...config, policy, policyText }))
-        log.info({ policyVersion: rules.policy?.version ?? '' }, 'another policy is in force')
-        return
+        policyFile = policyFileOf(message.config)
+        return rule()
       }
       case 'metrics':
         void metrics.registry
           .getMetricsAsJSON()
           .then((json) => send({ kind: 'metrics', id: message.id, metrics: json }))
     }
+  }
+
+  function rule(): void {
+    const policy = readPolicy(policyFile, held.policies)
+    if (policy === rules.policy) return
+    rules.replace(policy)
+    log.info({ policyVersion: policy?.version ?? '' }, 'another policy is in force')
   }
 
   function killAll(): void {

@@ -4,6 +4,7 @@ import { type ApiKeyChange, apiKeyControl, type ApiKeyParts } from './api-keys.t
 import { fieldReader, type FieldReader, parseFields } from './fields.ts'
 import type { ApprovalChange } from './approval.ts'
 import { approvalControl, type ApprovalParts } from './approvals.ts'
+import { type PolicyChange, policyControl, type PolicyParts } from './policy.ts'
 import { type SealedSecretChange, sealedSecretControl, type SealedSecretParts } from './sealed-secrets.ts'
 import { type SettingChange, settingControl, type SettingParts } from './settings.ts'
 import { type SigningKeyChange, signingKeyControl, type SigningKeyParts } from './signing-keys.ts'
@@ -19,6 +20,7 @@ export type ControlChange =
   | SettingChange
   | SshCertificateChange
   | ApprovalChange
+  | PolicyChange
 
 /** What the changes are folded into. */
 export type ControlParts = VerdictParts &
@@ -26,7 +28,8 @@ export type ControlParts = VerdictParts &
   ApiKeyParts &
   SealedSecretParts &
   SettingParts &
-  ApprovalParts
+  ApprovalParts &
+  PolicyParts
 
 export function initialParts(): ControlParts {
   return {
@@ -40,6 +43,7 @@ export function initialParts(): ControlParts {
     removedIssuers: new Map(),
     roleMappings: new Map(),
     approvals: new Map(),
+    policies: new Map(),
   }
 }
 
@@ -51,6 +55,7 @@ const kinds = new Map<string, Kind>([
   ...kindsOf(settingControl),
   ...kindsOf(sshCertificateControl),
   ...kindsOf(approvalControl),
+  ...kindsOf(policyControl),
 ])
 
 /** The change that an event carries, holding only known fields, or why it is none. */

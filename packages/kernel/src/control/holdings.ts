@@ -4,6 +4,7 @@
  */
 import type { ApiKey } from './api-keys.ts'
 import type { ControlState } from './fold.ts'
+import type { StoredPolicy } from './policy.ts'
 import type { SealedSecret } from './sealed-secrets.ts'
 import type { StoredSetting } from './settings.ts'
 import type { SigningKey } from './signing-keys.ts'
@@ -19,6 +20,8 @@ export interface Holdings {
   readonly issuers: readonly StoredSetting[]
   /** URLs of issuers that are trusted no longer. */
   readonly removedIssuers: readonly string[]
+  /** By name, as they were put: not yet read. */
+  readonly policies: readonly StoredPolicy[]
 }
 
 export const noHoldings: Holdings = {
@@ -28,6 +31,7 @@ export const noHoldings: Holdings = {
   targets: [],
   issuers: [],
   removedIssuers: [],
+  policies: [],
 }
 
 export function holdingsOf({
@@ -37,9 +41,10 @@ export function holdingsOf({
   targets,
   issuers,
   removedIssuers,
+  policies,
 }: Pick<
   ControlState,
-  'signingKeys' | 'apiKeys' | 'sealedSecrets' | 'targets' | 'issuers' | 'removedIssuers'
+  'signingKeys' | 'apiKeys' | 'sealedSecrets' | 'targets' | 'issuers' | 'removedIssuers' | 'policies'
 >): Holdings {
   return {
     signingKeys: Array.from(signingKeys.values(), ({ sealedPrivateKey: _, ...key }) => key),
@@ -48,5 +53,6 @@ export function holdingsOf({
     targets: Array.from(targets.values()),
     issuers: Array.from(issuers.values()),
     removedIssuers: Array.from(removedIssuers.keys()),
+    policies: Array.from(policies.values()).sort((a, b) => (a.name < b.name ? -1 : 1)),
   }
 }

@@ -122,7 +122,7 @@ function boundedObject(read: FieldReader, name: string): Fields {
   return value
 }
 
-function markOf({ at, by, version }: Occurrence): SettingMark {
+export function markOf({ at, by, version }: Occurrence): SettingMark {
   return { version: version + 1, changedAt: at, changedBy: by }
 }
 

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from '../command.ts'
 import { CliError } from '../errors.ts'
-import { policyWarnings } from './policy.ts'
 
 export const validate: Command = {
   name: 'validate',
@@ -13,14 +12,14 @@ export const validate: Command = {
   async run({ words: [file = ''], out }) {
     // It takes a while to load, and no other command needs it.
     const { ConfigError, loadConfigHere } = await import('@portcullis/config')
+    const { PolicyError, policyWarnings } = await import('@portcullis/policy')
     try {
       const { config, missing: lacking } = loadConfigHere(resolve(file))
-      const missing = [...lacking, ...(await policyWarnings(config))]
+      const missing = [...lacking, ...policyWarnings(config)]
       for (const line of missing) out.remark(`warning: ${line}`)
       out.result({ file, valid: true, warnings: missing }, `${file}: valid`)
       return 0
     } catch (error) {
-      const { PolicyError } = await import('@portcullis/policy')
       if (!(error instanceof ConfigError || error instanceof PolicyError)) throw error
       if (!out.json)
         throw new CliError('usage', error.problems.join('\n'), 'docs/configuration.md has every key')

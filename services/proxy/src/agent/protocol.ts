@@ -9,12 +9,16 @@ import { dirname, join } from 'node:path'
 import type { ApiSettings } from '@portcullis/config'
 import { noSettings } from '@portcullis/config/api-settings'
 import { type Holdings, noHoldings, type Verdict } from '@portcullis/kernel'
+import type { PolicyDocument } from '@portcullis/policy'
 
 /** What a worker holds: the holdings, with what the API configured in them read and checked. */
-export type WorkerHoldings = Omit<Holdings, 'targets' | 'issuers'> & { readonly settings: ApiSettings }
+export type WorkerHoldings = Omit<Holdings, 'targets' | 'issuers' | 'policies'> & {
+  readonly settings: ApiSettings
+  readonly policies: readonly PolicyDocument[]
+}
 
-const { targets: _, issuers: __, ...nothing } = noHoldings
-export const noWorkerHoldings: WorkerHoldings = { ...nothing, settings: noSettings }
+const { targets: _, issuers: __, policies: ___, ...nothing } = noHoldings
+export const noWorkerHoldings: WorkerHoldings = { ...nothing, settings: noSettings, policies: [] }
 
 export type FromAgent =
   /** First on every connection: all that stands. */

@@ -4,6 +4,7 @@
  */
 import { type Config, createSettingsReader } from '@portcullis/config'
 import type { Holdings } from '@portcullis/kernel'
+import { createDocumentReader } from '@portcullis/policy'
 import type { WorkerHoldings } from './protocol.ts'
 
 export function createWorkerHoldings(
@@ -16,12 +17,22 @@ export function createWorkerHoldings(
       'a setting of the API is not taken: what stood before, if anything, stands',
     ),
   )
+  const readPolicies = createDocumentReader((policy, problems) =>
+    log.error(
+      { policy, problems },
+      'a policy of the API is not taken: what stood under its name stands, or where nothing did, all is blocked',
+    ),
+  )
   const known = new WeakMap<Holdings, WorkerHoldings>()
   return (holdings) => {
     const before = known.get(holdings)
     if (before) return before
-    const { targets, issuers, ...rest } = holdings
-    const mine = { ...rest, settings: read({ targets, issuers }) }
+    const { targets, issuers, policies, ...rest } = holdings
+    const mine = {
+      ...rest,
+      settings: read({ targets, issuers }),
+      policies: readPolicies(policies).map(({ name, text }) => ({ name, text })),
+    }
     known.set(holdings, mine)
     return mine
   }
