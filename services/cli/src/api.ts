@@ -8,6 +8,9 @@ export interface Api {
   readonly url: string
   get<T>(path: string, bearer: string): Promise<T>
   post<T>(path: string, bearer: string, body: object): Promise<T>
+  /** `ifMatch`: the version that is to be replaced. */
+  put<T>(path: string, bearer: string, body: object, ifMatch?: string): Promise<T>
+  delete<T>(path: string, bearer: string, ifMatch?: string): Promise<T>
   /** A form to an OAuth endpoint. Its refusals are answers (RFC 6749 section 5.2), not errors. @throws CliError unreachable */
   form(path: string, fields: Readonly<Record<string, string>>): Promise<OauthAnswer>
 }
@@ -51,17 +54,25 @@ export function connectApi(url: string, interrupted?: AbortSignal): Api {
   return {
     url,
     get: (path, bearer) => call(path, bearer, { method: 'GET' }),
-    post: (path, bearer, body) =>
-      call(path, bearer, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
+    post: (path, bearer, body) => call(path, bearer, { method: 'POST', ...json(body) }),
+    put: (path, bearer, body, ifMatch) => {
+      const { headers, ...rest } = json(body)
+      return call(path, bearer, { method: 'PUT', ...rest, headers: { ...headers, ...matching(ifMatch) } })
+    },
+    delete: (path, bearer, ifMatch) => call(path, bearer, { method: 'DELETE', headers: matching(ifMatch) }),
     async form(path, fields) {
       const { status, body } = await ask(path, { method: 'POST', body: new URLSearchParams(fields) })
       return { status, body: body as OauthAnswer['body'] }
     },
   }
+}
+
+function json(body: object) {
+  return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+}
+
+function matching(version: string | undefined): Record<string, string> {
+  return version === undefined ? {} : { 'if-match': `"${version}"` }
 }
 
 /** RFC 9457. */
@@ -84,6 +95,9 @@ function ofProblem(url: string, status: number, problem: Problem): CliError {
       `${said}${id}`,
       'sign in again: portcullis login; or check PORTCULLIS_TOKEN',
     )
+  if (code === 'invalid_request' && faults !== '')
+    return new CliError('usage', said, 'nothing was changed: mend what is named here')
+  if (status === 412) return new CliError('refused', said, 'somebody changed it meanwhile: look at it again')
   if (code === 'not_configured')
     return new CliError('not_offered', said, 'whoever runs this gate can configure it')
   if (status === 404)

@@ -7,6 +7,7 @@ import { type Command, common, type Options, type Out } from './command.ts'
 import { connect } from './commands/connect.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { login, logout } from './commands/login.ts'
+import { policyPut, policyRemove, policyShow } from './commands/policies.ts'
 import { policyTest } from './commands/policy.ts'
 import { sshCert, sshConfig } from './commands/ssh.ts'
 import { targetsList } from './commands/targets.ts'
@@ -29,6 +30,9 @@ export const commands: readonly Command[] = [
     kubeconfig,
     validate,
     policyTest,
+    policyShow,
+    policyPut,
+    policyRemove,
   ],
 ]
 

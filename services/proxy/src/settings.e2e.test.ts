@@ -135,6 +135,33 @@ test('the agent is killed: the workers serve on, and hear of what comes after fr
   await untilPsql('billing', works)
 })
 
+test('a policy by the API holds open sessions from their next command on, and goes as it came', async () => {
+  const workers = children()
+  const refusedBy = (rule: string) => async () =>
+    open.query('create table by_policy (a int)').then(
+      () => open.query('drop table by_policy').then(() => rule === ''),
+      ({ detail = '' }: { detail?: string }) => rule !== '' && detail.endsWith(`rule=${rule}`),
+    )
+  const text = `rules:
+  - { name: no-tables, match: { targets: [shop] }, when: '"define" in command.effects', action: block }
+  - { name: rest, action: allow }
+`
+  await api('PUT', 'config/policies/shop', { text })
+  await until('the open session to be held to it', 10_000, refusedBy('shop/no-tables'))
+  assert.equal((await open.query('select 1 as one')).rows[0].one, 1)
+  const { version } = await api('GET', 'policy')
+  await until('the refusal in the trail, with that version', 20_000, async () => {
+    const { items } = await api('GET', 'commands?outcome=refused&limit=10')
+    return items.some(
+      ({ decision }: { decision: { rule: string; policyVersion: string } }) =>
+        decision.rule === 'shop/no-tables' && decision.policyVersion.endsWith(`.${version}`),
+    )
+  })
+  await api('DELETE', 'config/policies/shop')
+  await until('what was refused to pass', 10_000, refusedBy(''))
+  assert.equal(children(), workers)
+})
+
 test('an issuer by the API: its sessions end with it, and so do those of what was traded from its tokens', async () => {
   const path = `config/issuers/${encodeURIComponent(ci.value.issuer)}`
   const token = await ci.value.sign({ sub: 'job', groups: ['agents'] }, { ttlSec: 600 })

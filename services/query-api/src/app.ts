@@ -23,6 +23,7 @@ import { controlEventRoutes } from './routes/control-events.ts'
 import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
 import { findingRoutes } from './routes/findings.ts'
 import { identityRoutes } from './routes/identities.ts'
+import { policyRoutes } from './routes/policy.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { secretRoutes } from './routes/secrets.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -36,6 +37,7 @@ import { verdictRoutes } from './routes/verdicts.ts'
 import { whoamiRoute } from './routes/whoami.ts'
 import type { SettingsBook, SettingsFile } from './settings/book.ts'
 import { settingKinds } from './settings/kinds.ts'
+import { createPolicyInForce } from './settings/policy.ts'
 import { createSecrets } from './settings/secrets.ts'
 import { createSettings } from './settings/settings.ts'
 import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
@@ -138,13 +140,15 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     findingRoutes(register, trail)
     verdictRoutes(register, trail, verdicts)
     controlEventRoutes(register, trail)
-    const kinds = settingKinds(parts.settings.file)
+    const { sealer, book, file } = parts.settings
+    const kinds = settingKinds(file, book.targets)
     settingRoutes(register, {
       targets: createSettings(kinds.targets, control),
       issuers: createSettings(kinds.issuers, control),
       roleMappings: createSettings(kinds.roleMappings, control),
+      policies: createSettings(kinds.policies, control),
     })
-    const { sealer, book } = parts.settings
+    policyRoutes(register, { control, inForce: createPolicyInForce(file) })
     secretRoutes(register, {
       secrets: createSecrets({
         ...{ control, sealer, targets: book.targets, log },

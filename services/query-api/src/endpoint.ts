@@ -20,6 +20,8 @@ export interface Endpoint<P, Q, B> {
   readonly path?: z.ZodType<P>
   readonly query?: z.ZodType<Q>
   readonly body?: z.ZodType<B>
+  /** Where 64 KiB are too few. */
+  readonly bodyBytesMax?: number
   /** A body that is accepted, for the OpenAPI document. */
   readonly example?: object
   /** What it answers with on success: status, media type where not JSON, and shape. */
@@ -58,6 +60,7 @@ export function addEndpoint<P = object, Q = object, B = unknown>(
   app.route({
     method: endpoint.method,
     url: endpoint.url,
+    ...(endpoint.bodyBytesMax !== undefined && { bodyLimit: endpoint.bodyBytesMax }),
     schema: {
       tags: [endpoint.tag],
       summary: endpoint.summary,

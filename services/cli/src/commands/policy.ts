@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Config } from '@portcullis/config'
+import { CodedError } from '@portcullis/kernel'
 import type { Command } from '../command.ts'
 import { CliError } from '../errors.ts'
 
@@ -12,45 +12,48 @@ export const policyTest: Command = {
   example: 'portcullis policy test policy.yaml',
   words: [1, 1],
   async run({ words: [file = ''], out }) {
-    const { exampleProblems, PolicyError, parsePolicy } = await import('@portcullis/policy')
-    const { createSqlAnalyzer } = await import('@portcullis/sql')
-    const analyzer = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
     try {
-      const policy = parsePolicy(textOf(resolve(file)), file)
-      const problems = exampleProblems(policy, (sql) => {
-        const text = Buffer.from(sql)
-        return analyzer.analyzeNow(text, 0, text.length)
-      })
-      const examples = policy.examples.length
+      const { examples, problems } = await readExamples(textOf(resolve(file)), file)
       const told = `${file}: ${examples - problems.length} of ${examples} examples come out as they must`
       out.result({ file, examples, problems }, [...problems, told].join('\n'))
       return problems.length === 0 ? 0 : 1
     } catch (error) {
-      if (!(error instanceof PolicyError)) throw error
-      if (!out.json) throw new CliError('usage', error.problems.join('\n'), 'docs/policy.md has every key')
-      out.result({ file, problems: error.problems }, '')
+      if (!(error instanceof CliError && error.cause instanceof CodedError && out.json)) throw error
+      out.result({ file, problems: error.message.split('\n') }, '')
       return 1
-    } finally {
-      await analyzer.close()
     }
   },
 }
 
-/** Of the policy that a configuration names; rejects with PolicyError. A file that is not there is a warning already. */
-export async function policyWarnings({ policy, targets }: Config): Promise<readonly string[]> {
-  if (policy === undefined) return []
-  const { loadPolicy } = await import('@portcullis/policy')
-  let text: string
+/**
+ * How many examples there are, and a line for each that comes out otherwise.
+ * @throws CliError usage with every mistake of the rules.
+ */
+export async function readExamples(
+  text: string,
+  file: string,
+): Promise<{ readonly examples: number; readonly problems: readonly string[] }> {
+  // They take a while to load, and no other command needs them.
+  const { exampleProblems, PolicyError, parsePolicy } = await import('@portcullis/policy')
+  const { createSqlAnalyzer } = await import('@portcullis/sql')
+  const analyzer = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
   try {
-    text = textOf(policy.file)
-  } catch {
-    return []
+    const policy = parsePolicy(text, file)
+    const problems = exampleProblems(policy, (sql) => {
+      const bytes = Buffer.from(sql)
+      return analyzer.analyzeNow(bytes, 0, bytes.length)
+    })
+    return { examples: policy.examples.length, problems }
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) throw cause
+    throw new CliError('usage', cause.problems.join('\n'), 'docs/policy.md has every key', { cause })
+  } finally {
+    await analyzer.close()
   }
-  const known = targets.map(({ name: target, protocol, labels }) => ({ target, protocol, labels }))
-  return loadPolicy(text, policy.file, known).warnings
 }
 
-function textOf(file: string): string {
+/** @throws CliError usage */
+export function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {

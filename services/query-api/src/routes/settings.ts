@@ -1,4 +1,5 @@
-/** Configuration by the API: targets, trusted issuers, roles by group. What the file names is shown here, and changed there. */
+/** Configuration by the API: targets, trusted issuers, roles by group, policies. What the file names is shown here, and changed there. */
+import { policyCharsMax } from '@portcullis/kernel'
 import { z } from 'zod'
 import { decodeCursor, encodeCursor, pageOf } from '../cursor.ts'
 import { pageSchema, type Register } from '../endpoint.ts'
@@ -11,6 +12,7 @@ export interface SettingRouteParts {
   readonly targets: Settings
   readonly issuers: Settings
   readonly roleMappings: Settings
+  readonly policies: Settings
 }
 
 interface Section {
@@ -21,13 +23,16 @@ interface Section {
   readonly id: z.ZodString
   readonly form: string
   readonly example: object
+  readonly bodyBytesMax?: number
 }
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be a name such as shop-eu')
 
 const sections: readonly Section[] = [
   {
     of: ({ targets }) => targets,
     ...{ url: 'targets', what: 'a target', many: 'Targets' },
-    id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be a name such as shop-eu'),
+    id: name,
     form: 'As one of `targets` in the configuration file, `name` apart. References to secrets are sealed:, vault:, aws-sm: or k8s:, not env: or file:.',
     example: {
       ...{ protocol: 'postgres', address: 'shop.internal:5432', database: 'shop' },
@@ -48,10 +53,19 @@ const sections: readonly Section[] = [
     form: 'As in `api.roles` of the configuration file.',
     example: { role: 'responder' },
   },
+  {
+    of: ({ policies }) => policies,
+    ...{ url: 'policies', what: 'a policy', many: 'Policies of the API' },
+    id: name,
+    form: '`text` is YAML as in a policy file. Its rules are asked together with those of the file and of the other policies, and are called NAME/RULE on events. Open sessions are held to it from their next command on.',
+    example: { text: 'rules:\n  - use: where-missing\n' },
+    // Every character of the text may be one that JSON escapes.
+    bodyBytesMax: 2 * policyCharsMax + 1000,
+  },
 ]
 
 const settingSchema = z.object({
-  id: z.string().describe('Name of a target, URL of an issuer, name of a group.'),
+  id: z.string().describe('Name of a target or a policy, URL of an issuer, name of a group.'),
   source: z.enum(['file', 'api']).describe('Where it is changed.'),
   version: z.int().nullable().describe('For If-Match; null for what the file has.'),
   changedAt: z.string().nullable(),
@@ -71,7 +85,7 @@ export function settingRoutes(register: Register, parts: SettingRouteParts): voi
 }
 
 function sectionRoutes(register: Register, section: Section, settings: Settings): void {
-  const { what, many, form, example } = section
+  const { what, many, form, example, bodyBytesMax } = section
   const url = `/v1/config/${section.url}`
   const path = z.strictObject({ id: section.id })
   const common = { tag: 'configuration', role: 'admin' } as const
@@ -116,6 +130,7 @@ function sectionRoutes(register: Register, section: Section, settings: Settings)
         .describe('true: say what would be wrong or would come of it, and change nothing.'),
     }),
     body: z.record(z.string(), z.unknown()),
+    ...(bodyBytesMax !== undefined && { bodyBytesMax }),
     example,
     answer: { status: 200, schema: putSchema },
     async handle({ path: { id }, query: { validate: dry }, body, caller, request, reply }) {
@@ -147,6 +162,7 @@ const removal: Readonly<Record<string, string>> = {
   targets: 'New sessions are refused; those that are open live on until they end. To end them: a verdict.',
   issuers:
     'Its tokens are refused, and so are those that were traded from them; the sessions of all of them end.',
+  policies: 'Its rules are asked no more, of open sessions either.',
 }
 
 function shown({ id, source, version, changedAt, changedBy, shadows, content }: Setting) {

@@ -25,7 +25,7 @@ export interface SettingsBook {
   follow(event: Pick<ControlEvent, 'type'>, evolved: Pick<Evolved, 'accepted' | 'state'>): void
 }
 
-export type SettingsFile = Pick<Config, 'targets' | 'identity' | 'api' | 'secrets'>
+export type SettingsFile = Pick<Config, 'targets' | 'identity' | 'api' | 'secrets' | 'policy'>
 
 export interface SettingsBookOptions {
   readonly config: SettingsFile

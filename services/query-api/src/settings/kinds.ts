@@ -1,7 +1,15 @@
 /** What can be configured by the API, kind by kind: what the file has of it, what the log has, and how one is checked. */
 import { type Checked, checkIssuer, checkTarget, type TargetConfig } from '@portcullis/config'
 import { aimsWithin, referencesOf } from '@portcullis/config/secret-aims'
-import { type ControlChange, type ControlState, settingAggregate, type SettingMark } from '@portcullis/kernel'
+import {
+  type ControlChange,
+  type ControlState,
+  policyAggregate,
+  policyCharsMax,
+  settingAggregate,
+  type SettingMark,
+} from '@portcullis/kernel'
+import { loadPolicy, PolicyError } from '@portcullis/policy'
 import { isRole } from '../auth.ts'
 import type { SettingsFile } from './book.ts'
 
@@ -13,7 +21,7 @@ export interface SettingKind {
   readonly what: string
   readonly fromFile: ReadonlyMap<string, Content>
   fromLog(state: ControlState): ReadonlyMap<string, { readonly mark: SettingMark; readonly content: Content }>
-  /** Undefined where it is good. */
+  /** None, or undefined, where it is good. */
   check(id: string, content: Content, state: ControlState): Problems
   /** As it is kept: without what the address says already. */
   kept(content: Content): Content
@@ -26,9 +34,11 @@ export interface SettingKinds {
   readonly targets: SettingKind
   readonly issuers: SettingKind
   readonly roleMappings: SettingKind
+  readonly policies: SettingKind
 }
 
-export function settingKinds(config: SettingsFile): SettingKinds {
+/** `targetsNow`: those that a policy may be about. */
+export function settingKinds(config: SettingsFile, targetsNow: () => readonly TargetConfig[]): SettingKinds {
   const { targets, identity, api } = config
   return {
     targets: {
@@ -65,6 +75,25 @@ export function settingKinds(config: SettingsFile): SettingKinds {
       remove: (group, reason) => ({ type: 'role-mapping.removed', group, reason }),
       aggregate: (group) => settingAggregate({ group }),
     },
+    policies: {
+      what: 'policy',
+      // The file's has no name, and none here is in its way: the rules of all of them are asked together.
+      fromFile: new Map(),
+      fromLog: ({ policies }) =>
+        new Map(
+          Array.from(policies, ([name, { text, name: _, ...mark }]) => [name, { mark, content: { text } }]),
+        ),
+      check: (name, content, { policies }) => [
+        ...(policies.size >= policiesMax && !policies.has(name)
+          ? [{ path: [], message: `there are ${policiesMax} policies already` }]
+          : []),
+        ...policyProblems(name, content, targetsNow()),
+      ],
+      kept: (content) => content,
+      put: (name, content) => ({ type: 'policy.put', name, text: String(content.text) }),
+      remove: (name, reason) => ({ type: 'policy.removed', name, reason }),
+      aggregate: policyAggregate,
+    },
   }
 }
 
@@ -86,6 +115,26 @@ export function sealedIn(target: TargetConfig): { path: string[]; name: string }
   return referencesOf(target).flatMap(({ path, reference }) =>
     reference.startsWith('sealed:') ? [{ path, name: reference.slice('sealed:'.length) }] : [],
   )
+}
+
+const policiesMax = 100
+
+function policyProblems(
+  name: string,
+  { text, ...others }: Content,
+  targets: readonly TargetConfig[],
+): NonNullable<Problems> {
+  const unknown = Object.keys(others).map((key) => ({ path: [key], message: 'unknown key' }))
+  if (typeof text !== 'string' || text.length > policyCharsMax)
+    return [...unknown, { path: ['text'], message: `must be YAML of at most ${policyCharsMax} characters` }]
+  const known = targets.map(({ name: target, protocol, labels }) => ({ target, protocol, labels }))
+  try {
+    loadPolicy(text, name, known)
+    return unknown
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error
+    return [...unknown, ...error.problems.map((message) => ({ path: ['text'], message }))]
+  }
 }
 
 function roleProblems(content: Content): Problems {

@@ -266,3 +266,41 @@ async function trade(parameters: Record<string, string>) {
   })
   return { status: response.statusCode, body: response.json() }
 }
+
+test('a policy is put as it was written, with every mistake at its line, and is in force beside the others', async () => {
+  const inForce = async (at = 0) => (await ask('GET', 'policy', { at, token: tokens.viewer })).body
+  assert.deepEqual(await inForce(), { version: null, documents: [] })
+  const wrong = 'rules:\n  - name: a\n    action: alow\n  - use: where-misssing\n'
+  const refused = await ask('PUT', 'config/policies/payments', { payload: { text: wrong, more: 1 } })
+  assert.equal(refused.status, 400)
+  assert.deepEqual(
+    faults(refused).map((fault) => fault.split(': ').slice(0, 3).join(' ')),
+    ['more unknown key', 'text payments:3:5 rules.0.action', 'text payments:4:5 rules.1.use'],
+  )
+  assert.match(
+    faults(await ask('PUT', 'config/policies/payments', { payload: {} }))[0] ?? '',
+    /text: must be/,
+  )
+  const text = 'rules: # ours\n  - use: where-missing\n'
+  const put = await ask('PUT', 'config/policies/payments', { payload: { text } })
+  assert.deepEqual([put.status, put.body.version, put.etag], [201, 1, '"1"'])
+  await eventually(async () => (await inForce(1)).version !== null)
+  const first = await inForce(1)
+  assert.deepEqual(
+    first.documents.map(({ changedAt: _, ...rest }: Record<string, unknown>) => rest),
+    [
+      {
+        ...{ source: 'api', name: 'payments', version: 1, text, problems: [] },
+        changedBy: 'portcullis|root',
+      },
+    ],
+  )
+  // More than other bodies may have.
+  const long = `${text}${`# ${'"'.repeat(98)}\n`.repeat(2000)}`
+  assert.equal((await ask('PUT', 'config/policies/payments', { payload: { text: long } })).status, 200)
+  assert.equal((await inForce()).version, first.version, 'the same rules')
+  assert.equal((await ask('PUT', 'config/policies/b', { payload: { text } })).status, 201)
+  assert.notEqual((await inForce()).version, first.version)
+  for (const name of ['b', 'payments']) await ask('DELETE', `config/policies/${name}?reason=done`)
+  assert.deepEqual(await inForce(), { version: null, documents: [] })
+})

@@ -80,7 +80,7 @@ export function createSettings(
     async put(id, content, { caller, condition, dry }) {
       if (kind.fromFile.has(id)) throw managed(kind)
       const problems = kind.check(id, content, state())
-      if (problems)
+      if (problems && problems.length > 0)
         throw invalid(
           problems.map(({ path, message }) => ({ in: 'body', field: path.map(String).join('.'), message })),
         )

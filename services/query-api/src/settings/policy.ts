@@ -1,0 +1,63 @@
+/**
+ * The policy that is in force, as the proxies make it of the same documents: the file's and those of the API. The file is read
+ * anew each time it is asked for, since it may have changed, and may lie elsewhere: what cannot be read here is told.
+ */
+import type { Config } from '@portcullis/config'
+import type { ControlState, SettingMark } from '@portcullis/kernel'
+import {
+  createPolicyReader,
+  loadPolicyFile,
+  type Policy,
+  PolicyError,
+  type PolicyFile,
+} from '@portcullis/policy'
+
+export interface PolicyInForce {
+  /** Undefined: there are no rules. */
+  readonly policy: Policy | undefined
+  readonly documents: readonly ShownDocument[]
+}
+
+export interface ShownDocument {
+  readonly source: 'file' | 'api'
+  /** Empty for the file's. */
+  readonly name: string
+  /** YAML; empty where the file cannot be read here. */
+  readonly text: string
+  /** Of the log. */
+  readonly mark: SettingMark | undefined
+  /** Why it is not in force here as it stands; the proxies hold to what stood before. */
+  readonly problems: readonly string[]
+}
+
+export function createPolicyInForce(
+  config: Pick<Config, 'policy' | 'targets'>,
+): (state: Pick<ControlState, 'policies'>) => PolicyInForce {
+  const refused = new Map<string, readonly string[]>()
+  const read = createPolicyReader((name, problems) => refused.set(name, problems))
+  return ({ policies }) => {
+    const { file, documents } = fileOf(config)
+    const stored = Array.from(policies.values()).sort((a, b) => (a.name < b.name ? -1 : 1))
+    for (const name of refused.keys()) if (!policies.has(name)) refused.delete(name)
+    const policy = read(file, stored)
+    const ofApi = stored.map(({ name, text, ...mark }): ShownDocument => {
+      return { source: 'api', name, text, mark, problems: refused.get(name) ?? [] }
+    })
+    return { policy, documents: [...documents, ...ofApi] }
+  }
+}
+
+function fileOf({ policy, targets }: Pick<Config, 'policy' | 'targets'>): {
+  file: PolicyFile | undefined
+  documents: ShownDocument[]
+} {
+  if (policy === undefined) return { file: undefined, documents: [] }
+  const shown = { source: 'file', name: '', mark: undefined } as const
+  try {
+    const text = loadPolicyFile({ policy, targets })?.text ?? ''
+    return { file: { file: policy.file, text }, documents: [{ ...shown, text, problems: [] }] }
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error
+    return { file: undefined, documents: [{ ...shown, text: '', problems: error.problems }] }
+  }
+}
