@@ -1,6 +1,6 @@
 /**
  * What a condition may read, by name: the one table of it. What cannot be known of a command is left out, and a condition
- * that needs it has no answer. Refuses to offer what nothing here can tell (an estimate of rows, the risk of an identity):
+ * that needs it has no answer. Refuses to offer what nothing here can tell (an estimate of rows):
  * such a name is a mistake that is found when the rule is read.
  */
 import type { Analysis } from '@portcullis/kernel'
@@ -28,6 +28,7 @@ export const attributes = {
     task: 'string',
     instance: 'string',
     delegation: 'list<string>',
+    risk: 'int',
   },
   target: {
     name: 'string',
@@ -48,16 +49,16 @@ export const attributes = {
 
 /** They change while a session lives, so that no decision that rests on them is kept. */
 export function isLive(attribute: string): boolean {
-  return attribute.startsWith('session.')
+  return attribute.startsWith('session.') || attribute === 'identity.risk'
 }
 
-/** What every event has anyway, in fields of its own or in the targets that its policy version stands for. */
+/** What every event has anyway, in fields of its own. */
 const onEvents = new Set([
   ...['verb', 'effects', 'privileged', 'objects', 'tables', 'functions', 'columns', 'fingerprint'].map(
     (field) => `command.${field}`,
   ),
-  ...['name', 'protocol', 'labels', 'role', 'database'].map((field) => `target.${field}`),
-  ...Object.keys(attributes.identity).map((field) => `identity.${field}`),
+  ...['name', 'protocol', 'role', 'database'].map((field) => `target.${field}`),
+  ...['issuer', 'subject', 'groups', 'task', 'instance', 'delegation'].map((field) => `identity.${field}`),
   ...Object.keys(attributes.origin).map((field) => `origin.${field}`),
 ])
 
@@ -114,12 +115,27 @@ export function subjectValues(subject: Subject): Readonly<Record<string, Values>
   }
 }
 
-export function liveValues({ totals }: Live): Values {
+export function liveValues({ totals, risk }: Live): Readonly<Record<string, Values>> {
   return {
-    commands: BigInt(totals.commands),
-    rows_out: BigInt(totals.rowsOut),
-    bytes_in: BigInt(totals.bytesIn),
-    bytes_out: BigInt(totals.bytesOut),
-    age_sec: BigInt(Math.floor(totals.ageMs / 1000)),
+    session: {
+      commands: BigInt(totals.commands),
+      rows_out: BigInt(totals.rowsOut),
+      bytes_in: BigInt(totals.bytesIn),
+      bytes_out: BigInt(totals.bytesOut),
+      age_sec: BigInt(Math.floor(totals.ageMs / 1000)),
+    },
+    identity: risk === undefined ? {} : { risk: BigInt(risk) },
   }
 }
+
+/**
+ * What stands on the event of a command that changes rows, whether or not a rule asks: which of them it leaves to be changed,
+ * as a rule would read it. Undefined of others: of those it is known to be empty.
+ */
+export function whereAttribute({ effects, where }: Pick<Analysis, 'effects' | 'where'>): string | undefined {
+  if (effects.includes('unknown') || where === 'unknown') return 'null'
+  if (where !== undefined) return wheres[where]
+  return effects.includes('write') || effects.includes('delete') ? '""' : undefined
+}
+
+const wheres = { none: '"none"', always: '"always"', some: '"some"', never: '"never"' } as const

@@ -1,6 +1,6 @@
 // Rules by people -> what may run. Pure, but for reading its own library and the file that a configuration names: no clock
 // and no socket. Refuses to let anything through for what it does not know.
-export { attributes } from './attributes.ts'
+export { attributes, commandValues, type Values, whereAttribute } from './attributes.ts'
 export { loadPolicy, type PolicyTarget } from './check-targets.ts'
 export {
   createDocumentReader,
@@ -13,6 +13,7 @@ export { type Example, exampleProblems } from './examples.ts'
 export { loadPolicyFile, policyWarnings } from './file.ts'
 export { libraryNames } from './library.ts'
 export { type ParsedPolicy, parsePolicy } from './parse.ts'
-export { createPolicy, type Policy, type Ruleset } from './policy.ts'
+export { createPolicy, type Moment, type Policy, type Ruleset } from './policy.ts'
+export { readsOf } from './reads.ts'
 export type { Mask, RuleCaps } from './schema.ts'
 export type { Judged, Live, Subject } from './types.ts'

@@ -311,6 +311,18 @@ test('sessions whom no rule tells apart share one set of rules', () => {
   assert.equal(bySubject.rulesFor(bob).judge(read('select 1'), live).action, 'allow')
 })
 
+test('labels that decided whether a rule is asked stand on the event, also where it is not', () => {
+  const rules = `
+rules:
+  - { name: prod, match: { labels: { env: prod } }, when: command.privileged, action: block }
+  - { name: a, action: allow }
+`
+  for (const env of ['prod', 'test'])
+    assert.deepEqual(judge(rules, 'select 1', subject({ labels: { env } })).attributes, {
+      'target.labels': JSON.stringify({ env }),
+    })
+})
+
 test('observe and alert', () => {
   const rules = `
 rules:
@@ -344,7 +356,7 @@ test('every mistake, with its line', () => {
   - { name: e, action: hold, match: { networks: [10.0.0.0/99], time: { from: '9:00', zone: Nowhere } } }
   - use: nothing
   - { name: rows, when: 'command.row_estimate > 5', action: hold }
-  - { name: risk, when: 'identity.risk > 5', action: hold }
+  - { name: risk, when: 'identity.riks > 5', action: hold }
   - { name: e, action: block }
 examples:
   - { must: fly, sql: select 1 }
@@ -363,7 +375,7 @@ examples:
       'p.yaml:15:86: rules.7.match.time.zone: is no time zone, such as Europe/Berlin',
       'p.yaml:16:5: rules.8.use: is not in the library',
       'p.yaml:17:19: rules.9.when: No such key: row_estimate (at character 9)',
-      'p.yaml:18:19: rules.10.when: No such key: risk (at character 10)',
+      'p.yaml:18:19: rules.10.when: No such key: riks (at character 10)',
       'p.yaml:19:5: rules.11: there is another rule with the name e',
       'p.yaml:21:7: examples.0.must: Invalid option: expected one of "allow"|"hold"|"block"|"deny"|"mask"',
     ],

@@ -13,6 +13,7 @@ import { commandValues, isLive, isOnEvents, liveValues, subjectValues, type Valu
 import { type Matcher, matcherOf, mayBeFor, type TimeMatcher, timeMatcherOf } from './match.ts'
 import type { ParsedRule } from './parse.ts'
 import { fold } from './precedence.ts'
+import { readsOf } from './reads.ts'
 import { both, type Judged, type Live, type Subject, type Tri } from './types.ts'
 
 /** One version of the rules. Immutable but for what it keeps. */
@@ -25,6 +26,22 @@ export interface Policy {
 
 export interface Ruleset {
   judge(analysis: Analysis, live: () => Live): Judged
+  /** Anew, by what was recorded of it. What is the same of a command comes in the same object. */
+  judgeRecorded(command: Values, moment: Moment, missing: ReadonlySet<string>): JudgedAnew
+}
+
+/** When a command was judged. */
+export interface Moment {
+  /** Milliseconds since 1970 UTC. */
+  readonly nowMs: number
+  /** By variable. */
+  readonly live: Readonly<Record<string, Values>>
+}
+
+export interface JudgedAnew {
+  readonly judged: Judged
+  /** What was not recorded and might have made it come out otherwise. Such rules err to the safe side here too. */
+  readonly doubts: readonly string[]
 }
 
 interface Compiled {
@@ -54,6 +71,7 @@ export function createPolicy(rules: readonly ParsedRule[]): Policy {
   const readsSubject = compiled.some(({ rule }) =>
     rule.condition?.reads.some((read) => !read.startsWith('command.') && !isLive(read)),
   )
+  const readsLabels = readsOf(rules).has('target.labels')
   const kept = new Map<string, Ruleset>()
   const plain = rules.map(({ condition: _, entry: __, ...rule }) => rule)
   return {
@@ -66,13 +84,18 @@ export function createPolicy(rules: readonly ParsedRule[]): Policy {
       const isOpen = !compiled.some(({ rule }) => !rule.observe && mayBeFor(rule.match ?? {}, subject))
       const values = subjectValues(subject)
       const key = JSON.stringify(
-        [isOpen, candidates.map(({ index, match }) => [index, match ?? null]), readsSubject && values],
+        [
+          isOpen,
+          candidates.map(({ index, match }) => [index, match ?? null]),
+          readsSubject && values,
+          readsLabels && subject.labels,
+        ],
         (_, value) => (typeof value === 'bigint' ? `${value}` : value),
       )
       const known = kept.get(key)
       if (known) return known
       if (kept.size >= rulesetsMax) kept.clear()
-      const ruleset = createRuleset(candidates, values, isOpen)
+      const ruleset = createRuleset(candidates, values, isOpen, readsLabels)
       kept.set(key, ruleset)
       return ruleset
     },
@@ -91,14 +114,21 @@ interface Entry {
   readonly judged: Judged | undefined
 }
 
-function createRuleset(candidates: readonly Candidate[], subject: Values, isOpen: boolean): Ruleset {
+function createRuleset(
+  candidates: readonly Candidate[],
+  subject: Input,
+  isOpen: boolean,
+  readsLabels: boolean,
+): Ruleset {
   const kept = new WeakMap<object, Entry>()
   const reads = [...new Set(candidates.flatMap(({ rule }) => rule.condition?.reads ?? []))]
-  const fixedReads = reads.filter((read) => !isLive(read) && !isOnEvents(read))
+  // Whose match they decided is not among the candidates any more.
+  const labels = readsLabels ? ['target.labels'] : []
+  const fixedReads = [...reads.filter((read) => !isLive(read) && !isOnEvents(read)), ...labels]
   const liveReads = reads.filter(isLive)
 
-  function entryOf(analysis: Analysis): Entry {
-    const input = { ...subject, command: commandValues(analysis) } as Input
+  function entryOf(command: Values): Entry {
+    const input: Input = { ...subject, command }
     const applying: Compiled[] = []
     const open: Entry['open'][number][] = []
     for (const candidate of candidates) {
@@ -123,25 +153,28 @@ function createRuleset(candidates: readonly Candidate[], subject: Values, isOpen
     }
   }
 
-  function judgeOpen({ applying, open, attributes }: Entry, analysis: Analysis, live: Live): Judged {
-    const session = liveValues(live)
+  function judgeOpen(
+    { applying, open, attributes }: Entry,
+    command: () => Values,
+    { nowMs, live }: Moment,
+  ): Judged {
     let input: Input | undefined
     const all = [...applying]
     for (const one of open) {
-      if (one.time && !one.time(live.nowMs)) continue
+      if (one.time && !one.time(nowMs)) continue
       if (!one.isLive) {
         if (applies(one.rule, one.known)) all.push(one)
         continue
       }
-      input ??= { ...subject, command: commandValues(analysis), session } as Input
+      input ??= inputOf(subject, command(), live)
       if (applies(one.rule, both(one.match, one.rule.condition?.evaluate(input)))) all.push(one)
     }
     all.sort((a, b) => a.index - b.index)
-    const moment = open.some(({ time }) => time) ? { 'time.now_ms': String(live.nowMs) } : {}
+    const moment = open.some(({ time }) => time) ? { 'time.now_ms': String(nowMs) } : {}
     return fold(
       all.map(({ rule }) => rule),
       isOpen,
-      { ...attributes, ...recorded(liveReads, { session } as Input), ...moment },
+      { ...attributes, ...recorded(liveReads, live), ...moment },
     )
   }
 
@@ -150,15 +183,44 @@ function createRuleset(candidates: readonly Candidate[], subject: Values, isOpen
       const key = analysis.alike ?? analysis
       let entry = kept.get(key)
       if (entry === undefined) {
-        entry = entryOf(analysis)
+        entry = entryOf(commandValues(analysis))
         kept.set(key, entry)
       }
-      return entry.judged ?? judgeOpen(entry, analysis, live())
+      if (entry.judged) return entry.judged
+      const now = live()
+      return judgeOpen(entry, () => commandValues(analysis), { nowMs: now.nowMs, live: liveValues(now) })
     },
+    judgeRecorded(command, moment, missing) {
+      let entry = kept.get(command)
+      if (entry === undefined) {
+        entry = entryOf(command)
+        kept.set(command, entry)
+      }
+      const judged = entry.judged ?? judgeOpen(entry, () => command, moment)
+      const isBlind = missing.size > 0 && reads.some((read) => missing.has(read))
+      return { judged, doubts: isBlind ? doubtsOf(inputOf(subject, command, moment.live), missing) : [] }
+    },
+  }
+
+  function doubtsOf(input: Input, missing: ReadonlySet<string>): readonly string[] {
+    const doubts = candidates.flatMap(({ rule: { condition } }) => {
+      const blind = condition?.reads.filter((read) => missing.has(read)) ?? []
+      // Whether something is known is answered, and perhaps wrongly, where it is only not recorded.
+      const isSure = condition?.evaluate(input) !== undefined && !/\bhas\(/.test(condition.text)
+      return isSure ? [] : blind
+    })
+    return [...new Set(doubts)]
   }
 }
 
 type Input = Readonly<Record<string, Values>>
+
+/** What is live of a variable stands beside what is the same for the whole session. */
+function inputOf(subject: Input, command: Values, live: Input): Input {
+  const input: Record<string, Values> = { ...subject, command }
+  for (const [variable, values] of Object.entries(live)) input[variable] = { ...input[variable], ...values }
+  return input
+}
 
 function applies(rule: ParsedRule, answer: Tri): boolean {
   return rule.action === 'allow' ? answer === true : answer !== false

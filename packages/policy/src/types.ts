@@ -24,6 +24,8 @@ export interface Live {
     readonly bytesOut: number
     readonly ageMs: number
   }
+  /** Of the identity, 0 to 100; absent where it cannot be known. */
+  readonly risk?: number | undefined
 }
 
 /** What the rules make of one command. */

@@ -17,7 +17,7 @@ import {
   SessionEnded,
   type Unit,
 } from '@portcullis/kernel'
-import type { Judged } from '@portcullis/policy'
+import { type Judged, whereAttribute } from '@portcullis/policy'
 import type { IdSource } from './ids.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
@@ -309,6 +309,7 @@ export function createGate(deps: GateDeps): Gate {
       attributes: {
         ...(number === 1 && session.attributes),
         ...unit.attributes,
+        ...attributesOf(unit, index, number),
         ...judged?.attributes,
       },
     })
@@ -388,6 +389,17 @@ export function createGate(deps: GateDeps): Gate {
         ...{ id: ids(), policyVersion: settings.policyVersion() },
         ...(detail !== undefined && { detail }),
       }),
+  }
+}
+
+/** What rules that are not there yet may ask, so that they can be tried on what was recorded. */
+function attributesOf({ analyses }: Unit, index: number, number: number): Readonly<Record<string, string>> {
+  const where = whereAttribute(analyses[index] as Unit['analyses'][number])
+  const first = number - index
+  return {
+    ...(where !== undefined && { 'command.where': where }),
+    // They pass or are refused together.
+    ...(analyses.length > 1 && { 'message.commands': `"${first}-${first + analyses.length - 1}"` }),
   }
 }
 

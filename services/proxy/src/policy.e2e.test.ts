@@ -184,3 +184,45 @@ test('observed as a whole, all of it passes and says so', async () => {
     await observing.stop()
   }
 })
+
+test('what a rule to come may ask stands on events: rows left to be changed, what came in one message', () =>
+  withClient(async (client) => {
+    await client.query('select 2 as apart; insert into items values (50, 1); delete from items where id = 50')
+    const attributes = bed.value.of(/apart|50/).map(({ intent }) => intent.attributes)
+    const message = attributes[0]?.['message.commands']
+    assert.match(message ?? '', /^"\d+-\d+"$/)
+    assert.deepEqual(
+      attributes.map((one) => [one['command.where'], one['message.commands']]),
+      [
+        ['""', message],
+        ['""', message],
+        ['"some"', message],
+      ],
+    )
+  }))
+
+test('the risk of an identity is asked anew for each command, and recorded', () =>
+  withClient(async (client) => {
+    bed.value.rule(`
+rules:
+  - { name: risky, when: 'identity.risk >= 50 && command.verb != "SELECT"', action: hold }
+  - { name: rest, action: allow }
+`)
+    try {
+      await client.query('update items set n = 1 where id = 1')
+      bed.value.judge([{ action: 'throttle', ratePerMinute: 600 }])
+      await assert.rejects(
+        client.query('update items set n = 2 where id = 1'),
+        refusedBy('policy_hold', 'risky'),
+      )
+      assert.equal((await client.query('select n from items where id = 1')).rows[0].n, 1)
+      bed.value.judge([])
+      await client.query('update items set n = 3 where id = 1')
+      const risks = bed.value
+        .of(/^update items set n = [123] where id = 1$/)
+        .map(({ intent }) => intent.attributes['identity.risk'])
+      assert.deepEqual(risks, ['0', '50', '0'])
+    } finally {
+      bed.value.rule(rules)
+    }
+  }))

@@ -36,6 +36,8 @@ export interface Ruled {
   readonly targetsVersion: string
   /** Of the commands that have ended. */
   totals(): Live['totals']
+  /** Of the identity at this target, as the verdicts that stand say. */
+  risk(): number
   /** The plain one, of the version in force. */
   allow: Decision
   /** What the version in force comes to for this session. */
@@ -55,7 +57,7 @@ export function judgeUnit(
   if (session.rules?.policy !== policy) renew(rules, session)
   const { ruleset } = session.rules ?? {}
   if (ruleset === undefined) return undefined
-  const live = () => ({ nowMs: nowMs(), totals: session.totals() })
+  const live = () => ({ nowMs: nowMs(), totals: session.totals(), risk: session.risk() })
   return unit.analyses.map((analysis: Analysis) => ruleset.judge(analysis, live))
 }
 

@@ -17,6 +17,7 @@ import {
   type SessionRecord,
   type TargetAccess,
   type TimeoutReason,
+  type Verdict,
   verdictKeys,
 } from '@portcullis/kernel'
 import type { Subject } from '@portcullis/policy'
@@ -104,6 +105,7 @@ export function openSession(
       commands: gated.commands,
       ageMs: clock.monotonicMs() - gated.openedMs,
     }),
+    risk: () => riskOf(verdicts.find(keys, record.target)),
     allow: parts.allow,
     rules: undefined,
     attributes: parts.attributes,
@@ -223,6 +225,11 @@ export function openSession(
     reported = { number: command.number, at: nowUs, bytes }
     recorder.progress(id, command.number, nowUs, progress)
   }
+}
+
+/** How much a standing verdict says against who acts, 0 to 100: what a rule can ask before it is as strict itself. */
+function riskOf(verdict: Verdict | undefined): number {
+  return verdict === undefined ? 0 : { throttle: 50, hold: 75, block: 100, kill: 100 }[verdict.action]
 }
 
 function subjectOf({ record, identity, labels }: SessionParts): Subject {
