@@ -1,2 +1,3 @@
 export * from './condition.ts'
 export * from './expression.ts'
+export * from './pattern.ts'
