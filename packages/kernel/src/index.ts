@@ -2,6 +2,13 @@ export * from './budget.ts'
 export * from './bus.ts'
 export * from './clock.ts'
 export * from './command.ts'
+export {
+  contentGroups,
+  contentKinds,
+  type ContentGroup,
+  type ContentKind,
+  type ContentPattern,
+} from './content.ts'
 export type { Rejection, RejectionCode } from './control/aggregate.ts'
 export type { ApiKey, ApiKeyGrant } from './control/api-keys.ts'
 export {
