@@ -13,6 +13,16 @@ export function verifierIssuer({ ca, jwksUri, jwksToken, ...issuer }: IssuerSett
   }
 }
 
+/**
+ * The same of many, again and again: those of the file are read once, as a certificate that is missing later must not keep
+ * others from changing.
+ */
+export function createVerifierIssuers(ofFile: readonly IssuerSetting[]) {
+  const read = new Map(ofFile.map((issuer) => [issuer, verifierIssuer(issuer)]))
+  return (issuers: readonly IssuerSetting[]) =>
+    issuers.map((issuer) => read.get(issuer) ?? verifierIssuer(issuer))
+}
+
 /** Issuers that the file names: those of tokens, and those that people sign in at. */
 export function issuersOfFile({ identity, people }: Pick<Config, 'identity' | 'people'>): string[] {
   return [

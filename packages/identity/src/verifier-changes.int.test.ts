@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Started, systemClock } from '@portcullis/kernel'
 import { startTestIssuer, type TestIssuer } from '@portcullis/testkit/tokens'
-import { IdentityError } from './errors.ts'
 import type { IssuerConfig } from './issuer-config.ts'
 import { createTokenVerifier } from './verifier.ts'
 
@@ -61,11 +60,27 @@ test('a change while a token is being proven counts for that token', async () =>
   await assert.rejects(proving, { code: 'unknown_issuer' })
 })
 
-test('what cannot be served changes nothing', async () => {
+test('what cannot be served is told and stays what it was; no other waits for it', async () => {
   const by = startVerifier()
   const token = await issuer.sign({ sub: 'alice' })
   await by.verify(token)
-  assert.throws(() => by.replace([config(), config()]), /is configured twice/)
-  assert.throws(() => by.replace([config({ audience: [] })]), IdentityError)
+  const other = config({ issuer: 'https://other.example' })
+  assert.deepEqual(by.replace([config(), other]), [])
+  const bad = (url: string) => config({ issuer: url, audience: [] })
+  const refused = by.replace([
+    bad(issuer.issuer),
+    bad('https://new.example'),
+    config({ issuer: 'https://ci.example' }),
+  ])
+  assert.equal(refused.length, 2)
+  for (const [index, url] of [issuer.issuer, 'https://new.example'].entries())
+    assert.match(String(refused[index]), new RegExp(`issuer ${url}: audience must name`))
+  await by.verify(token)
+  // The one that was taken out meanwhile is, and the one that was added too.
+  assert.deepEqual(
+    by.status().map((one) => one.issuer),
+    [issuer.issuer, 'https://ci.example'],
+  )
+  assert.match(String(by.replace([config(), config({ audience: ['another'] })])), /is configured twice/)
   await by.verify(token)
 })

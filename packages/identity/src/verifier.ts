@@ -51,9 +51,10 @@ export interface TokenVerifier {
   verifyCached(token: string, presented?: Presented): Proof | undefined
   /**
    * From now on these are trusted, and no others; whoever is the same goes on with the keys that are known, and what was
-   * proven by another is proven no longer. @throws IdentityError('config') and leaves all as it was.
+   * proven by another is proven no longer. Answers which cannot be served, and why (code `config`): what stood under their
+   * names goes on to stand, and no other waits for them.
    */
-  replace(issuers: readonly IssuerConfig[]): void
+  replace(issuers: readonly IssuerConfig[]): readonly IdentityError[]
   /** The longest token that any of them may send. */
   bytesMax(): number
   /** Fetches every issuer's keys, so that the first login finds them. Never rejects: `status` says what came of it. */
@@ -75,7 +76,9 @@ export interface TokenVerifierDeps {
 /** Throws IdentityError('config') where an issuer's configuration cannot be served safely. */
 export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   const { clock } = deps
-  let issuers = knownIssuers(deps.issuers, new Map(), deps)
+  let issuers = knownIssuers(deps.issuers, new Map(), deps, (error) => {
+    throw error
+  })
   let bytesMax = bytesMaxOf(issuers)
   const cache = createProofCache<CachedBy>(deps.cacheEntriesMax ?? 10_000)
 
@@ -119,8 +122,10 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       }
     },
     replace(configs) {
-      issuers = knownIssuers(configs, issuers, deps)
+      const refused: IdentityError[] = []
+      issuers = knownIssuers(configs, issuers, deps, (error) => void refused.push(error))
       bytesMax = bytesMaxOf(issuers)
+      return refused
     },
     bytesMax: () => bytesMax,
     async warmUp() {
@@ -139,21 +144,35 @@ function knownIssuers(
   configs: readonly IssuerConfig[],
   before: ReadonlyMap<string, KnownIssuer>,
   deps: TokenVerifierDeps,
+  onRefused: (error: IdentityError) => void,
 ): ReadonlyMap<string, KnownIssuer> {
   const issuers = new Map<string, KnownIssuer>()
   for (const config of configs) {
-    if (issuers.has(config.issuer))
-      throw new IdentityError('config', `issuer ${config.issuer} is configured twice`)
-    const same = before.get(config.issuer)
-    const settings = JSON.stringify(config)
-    if (same?.settings === settings) {
-      issuers.set(config.issuer, same)
+    if (issuers.has(config.issuer)) {
+      onRefused(new IdentityError('config', `issuer ${config.issuer} is configured twice`))
       continue
     }
-    const trusted = trustedIssuer(config)
-    issuers.set(trusted.issuer, { trusted, settings, keys: createIssuerKeys(trusted, deps) })
+    const known = before.get(config.issuer)
+    try {
+      issuers.set(config.issuer, knownIssuer(config, known, deps))
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error
+      onRefused(error)
+      if (known) issuers.set(config.issuer, known)
+    }
   }
   return issuers
+}
+
+function knownIssuer(
+  config: IssuerConfig,
+  known: KnownIssuer | undefined,
+  deps: TokenVerifierDeps,
+): KnownIssuer {
+  const settings = JSON.stringify(config)
+  if (known?.settings === settings) return known
+  const trusted = trustedIssuer(config)
+  return { trusted, settings, keys: createIssuerKeys(trusted, deps) }
 }
 
 function bytesMaxOf(issuers: ReadonlyMap<string, KnownIssuer>): number {

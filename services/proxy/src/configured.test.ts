@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseConfig } from '@portcullis/config'
 import { noSettings } from '@portcullis/config/api-settings'
+import { IdentityError } from '@portcullis/identity'
 import { createConfigured } from './configured.ts'
 
 const config = parseConfig(
@@ -33,9 +34,10 @@ function start() {
     addressesOf: (name) => ({ 'for-api': ['api:1'], 'for-file': [] })[name],
     verifier: {
       replace(issuers) {
-        if (issuers.some(({ issuer }) => issuer === 'https://bad.example'))
-          throw new Error('cannot be served')
-        trusted.push(issuers.map(({ issuer, audience }) => `${issuer} ${audience.join()}`))
+        const isBad = ({ issuer }: { issuer: string }) => issuer === 'https://bad.example'
+        const good = issuers.filter((one) => !isBad(one))
+        trusted.push(good.map(({ issuer, audience }) => `${issuer} ${audience.join()}`))
+        return issuers.filter(isBad).map(({ issuer }) => new IdentityError('config', issuer))
       },
       warmUp: async () => undefined,
     },
@@ -98,16 +100,13 @@ test("what the file names is the file's", async () => {
   assert.deepEqual(trusted, [['https://idp.example portcullis', 'https://ci.example everybody']])
 })
 
-test('where something cannot be served all stays as it was, and it is told', async () => {
-  const { configured, hostOf, logged } = start()
-  configured.replace({ ...noSettings, targets: [byApi('orders')] })
-  const { version } = configured.targets
-  configured.replace({
-    targets: [byApi('orders'), byApi('billing')],
-    issuers: [{ ...issuerOfFile, issuer: 'https://bad.example' }],
-  })
-  assert.equal(configured.targets.version, version)
-  assert.match(await hostOf('orders'), /^api /)
-  assert.match(await hostOf('billing'), /^there is no/)
-  assert.match(logged.at(-1) ?? '', /cannot be served: all stays as it was/)
+test('an issuer that cannot be served is told, and keeps no other change back', async () => {
+  const { configured, hostOf, trusted, logged } = start()
+  const issuer = (url: string) => ({ ...issuerOfFile, issuer: url })
+  configured.replace({ targets: [byApi('orders')], issuers: [issuer('https://ci.example')] })
+  configured.replace({ targets: [byApi('billing')], issuers: [issuer('https://bad.example')] })
+  assert.match(await hostOf('orders'), /^there is no/)
+  assert.match(await hostOf('billing'), /^api /)
+  assert.deepEqual(trusted.at(-1), ['https://idp.example portcullis'])
+  assert.match(logged.join('\n'), /an issuer cannot be served/)
 })

@@ -1,11 +1,11 @@
 /**
  * What is configured, by the file and by the API, as one: which targets there are, and whose tokens are taken. It is swapped
- * whole whenever the control log says something else; sessions that are open go on with what they were opened with. What
+ * whenever the control log says something else; sessions that are open go on with what they were opened with. What
  * the file names is the file's, whatever the API says.
  */
 import type { ApiSettings, Config } from '@portcullis/config'
 import { noSettings, withFile } from '@portcullis/config/api-settings'
-import { verifierIssuer } from '@portcullis/config/issuers'
+import { createVerifierIssuers } from '@portcullis/config/issuers'
 import { aimsWithin } from '@portcullis/config/secret-aims'
 import type { TokenVerifier } from '@portcullis/identity'
 import type { Vault } from '@portcullis/vault'
@@ -14,7 +14,7 @@ import { createTargetBook, type MayUse, readTls, type TargetBook } from './targe
 export interface Configured {
   /** Of this moment. */
   readonly targets: TargetBook
-  /** From now on this is what the API has configured. Never throws: what cannot be served is told, and all stays as it was. */
+  /** From now on this is what the API has configured. Never throws: an issuer that cannot be served is told. */
   replace(settings: ApiSettings): void
 }
 
@@ -36,7 +36,9 @@ export function createConfigured({ config, vault, addressesOf, verifier, log }: 
     const addresses = ofFile.has(target.name) ? undefined : addressesOf(sealedName)
     return addresses === undefined || aimsWithin(addresses, target)
   }
+  const verifierIssuers = createVerifierIssuers(file.issuers)
   let book = createTargetBook(withFile(file, noSettings), vault, mayUse)
+  let servedText = JSON.stringify(withFile(file, noSettings))
   return {
     targets: {
       get version() {
@@ -47,14 +49,12 @@ export function createConfigured({ config, vault, addressesOf, verifier, log }: 
     replace(settings) {
       const whole = withFile(file, settings)
       const next = createTargetBook(whole, vault, mayUse)
-      if (next.version === book.version) return
-      try {
-        verifier.replace(whole.issuers.map(verifierIssuer))
-      } catch (error) {
-        log.error({ err: error }, 'what the API configured cannot be served: all stays as it was')
-        return
-      }
+      const text = JSON.stringify(whole)
+      if (text === servedText) return
+      for (const error of verifier.replace(verifierIssuers(whole.issuers)))
+        log.error({ why: error.message }, 'an issuer cannot be served: what stood under its name stands')
       book = next
+      servedText = text
       // So that the first login of an issuer that is new finds its keys.
       void verifier.warmUp()
       const { targets, issuers } = settings

@@ -215,7 +215,7 @@ export async function startInstance(
     roles = {},
     prover = testProver(),
     judgeUse,
-    verifier = { replace: () => undefined },
+    verifier = { replace: () => [] },
     sealer = testSealer(masterKey),
     ssh,
     configured,

@@ -10,7 +10,7 @@ import {
   type TargetConfig,
   withFile,
 } from '@portcullis/config'
-import { verifierIssuer } from '@portcullis/config/issuers'
+import { createVerifierIssuers } from '@portcullis/config/issuers'
 import type { TokenVerifier } from '@portcullis/identity'
 import type { ControlEvent, ControlState, Evolved } from '@portcullis/kernel'
 import type { Log } from '@portcullis/platform/service'
@@ -41,6 +41,7 @@ export function createSettingsBook({ config, verifier, log }: SettingsBookOption
       'a setting of the API is not taken: what stood before, if anything, stands',
     ),
   )
+  const verifierIssuers = createVerifierIssuers(file.issuers)
   let whole = withFile(file, noSettings)
   let names = new Set(whole.targets.map(({ name }) => name))
   let roles: Readonly<Record<string, Role>> = config.api.roles
@@ -57,12 +58,8 @@ export function createSettingsBook({ config, verifier, log }: SettingsBookOption
   function take({ targets, issuers }: Pick<ControlState, 'targets' | 'issuers'>): void {
     const stored = { targets: Array.from(targets.values()), issuers: Array.from(issuers.values()) }
     const next = withFile(file, read(stored))
-    try {
-      verifier.replace(next.issuers.map(verifierIssuer))
-    } catch (error) {
-      log.error({ err: error }, 'what the API configured cannot be served: all stays as it was')
-      return
-    }
+    for (const error of verifier.replace(verifierIssuers(next.issuers)))
+      log.error({ why: error.message }, 'an issuer cannot be served: what stood under its name stands')
     whole = next
     names = new Set(whole.targets.map(({ name }) => name))
   }
