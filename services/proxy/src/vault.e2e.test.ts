@@ -131,6 +131,15 @@ test('a password that is wrong at its source: the gate says so in its own words'
   const error = await refusedWith()
   assert.equal(error.message, 'portcullis: the gate cannot sign in at target "shop"')
   assert.equal(error.code, '08006')
+  const [, decision = ''] = /^reason=target_sign_in decision=(\w+)$/.exec(error.detail ?? '') ?? []
+  const { apiUrl, apiToken } = system.value
+  await until('why, in the trail', 30_000, async () => {
+    const headers = { authorization: `Bearer ${apiToken}` }
+    const answer = await fetch(`${apiUrl}/v1/sessions?decision=${decision}`, { headers })
+    return /"detail":"target not reached: sign_in: [^"]*password authentication failed/.test(
+      await answer.text(),
+    )
+  })
   vault.value.putKv('secret/data/shop', { user: 'canary_shop', password: passwords[1] ?? '' })
   await sleep(1100)
   const client = await open()

@@ -1,5 +1,6 @@
 /** Refusals in the client's own language: a real ErrorResponse with SQLSTATE, DETAIL and HINT that an agent can act on. */
 import type { Reason, Refusal } from '@portcullis/kernel'
+import type { UpstreamError } from './upstream-error.ts'
 import { type ErrorFields, errorResponse } from './wire.ts'
 
 /** SQLSTATE by reason; PostgreSQL manual, appendix A. */
@@ -68,13 +69,19 @@ function refusalFields(
   }
 }
 
-/** For what happens before there is a decision: a broken start-up, a target that cannot be reached. */
-export function fatalMessage(sqlstate: string, text: string, hint = ''): Buffer {
+/** The session was opened, and its target cannot be: the trail has why, under the id of what let it in. */
+export function unreachedMessage({ code, sqlstate, message }: UpstreamError, sessionId: string): Buffer {
+  return fatalMessage(sqlstate, message, '', `reason=target_${code} decision=${sessionId}`)
+}
+
+/** For what happens without a decision: a broken start-up, a target that went away. */
+export function fatalMessage(sqlstate: string, text: string, hint = '', detail = ''): Buffer {
   return errorResponse({
     S: 'FATAL',
     V: 'FATAL',
     C: sqlstate,
     M: `portcullis: ${text}`,
+    ...(detail && { D: detail }),
     ...(hint && { H: hint }),
   })
 }

@@ -25,7 +25,7 @@ import type {
 } from '@portcullis/kernel'
 import type { CancelKey, CancelKeys } from './cancel-keys.ts'
 import type { DoorTls } from './client-tls.ts'
-import { fatalMessage, refusalMessage } from './deny.ts'
+import { unreachedMessage, refusalMessage } from './deny.ts'
 import { openUpstream } from './hosts.ts'
 import { createUpstreams, type OpenUpstream } from './orphan-check.ts'
 import type { ReadText } from './read-text.ts'
@@ -155,13 +155,21 @@ async function reach(opening: Login, session: Session, deps: Serving): Promise<U
     return await openTarget(session, opening.parameters, deps)
   } catch (error) {
     const isTold = error instanceof UpstreamError
-    session.close(isTold ? `target not reached: ${error.code}` : 'failed')
+    session.close(isTold ? `target not reached: ${whyOf(error)}` : 'failed')
     if (!isTold) throw error
     deps.log.warn({ err: error, target: session.target.name, session: session.id }, 'target not reached')
-    opening.source.socket.end(fatalMessage(error.sqlstate, error.message))
+    opening.source.socket.end(unreachedMessage(error, session.id))
     return undefined
   }
 }
+
+/** For the trail: what the client is not told. */
+function whyOf({ code, message, cause }: UpstreamError): string {
+  const why = cause instanceof Error ? cause.message : message
+  return `${code}: ${why.slice(0, whyCharsMax)}`
+}
+
+const whyCharsMax = 500
 
 /** From the greeting on. Resolves when all of it has ended. */
 function relayed(opening: Login, session: Session, upstream: Upstream, deps: Serving): Promise<void> {

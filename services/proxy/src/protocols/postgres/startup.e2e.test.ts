@@ -221,6 +221,7 @@ test('a server that is not whom verify-full wants, a wrong password, a dead port
       await withBed(options, async (bed) => {
         await assert.rejects(bed.connect(), (error: Error) => {
           assert.match(error.message, expected)
+          assert.match(String(Object(error).detail), /^reason=target_[a-z_]+ decision=\S+$/)
           const all = JSON.stringify(error, Object.getOwnPropertyNames(error))
           for (const hidden of [one.value.user, secret, one.value.password, 'pg_hba']) {
             assert.ok(
