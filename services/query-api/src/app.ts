@@ -43,6 +43,7 @@ import { createSettings } from './settings/settings.ts'
 import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
+import type { KnownTargets } from './tokens/trade-form.ts'
 import { createTrader } from './tokens/trader.ts'
 import type { ReachableTargets } from './reachable-targets.ts'
 import { createIsStopped, refusingStopped } from './stopped.ts'
@@ -82,8 +83,8 @@ export interface OwnTokenParts {
   /** What our tokens name. */
   readonly names: { readonly issuer: string; readonly audience: string }
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
-  /** Of targets that there are now. */
-  readonly targets: Pick<ReadonlySet<string>, 'has'>
+  /** That there are now. */
+  readonly targets: KnownTargets
   /** Names of the API's static tokens. */
   readonly taken: ReadonlySet<string>
 }

@@ -109,7 +109,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     ...{ control: control.value, clock, log, sealer, tokenSecMax: limits.tokenSecMax },
   })
   const retiring = setInterval(() => void signingKeys.retireSuperseded(), retireEveryMs)
-  const targets = { has: settings.hasTarget }
+  const targets = { has: settings.hasTarget, hasRole: settings.hasRole }
   const taken = new Set(config.api.tokens.map(({ name }) => name))
   const own = { ...{ prover, prove, dpop, signingKeys, names, limits }, targets, taken }
   const verdicts = createVerdicts({ control: control.value, books, clock })

@@ -244,7 +244,7 @@ export async function startInstance(
   const verdictOn = (identity: Identity) => stoppedBy(verdicts.active(), identity)
   const own = {
     ...testOwnTokens(control.value, prover, undefined, judgeUse),
-    targets: { has: book.hasTarget },
+    targets: { has: book.hasTarget, hasRole: book.hasRole },
   }
   const shared = { ...own, bus, codecs, clock, log, verdictOn, onUnreadable, own: own.names }
   const people = configured && (await startPeople({ ...shared, configured, ownKey: masterKey }))
@@ -291,7 +291,7 @@ bus: { url: 'lmdb:./bus' }
 audit: embedded:./audit
 identity: { issuers: [{ issuer: https://idp.example, audience: [portcullis] }], own: { issuer: https://gate.example } }
 targets:
-  - { name: shop, protocol: postgres, address: 'db:5432', database: shop, credentials: { user: shop }, groups: ['*'], labels: { tier: one } }
+  - { name: shop, protocol: postgres, address: 'db:5432', database: shop, credentials: { user: shop }, groups: ['*'], labels: { tier: one }, roles: { reader: { credentials: { user: reader }, groups: [readers] } } }
   - name: orders
     protocol: postgres
     address: db:5432

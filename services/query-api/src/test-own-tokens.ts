@@ -53,7 +53,7 @@ export function testOwnTokens(
     ...{ prover, prove: provingFromHere(prover, judgeUse), names, limits },
     dpop: testDpop(),
     signingKeys: createSigningKeys({ control, clock: systemClock, log, tokenSecMax, sealer }),
-    targets: new Set(['shop', 'orders']),
+    targets: { has: (name) => ['shop', 'orders'].includes(name), hasRole: () => true },
     taken: new Set(['watch', 'ops', 'root']),
   }
 }

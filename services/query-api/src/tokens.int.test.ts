@@ -176,6 +176,22 @@ test('a child of a child: it narrows, and asking for more is refused in the word
   }
 })
 
+test('a role that no target has is not given: the token would open nothing', async () => {
+  const asking = async (scope: string) => {
+    const { status, body } = await trade({ subject_token: await ciToken(), scope })
+    return [status, body.error, body.error_description]
+  }
+  const refused = (why: string) => [400, 'invalid_scope', why]
+  assert.deepEqual(await asking('role:nobodys'), refused('there is no target with role "nobodys"'))
+  assert.deepEqual(
+    await asking('target:shop role:writer'),
+    refused('none of the targets "shop" has role "writer"'),
+  )
+  assert.deepEqual(await asking('role:toString'), refused('there is no target with role "toString"'))
+  assert.equal((await asking('target:shop target:orders role:writer role:reader'))[0], 200)
+  assert.equal((await asking('target:shop role:'))[0], 200)
+})
+
 test('with an actor token the actor acts, on behalf of the subject', async () => {
   const person = await issuer.value.sign({ sub: 'alice', groups: ['agents'], jti: 'p-1' })
   const agent = await issuer.value.sign({ sub: 'agent-7', groups: ['admins'], jti: 'a-1' })

@@ -19,6 +19,8 @@ import { isRole, type Role } from '../auth.ts'
 export interface SettingsBook {
   targets(): readonly TargetConfig[]
   hasTarget(name: string): boolean
+  /** Whether one of these targets has it, or one of all where none are named. */
+  hasRole(role: string, targets: readonly string[] | undefined): boolean
   /** Role by group. */
   roles(): Readonly<Record<string, Role>>
   /** To be called with each control event as it was folded. Never throws. */
@@ -67,6 +69,10 @@ export function createSettingsBook({ config, verifier, log }: SettingsBookOption
   return {
     targets: () => whole.targets,
     hasTarget: (name) => names.has(name),
+    hasRole: (role, among) =>
+      whole.targets.some(
+        (target) => Object.hasOwn(target.roles, role) && (among?.includes(target.name) ?? true),
+      ),
     roles: () => roles,
     follow({ type }, { accepted, state }) {
       if (!accepted) return

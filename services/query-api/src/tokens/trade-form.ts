@@ -48,10 +48,29 @@ export function readTradeForm(form: URLSearchParams): TradeRequest {
   }
 }
 
+export interface KnownTargets {
+  has(name: string): boolean
+  /** Whether one of these targets has it, or one of all where none are named. */
+  hasRole(role: string, targets: readonly string[] | undefined): boolean
+}
+
 /** To be asked for who was proven: nobody else is told which targets there are. @throws OauthError */
-export function requireTargets(names: readonly string[], targets: Pick<ReadonlySet<string>, 'has'>): void {
+export function requireTargets(names: readonly string[], targets: Pick<KnownTargets, 'has'>): void {
   const unknown = names.find((name) => !targets.has(name))
   if (unknown !== undefined) throw new OauthError('invalid_target', `there is no target ${shown(unknown)}`)
+}
+
+/** The same of roles that are asked for, at what the token will be good for: with another it would open nothing. */
+export function requireRoles(
+  roles: readonly string[],
+  { targets: among }: Pick<Scope, 'targets'>,
+  targets: Pick<KnownTargets, 'hasRole'>,
+): void {
+  // Each target has a user of its own.
+  const unknown = roles.find((role) => role !== '' && !targets.hasRole(role, among))
+  if (unknown === undefined) return
+  const where = among ? `none of the targets ${shown(among.join(', '))} has` : 'there is no target with'
+  throw new OauthError('invalid_scope', `${where} role ${shown(unknown)}`)
 }
 
 /**

@@ -22,7 +22,13 @@ import { ApiError } from '../problems.ts'
 import { stoppedBy, type Verdicts } from '../verdicts.ts'
 import { OauthError } from './oauth-error.ts'
 import type { SigningKeys } from './signing-keys.ts'
-import { accessTokenType, readTradeForm, requireTargets } from './trade-form.ts'
+import {
+  accessTokenType,
+  type KnownTargets,
+  readTradeForm,
+  requireRoles,
+  requireTargets,
+} from './trade-form.ts'
 
 export interface Issued {
   readonly access_token: string
@@ -50,8 +56,8 @@ export interface TraderOptions {
   readonly verdicts: Pick<Verdicts, 'active'>
   readonly own: { readonly issuer: string; readonly audience: string }
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
-  /** Names of the targets that there are. */
-  readonly targets: Pick<ReadonlySet<string>, 'has'>
+  /** The targets that there are. */
+  readonly targets: KnownTargets
   readonly clock: Clock
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
   readonly metrics: Metrics
@@ -88,11 +94,12 @@ export function createTrader(options: TraderOptions): Trader {
     const actor = actorToken === undefined ? undefined : await proven(actorToken, presented, 'actor_token')
     if (actor) refuseRevoked(actor, 'actor_token')
     requireTargets(wanted.targets ?? [], options.targets)
-    await key?.spend()
     const nowUs = clock.nowUs()
     const tokenSecMax = Math.min(limits.tokenSecMax, lifeSec ?? Number.POSITIVE_INFINITY)
     const of = { subject, ...(actor && { actor }), wanted, task }
     const traded = tradedGrant(of, { ...limits, tokenSecMax, nowUs })
+    requireRoles(wanted.roles ?? [], traded.scope, options.targets)
+    await key?.spend()
     const bound = key && { confirmation: { ...traded.confirmation, jkt: key.thumbprint } }
     const grant: Grant = { ...traded, ...bound }
     const tokenId = randomUUID()
