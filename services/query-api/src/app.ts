@@ -44,6 +44,7 @@ import { type CertifierOptions, createCertifier } from './ssh/certifier.ts'
 import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
 import type { KnownTargets } from './tokens/trade-form.ts'
+import type { TradeRates } from './tokens/trade-rates.ts'
 import { createTrader } from './tokens/trader.ts'
 import type { ReachableTargets } from './reachable-targets.ts'
 import { createIsStopped, refusingStopped } from './stopped.ts'
@@ -83,6 +84,8 @@ export interface OwnTokenParts {
   /** What our tokens name. */
   readonly names: { readonly issuer: string; readonly audience: string }
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
+  /** How often tokens are traded; as usual where absent. */
+  readonly rates?: TradeRates
   /** That there are now. */
   readonly targets: KnownTargets
   /** Names of the API's static tokens. */

@@ -15,6 +15,7 @@ import { createLocalKeys, createSealer, type Sealer } from '@portcullis/vault'
 import type { OwnTokenParts } from './app.ts'
 import { provingFromHere } from './proving.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
+import { usualRates } from './tokens/trade-rates.ts'
 
 const log = createLog({ service: 'test', level: 'silent' })
 /** Shared, as two processes of one configuration share it. */
@@ -53,6 +54,7 @@ export function testOwnTokens(
     ...{ prover, prove: provingFromHere(prover, judgeUse), names, limits },
     dpop: testDpop(),
     signingKeys: createSigningKeys({ control, clock: systemClock, log, tokenSecMax, sealer }),
+    rates: { ...usualRates, failuresMax: 1_000, perIdentityMax: 1_000 },
     targets: { has: (name) => ['shop', 'orders'].includes(name), hasRole: () => true },
     taken: new Set(['watch', 'ops', 'root']),
   }

@@ -261,6 +261,15 @@ test('a thousand forged tokens: none is traded, and none is told why', async () 
   )
 })
 
+test('whoever tries on is told to wait, in the words of RFC 6749 and with when to come back', async () => {
+  const tryKey = () =>
+    trade({ subject_token: `pck_${randomBytes(8).toString('hex')}_${'A'.repeat(49)}` }, other.app)
+  let answer = await tryKey()
+  for (let tries = 0; tries < 1100 && answer.status === 400; tries++) answer = await tryKey()
+  assert.deepEqual([answer.status, answer.body.error], [429, 'temporarily_unavailable'])
+  assert.match(String(answer.headers['retry-after']), /^\d+$/)
+})
+
 test('an API key is shown once, trades, and is worth nothing from the moment it is disabled', async () => {
   const made = await ask('POST', '/v1/api-keys', {
     ...{ subject: 'backup', groups: ['agents'], targets: ['shop'], lifeSec: 86_400 },

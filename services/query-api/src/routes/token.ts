@@ -31,6 +31,7 @@ export async function tokenRoutes(app: FastifyInstance, parts: TokenRouteParts):
   )
   app.setErrorHandler((thrown, _request, reply) => {
     const error = thrown instanceof OauthError ? thrown : malformed(thrown)
+    if (error.retryAfterSec !== undefined) reply.header('retry-after', String(error.retryAfterSec))
     return reply.code(error.status).send({ error: error.code, error_description: error.message })
   })
   app.post('/v1/token', { schema: described }, async (request) => {

@@ -1,6 +1,7 @@
 /**
  * API keys by the control log: made, disabled, enabled, deleted. The key is shown once, in the answer that made it; what is
- * kept is a hash. It refuses to make a key that would go by the name of a static token of the API.
+ * kept is a hash. It refuses to make a key that would go by the name of a static token of the API, and more keys than the
+ * services, each of which holds all of them, are meant for.
  */
 import { randomBytes } from 'node:crypto'
 import { apiKeyRandomBytes, makeApiKey } from '@portcullis/identity'
@@ -15,21 +16,39 @@ export interface ApiKeys {
   /** `key` is never shown again. */
   create(
     grant: ApiKeyGrant & { readonly description: string },
-    caller: Caller,
+    caller: Pick<Caller, 'actor'>,
   ): Promise<{ key: string; made: ApiKey }>
   change(keyId: string, to: 'enabled' | 'disabled' | 'deleted', reason: string, caller: Caller): Promise<void>
 }
 
 export interface ApiKeysOptions {
+  readonly limits?: { readonly perSubjectMax: number; readonly inAllMax: number }
   readonly control: Pick<ControlLog, 'state' | 'caughtUp' | 'write'>
   /** Subjects that stand for somebody already under the same issuer. */
   readonly taken: ReadonlySet<string>
 }
 
-export function createApiKeys({ control, taken }: ApiKeysOptions): ApiKeys {
+const usualLimits = { perSubjectMax: 100, inAllMax: 10_000 }
+
+export function createApiKeys({ control, taken, limits = usualLimits }: ApiKeysOptions): ApiKeys {
   function requireLog(): void {
     if (!control.caughtUp())
       throw new ApiError('control_unavailable', 'The control log is still being read.', { retryAfterSec: 2 })
+  }
+
+  function requireRoom(subject: string): void {
+    const { apiKeys } = control.state()
+    const ofSubject = [...apiKeys.values()].filter((key) => key.subject === subject)
+    if (ofSubject.length >= limits.perSubjectMax)
+      throw new ApiError(
+        'conflict',
+        `${subject} has ${ofSubject.length} keys, the most there may be: delete those that are over.`,
+      )
+    if (apiKeys.size >= limits.inAllMax)
+      throw new ApiError(
+        'conflict',
+        `There are ${apiKeys.size} keys, the most there may be: delete those that are over.`,
+      )
   }
 
   return {
@@ -41,6 +60,7 @@ export function createApiKeys({ control, taken }: ApiKeysOptions): ApiKeys {
       requireLog()
       if (taken.has(grant.subject))
         throw new ApiError('conflict', `A static token of the API goes by the name ${grant.subject}.`)
+      requireRoom(grant.subject)
       const { key, keyId, hash } = makeApiKey(randomBytes(apiKeyRandomBytes))
       await control.write({ type: 'api-key.created', keyId, hash, ...grant }, caller.actor, {
         expectedVersion: 0,

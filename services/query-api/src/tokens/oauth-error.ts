@@ -23,7 +23,17 @@ export type OauthErrorCode = keyof typeof statuses
 
 /** `message` is for the client: `error_description`. */
 export class OauthError extends CodedError<OauthErrorCode> {
+  /** Where it is the client that must wait: the answer is 429 (RFC 6585) then. */
+  readonly retryAfterSec: number | undefined
+  constructor(
+    code: OauthErrorCode,
+    description: string,
+    options?: ErrorOptions & { readonly retryAfterSec?: number },
+  ) {
+    super(code, description, options)
+    this.retryAfterSec = options?.retryAfterSec
+  }
   get status(): number {
-    return statuses[this.code]
+    return this.retryAfterSec === undefined ? statuses[this.code] : 429
   }
 }

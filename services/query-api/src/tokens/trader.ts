@@ -22,6 +22,7 @@ import { ApiError } from '../problems.ts'
 import { stoppedBy, type Verdicts } from '../verdicts.ts'
 import { OauthError } from './oauth-error.ts'
 import type { SigningKeys } from './signing-keys.ts'
+import { createTradeRates, type TradeRates, usualRates } from './trade-rates.ts'
 import {
   accessTokenType,
   type KnownTargets,
@@ -58,6 +59,7 @@ export interface TraderOptions {
   readonly limits: { readonly tokenSecMax: number; readonly ancestorsMax: number }
   /** The targets that there are. */
   readonly targets: KnownTargets
+  readonly rates?: TradeRates
   readonly clock: Clock
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
   readonly metrics: Metrics
@@ -65,6 +67,7 @@ export interface TraderOptions {
 
 export function createTrader(options: TraderOptions): Trader {
   const { prove, dpop, signingKeys, verdicts, own, limits, clock, log, metrics } = options
+  const rates = createTradeRates(options.rates ?? usualRates, clock)
   const issued = metrics.counter('portcullis_tokens_issued_total', 'Tokens given out', ['delegated'])
   const refused = metrics.counter('portcullis_tokens_refused_total', 'Trades refused', ['error'])
 
@@ -86,6 +89,7 @@ export function createTrader(options: TraderOptions): Trader {
   }
 
   async function granted(form: URLSearchParams, { address, sent }: Asked) {
+    rates.admit(address)
     const key = sent.proof === undefined ? undefined : await dpop.verify(sent.proof, sent)
     const presented = { address, ...(key && { keyThumbprint: key.thumbprint }) }
     const { subjectToken, actorToken, wanted, task, lifeSec } = readTradeForm(form)
@@ -99,6 +103,7 @@ export function createTrader(options: TraderOptions): Trader {
     const of = { subject, ...(actor && { actor }), wanted, task }
     const traded = tradedGrant(of, { ...limits, tokenSecMax, nowUs })
     requireRoles(wanted.roles ?? [], traded.scope, options.targets)
+    rates.spend(traded.identity)
     await key?.spend()
     const bound = key && { confirmation: { ...traded.confirmation, jkt: key.thumbprint } }
     const grant: Grant = { ...traded, ...bound }
@@ -118,6 +123,7 @@ export function createTrader(options: TraderOptions): Trader {
         const error = oauthErrorOf(thrown)
         const why = error.cause instanceof Error ? error.cause.message : error.message
         const by = error.cause instanceof IdentityError ? error.cause.proven?.identity : undefined
+        if (provesNobody(error)) rates.failed(asked.address)
         const fields = { requestId, address: asked.address, error: error.code, why }
         if (error.code === 'server_error') log.error({ ...fields, err: thrown }, 'a trade failed')
         else log.warn({ ...fields, ...(by && { identity: `${by.issuer}|${by.subject}` }) }, 'token refused')
@@ -126,6 +132,11 @@ export function createTrader(options: TraderOptions): Trader {
       }
     },
   }
+}
+
+/** What a stranger may try again and again; who was proven and asks for too much is no stranger. */
+function provesNobody({ code, cause }: OauthError): boolean {
+  return cause instanceof IdentityError && (code === 'invalid_request' || code === 'invalid_dpop_proof')
 }
 
 export function issuedOf(grant: Grant, token: string, nowUs: number): Issued {
