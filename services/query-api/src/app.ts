@@ -71,7 +71,10 @@ export interface AppParts {
   readonly problems: () => readonly string[]
   /** Networks of balancers whose X-Forwarded-For is believed; none where absent. */
   readonly forwardedFrom?: readonly string[]
-  readonly streams?: Pick<EventStreamOptions, 'bufferedBytesMax' | 'heartbeatMs' | 'streamsMax'>
+  readonly streams?: Pick<
+    EventStreamOptions,
+    'bufferedBytesMax' | 'heartbeatMs' | 'streamsMax' | 'streamsPerCallerMax'
+  >
 }
 
 /** What it takes to give out tokens and keys of our own. */

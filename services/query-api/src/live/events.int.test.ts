@@ -23,7 +23,7 @@ before(async () => {
       expiresAtUs,
     }),
   }
-  const streams = { bufferedBytesMax: 100_000, heartbeatMs: 50, streamsMax: 3 }
+  const streams = { bufferedBytesMax: 100_000, heartbeatMs: 50, streamsMax: 3, streamsPerCallerMax: 2 }
   app = await startPureApi({ feed, auth, streams, clock: systemClock satisfies Clock })
   url = await app.listen({ host: '127.0.0.1', port: 0 })
 })
@@ -129,13 +129,20 @@ test('a stream ends with its token', async () => {
   assert.match(stream.state.text, /event: expired/)
 })
 
-test('beyond the number of streams allowed: 503 with Retry-After', async () => {
+test('beyond the number of streams allowed, of one caller and in all: 503 with Retry-After', async () => {
+  const refused = async (token: string, why: RegExp) => {
+    const response = await fetch(`${url}/v1/events`, { headers: { authorization: `Bearer ${token}` } })
+    assert.deepEqual([response.status, response.headers.get('retry-after')], [503, '10'])
+    assert.match(await response.text(), why)
+  }
   await watch()
   await watch()
-  await watch()
-  const { response } = await watch()
-  assert.equal(response.status, 503)
-  assert.equal(response.headers.get('retry-after'), '10')
+  await refused(tokens.viewer, /You have 2 live streams open: close one/)
+  await watch('', { authorization: `Bearer ${tokens.responder}` })
+  await refused(tokens.admin, /Too many live streams/)
+  open[0]?.abort()
+  await until(() => feed.subscribers === 2)
+  assert.equal((await watch()).response.status, 200, 'one that was closed makes room')
 })
 
 test('what is no HTTP gets a problem too', async () => {

@@ -2,6 +2,7 @@
  * Live events as server-sent events (WHATWG HTML, 9.2). Who reads too slowly is told so and cut off, and can come back
  * with Last-Event-ID; who lost some is told that too. A stream ends with its token, and where its reader is revoked.
  */
+import { identityKey } from '@portcullis/kernel'
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Register } from '../endpoint.ts'
@@ -21,6 +22,8 @@ export interface EventStreamOptions {
   readonly heartbeatMs?: number
   /** Streams at once; default 200. */
   readonly streamsMax?: number
+  /** Of one caller, so that nobody watches in place of all others; default 20. */
+  readonly streamsPerCallerMax?: number
   /** Ends all streams when the service stops. */
   readonly stopping: AbortSignal
 }
@@ -31,7 +34,9 @@ const query = z.strictObject({
 })
 
 export function eventRoutes(register: Register, options: EventStreamOptions): void {
-  const { feed, nowUs, isStopped, streamsMax = 200, heartbeatMs = 15_000 } = options
+  const { feed, nowUs, isStopped, heartbeatMs = 15_000 } = options
+  const { streamsMax = 200, streamsPerCallerMax = 20 } = options
+  const openBy = new Map<string, number>()
   register({
     method: 'GET',
     url: '/v1/events',
@@ -45,6 +50,12 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
     async handle({ query: { type, identity }, caller, request, reply }) {
       if (feed.subscribers >= streamsMax)
         throw new ApiError('overloaded', 'Too many live streams are open.', { retryAfterSec: 10 })
+      const by = identityKey(caller.actor)
+      const own = openBy.get(by) ?? 0
+      if (own >= streamsPerCallerMax)
+        throw new ApiError('overloaded', `You have ${own} live streams open: close one.`, {
+          retryAfterSec: 10,
+        })
       const lastId = request.headers['last-event-id']
       const stream = openStream(reply, options)
       const filter = { types: new Set<LiveType>(type ?? liveTypes), identity }
@@ -58,7 +69,13 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
           else early.push(event)
         },
       )
-      stream.onEnd(stop)
+      openBy.set(by, own + 1)
+      stream.onEnd(() => {
+        stop()
+        const left = (openBy.get(by) ?? 1) - 1
+        if (left === 0) openBy.delete(by)
+        else openBy.set(by, left)
+      })
       if (!resumed)
         stream.send('gap', '{"detail":"Some events may be missing here; the audit trail has them."}')
       for (const event of early) stream.send(event.type, event.data(), event.id)
