@@ -7,6 +7,11 @@ export interface Form {
    * shown. `to` has room for `bytesMax(end - start)`. It may be `from`, with `at <= start` and that room before `end`.
    */
   write(from: Buffer, start: number, end: number, to: Buffer, at: number): number
+  /**
+   * Of a form that is not for every value: the bytes that this one takes, in place of `bytesMax`, or -1 where it is shown as
+   * it is. The next call is `write` of the same value.
+   */
+  weigh?(from: Buffer, start: number, end: number): number
 }
 
 /** Shows NULL. */

@@ -53,10 +53,11 @@ function maskRow(columns: readonly (MaskedColumn | undefined)[], rewrite: Rewrit
     const column = columns[index]
     const valueEnd = at + 4 + Math.max(length, 0)
     if (valueEnd > rowEnd) throw unreadable()
-    if (column !== undefined && length >= 0) {
+    const bytesMax = column === undefined || length < 0 ? -1 : bytesMaxOf(column.form, from, at + 4, valueEnd)
+    if (column !== undefined && bytesMax >= 0) {
       if (header < 0) header = rewrite.placeOf(row)
       rewrite.keep(at)
-      const moved = rewrite.room(4 + column.form.bytesMax(length), valueEnd)
+      const moved = rewrite.room(4 + bytesMax, valueEnd)
       header += moved
       const written = column.form.write(from, at + 4, valueEnd, rewrite.to, rewrite.at + 4)
       rewrite.to.writeInt32BE(written, rewrite.at)
@@ -70,6 +71,11 @@ function maskRow(columns: readonly (MaskedColumn | undefined)[], rewrite: Rewrit
   if (at !== rowEnd) throw unreadable()
   if (growth !== 0) rewrite.to.writeInt32BE(rowEnd - row - 1 + growth, header + 1)
   return rowEnd
+}
+
+/** -1: the value is shown. */
+function bytesMaxOf(form: Form, from: Buffer, start: number, end: number): number {
+  return form.weigh === undefined ? form.bytesMax(end - start) : form.weigh(from, start, end)
 }
 
 function unreadable(): MaskingError {

@@ -49,11 +49,13 @@ export function separatorLength(bytes: Uint8Array, index: number): number {
   return 0
 }
 
-const before = 48
+const introductionBytesMax = 48
 
-/** Whether one of these words stands in the 48 bytes before, as in `"bsn": "…"` or `tel. …`. */
+/** Whether one of these words stands shortly before and no other number after it, as in `"bsn": "…"` or `tel. …`. */
 export function isIntroduced(bytes: Uint8Array, start: number, index: number, by: RegExp): boolean {
-  const from = Math.max(start, index - before)
+  const least = Math.max(start, index - introductionBytesMax)
+  let from = index
+  while (from > least && !isDigit(bytes[from - 1])) from -= 1
   return by.test(Buffer.from(bytes.buffer, bytes.byteOffset + from, index - from).toString('latin1'))
 }
 

@@ -1,0 +1,125 @@
+/**
+ * The form of a column of which only what a detector finds is masked: the rest of the value, and every value without, is
+ * shown as it is. Refuses to guess at types that are made in a database: of those a value with something in it is NULL.
+ * Numbers, dates and bytes are not looked at.
+ */
+import type { MaskForm } from '@portcullis/kernel'
+import type { Detect, Span } from '../detect.ts'
+import type { Form } from '../form.ts'
+import type { Keyed } from '../keyed.ts'
+import { type KindOf, kindOf, type TypeOf } from '../kinds.ts'
+import { maskJson } from './json.ts'
+import { type Replace, replaceBy, replaced } from './spans.ts'
+
+/** What is shown of a value: undefined for all of it, null for nothing. */
+type Look = (bytes: Buffer, start: number, end: number) => Buffer | null | undefined
+
+/** undefined for a type that holds no text. `found` is told of everything that is masked. */
+export function contentForm(
+  type: TypeOf,
+  form: MaskForm,
+  detect: Detect,
+  keyed: Keyed | undefined,
+  found: (kind: string) => void,
+): Form | undefined {
+  const telling: Detect = (bytes, start, end) => {
+    const spans = detect(bytes, start, end)
+    for (const { kind } of spans) found(kind)
+    return spans
+  }
+  const look = lookOf(type, form, telling, keyed)
+  if (look === undefined) return undefined
+  let shown: Buffer | null = null
+  return {
+    bytesMax: (length) => length,
+    weigh(from, start, end) {
+      const seen = look(from, start, end)
+      if (seen === undefined) return -1
+      shown = seen
+      return seen?.length ?? 0
+    },
+    write(_from, _start, _end, to, at) {
+      if (shown === null) return -1
+      shown.copy(to, at)
+      return shown.length
+    },
+  }
+}
+
+function lookOf(type: TypeOf, form: MaskForm, detect: Detect, keyed: Keyed | undefined): Look | undefined {
+  const known = kindOf(type)
+  const nothing = wholly(type, detect)
+  if (known === undefined) return nothing
+  const { kind, charsMax } = known
+  if (kind !== 'array' && !texts.has(kind)) return undefined
+  const element = kind === 'array' ? kindOf({ type: known.element, modifier: -1 })?.kind : undefined
+  if (element !== undefined && !texts.has(element)) return undefined
+  if (form.method === 'null') return nothing
+  if (kind === 'array' && (type.format === 1 || element === 'json' || element === 'jsonb')) return nothing
+  const replace = replaceBy(form, keyed)
+  if (kind === 'json' || kind === 'jsonb')
+    return jsonLook(kind === 'jsonb' ? type.format : 0, detect, replace)
+  return (bytes, start, end) => {
+    const spans = detect(bytes, start, end)
+    if (spans.length === 0) return undefined
+    if (kind === 'array' && spans.some((span) => holdsAny(bytes, span, arraySigns))) return null
+    if (type.type === xml && spans.some((span) => holdsAny(bytes, span, xmlSigns))) return null
+    const text = replaced(bytes, start, end, spans, replace)
+    // A hash may be longer than what it stands for.
+    if (form.method !== 'hash' || text.length <= charsMax || charactersOf(text) <= charsMax) return text
+    return replaced(bytes, start, end, spans, replaceBy({ method: 'redact', keep: 0 }, undefined))
+  }
+}
+
+const texts: ReadonlySet<KindOf['kind']> = new Set(['text', 'bpchar', 'json', 'jsonb'])
+const xml = 142
+
+/** A span across these takes away what holds the value together. */
+const arraySigns = Buffer.from('"\\,{}')
+const xmlSigns = Buffer.from('<>')
+
+function holdsAny(bytes: Buffer, { start, end }: Span, signs: Buffer): boolean {
+  for (let index = start; index < end; index += 1) if (signs.includes(bytes[index] as number)) return true
+  return false
+}
+
+function charactersOf(text: Buffer): number {
+  return [...text.toString()].length
+}
+
+/** `version` bytes stand before the text. */
+function jsonLook(version: number, detect: Detect, replace: Replace): Look {
+  return (bytes, start, end) => {
+    const masked = maskJson(bytes, start + version, end, detect, replace)
+    return (
+      masked && (version === 0 ? masked : Buffer.concat([bytes.subarray(start, start + version), masked]))
+    )
+  }
+}
+
+/** NULL wherever something is found. */
+function wholly({ type, format }: TypeOf, detect: Detect): Look {
+  const isPlain = format === 0 || texts.has(kindOf({ type, modifier: -1 })?.kind ?? 'array')
+  return (bytes, start, end) =>
+    (isPlain ? detect(bytes, start, end).length > 0 : findsInParts(bytes, start, end, detect))
+      ? null
+      : undefined
+}
+
+/**
+ * Binary forms of what has parts (arrays, rows, hstore, ranges) hold each text behind its length in four bytes. Every place
+ * that may be such a length is taken for one, so that the byte before a text is not read as its beginning. Where those
+ * lengths lie within one another beyond reason, that is a find too.
+ */
+function findsInParts(bytes: Buffer, start: number, end: number, detect: Detect): boolean {
+  let bytesLeft = 8 * (end - start)
+  for (let at = start; at + 4 < end; at += 1) {
+    if (bytes[at] !== 0) continue
+    const length = bytes.readInt32BE(at)
+    if (length <= 0 || at + 4 + length > end) continue
+    bytesLeft -= length
+    if (bytesLeft < 0 || detect(bytes, at + 4, at + 4 + length).length > 0) return true
+  }
+  // A label of an enum, citext and their like have no parts.
+  return detect(bytes, start, end).length > 0
+}
