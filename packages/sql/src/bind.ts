@@ -8,14 +8,14 @@ import type { OpenCondition, OpenConditions, StatementAnalysis } from './types.t
 import { list, only, widest } from './walk.ts'
 import { conditionOf } from './where.ts'
 
-/** A value as the client sent it; `unread`: not NULL, and nobody here can say more. */
-export type BindValue = null | boolean | number | string | typeof unread | readonly BindValue[]
+/** A value as the client sent it; `unread`: not NULL, and nobody here can say more; undefined: not even that. */
+export type BindValue = undefined | null | boolean | number | string | typeof unread | readonly BindValue[]
 
 export const unread: unique symbol = Symbol('unread')
 
 /** Analyses as they are with bind values, one for each `where` that they come to. */
 export class Binder {
-  readonly #bound = new WeakMap<StatementAnalysis, Map<Where, StatementAnalysis>>()
+  readonly #bound = new WeakMap<StatementAnalysis, Map<string, StatementAnalysis>>()
 
   bind(analysis: StatementAnalysis, values: readonly BindValue[] | undefined): StatementAnalysis {
     const { open } = analysis
@@ -25,19 +25,26 @@ export class Binder {
 
   /** EXECUTE's own arguments; of any number. */
   execute(analysis: StatementAnalysis, args: readonly Tree[]): StatementAnalysis {
-    return analysis.open === undefined ? analysis : this.#with(analysis, whereOf(analysis.open, args))
+    return analysis.open === undefined ? analysis : this.#with(analysis, whereOf(analysis.open, args), true)
   }
 
-  #with(analysis: StatementAnalysis, where: Where | undefined): StatementAnalysis {
+  /** `isClosed`: no other values are to come. */
+  #with(analysis: StatementAnalysis, where: Where | undefined, isClosed = false): StatementAnalysis {
     // No rows at all is less than some, and not worth a command of its own.
     const leaves = where === undefined || where === 'never' ? 'some' : where
-    const known = this.#bound.get(analysis) ?? new Map<Where, StatementAnalysis>()
+    const known = this.#bound.get(analysis) ?? new Map<string, StatementAnalysis>()
     this.#bound.set(analysis, known)
-    let bound = known.get(leaves)
+    const key = `${leaves} ${isClosed}`
+    let bound = known.get(key)
     if (bound === undefined) {
-      const { facts, open: _, alike: __, ...rest } = analysis
-      bound = Object.freeze({ ...rest, where: leaves, ...(facts && { facts: { ...facts, where: leaves } }) })
-      known.set(leaves, bound)
+      const { facts, open, alike: _, ...rest } = analysis
+      bound = Object.freeze({
+        ...rest,
+        where: leaves,
+        ...(facts && { facts: { ...facts, where: leaves } }),
+        ...(open && !isClosed && { open }),
+      })
+      known.set(key, bound)
     }
     return bound
   }
@@ -109,11 +116,14 @@ function mapped(tree: Tree, change: (node: TreeNode) => TreeNode): Tree {
 }
 
 /** As it would stand in the text. */
-function treeOf(value: BindValue, at: number): Tree {
+function treeOf(value: BindValue, at: number): Tree | undefined {
+  if (value === undefined) return undefined
   if (value === unread) return { ParamRef: { number: at + 1, notNull: true } }
   if (value === null) return { A_Const: { isnull: true } }
   if (typeof value === 'boolean') return { A_Const: { boolval: value ? { boolval: true } : {} } }
   if (typeof value === 'number') return { A_Const: { fval: { fval: String(value) } } }
   if (typeof value === 'string') return { A_Const: { sval: { sval: value } } }
-  return { A_ArrayExpr: { elements: value.map((item) => treeOf(item, at)) } }
+  return {
+    A_ArrayExpr: { elements: value.map((item) => treeOf(item, at) ?? { ParamRef: { number: at + 1 } }) },
+  }
 }

@@ -96,9 +96,26 @@ export function elementsOf(side: Tree | undefined): readonly Tree[] | undefined 
   const constant = only(side, 'A_Const')
   const value = constant === undefined ? undefined : constantOf(constant)
   if (typeof value !== 'string') return undefined
-  const inside = /^\s*\{([^{}"\\]*)\}\s*$/.exec(value)?.[1]?.trim()
+  return elementsIn(value)
+}
+
+/** Of an array's text of one dimension (PostgreSQL manual, "Array Input and Output Syntax"). */
+function elementsIn(text: string): readonly Tree[] | undefined {
+  const inside = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1]
   if (inside === undefined) return undefined
-  return inside === '' ? [] : inside.split(',').map((item) => elementOf(item.trim()))
+  if (inside.trim() === '') return []
+  const element = /\s*(?:"((?:[^"\\]|\\.)*)"|([^,"{}\\]+))\s*(,|$)/sy
+  const elements: Tree[] = []
+  for (let found = element.exec(inside); found !== null; found = element.exec(inside)) {
+    const [, quoted, plain = '', end] = found
+    elements.push(
+      quoted === undefined
+        ? elementOf(plain.trim())
+        : { A_Const: { sval: { sval: quoted.replace(/\\(.)/gs, '$1') } } },
+    )
+    if (end === '') return elements
+  }
+  return undefined
 }
 
 function elementOf(item: string): Tree {

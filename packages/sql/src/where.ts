@@ -13,10 +13,9 @@ import {
   isNeverNull,
   mirrored,
   opposites,
-  rangeOf,
   reflexive,
-  swappedTest,
 } from './conditions.ts'
+import { covers, mayCover } from './covers.ts'
 import type { Tree, TreeNode } from './grammar.ts'
 import { Shape, type Tables } from './shape.ts'
 import { inner, list, names, node, nodeType, only, qualified, text } from './walk.ts'
@@ -159,72 +158,11 @@ class Folder {
     }
     // Whether its parts leave anything out is often a matter of their literals alone.
     this.literalsMatter = true
-    if (truths.includes('all') || this.#covers(args)) return 'all'
+    if (truths.includes('all') || covers(args, this.#shape)) return 'all'
     const deciding = (['outside', 'row', 'few', 'null'] as const).find((truth) => truths.includes(truth))
-    return (deciding === 'row' || deciding === 'few') && this.#mayCover(args) ? 'outside' : (deciding ?? 'no')
-  }
-
-  /** With the right bind values one of these parts could always be true: `a > $1 or a <= $2`, and never `a = $1 or b = $2`. */
-  #mayCover(args: readonly Tree[]): boolean {
-    if (!args.some((argument) => this.#shape.namesParameter(argument))) return false
-    const sides = new Map<string, { readonly isBound: boolean; readonly isEqual: boolean }>()
-    return args.some((argument) => {
-      if (only(argument, 'BoolExpr')?.boolop === 'NOT_EXPR') return true
-      const expression = only(argument, 'A_Expr')
-      if (expression === undefined) return false
-      const side = [expression.lexpr, expression.rexpr].find((one) => this.#shape.namesRow(one))
-      const key = this.#shape.key(side)
-      const here = {
-        isBound: this.#shape.namesParameter(argument),
-        isEqual: qualified(expression.name)[1] === '=' && !/ALL/.test(text(expression.kind)),
-      }
-      const before = sides.get(key)
-      sides.set(key, {
-        isBound: here.isBound || before?.isBound === true,
-        isEqual: here.isEqual && before?.isEqual !== false,
-      })
-      return before !== undefined && !(here.isEqual && before.isEqual) && (here.isBound || before.isBound)
-    })
-  }
-
-  /** Of two parts of an OR one is always true: `a or not a`, `a is null or a is not null`, `a > 1 or a <= 1`. */
-  #covers(args: readonly Tree[]): boolean {
-    const parts = new Set(args.map((argument) => this.#shape.key(argument)))
-    if (args.some((argument) => parts.has(this.#opposite(argument)))) return true
-    const bounds = new Map<string, { above: number; below: number }>()
-    return args.some((argument) => {
-      const range = rangeOf(argument)
-      if (range === undefined) return false
-      const key = this.#shape.key(range.side)
-      const known = bounds.get(key) ?? { above: Number.POSITIVE_INFINITY, below: Number.NEGATIVE_INFINITY }
-      bounds.set(key, known)
-      if (range.isAbove) known.above = Math.min(known.above, range.bound)
-      else known.below = Math.max(known.below, range.bound)
-      return known.above < known.below
-    })
-  }
-
-  #opposite(argument: Tree): string {
-    const not = only(argument, 'BoolExpr')
-    if (not?.boolop === 'NOT_EXPR') return this.#shape.key(list(not.args)[0])
-    const test = only(argument, 'NullTest') ?? only(argument, 'BooleanTest')
-    if (test !== undefined) {
-      const field = test.nulltesttype === undefined ? 'booltesttype' : 'nulltesttype'
-      const swapped = { ...test, [field]: swappedTest(text(test[field])) }
-      return this.#shape.key({ [field === 'nulltesttype' ? 'NullTest' : 'BooleanTest']: swapped })
-    }
-    const expression = only(argument, 'A_Expr')
-    const [schema, operator] = expression === undefined ? ['', ''] : qualified(expression.name)
-    const opposite = schema === '' || schema === 'pg_catalog' ? opposites[operator] : undefined
-    const kind = text(expression?.kind)
-    if (expression !== undefined && opposite !== undefined && !/BETWEEN|ANY|ALL/.test(kind))
-      return this.#shape.key({ A_Expr: { ...expression, name: [{ String: { sval: opposite } }] } })
-    if (expression !== undefined && /BETWEEN/.test(kind)) {
-      const swapped = /NOT_/.test(kind) ? kind.replace('NOT_', '') : kind.replace('AEXPR_', 'AEXPR_NOT_')
-      const name = [{ String: { sval: /NOT_/.test(kind) ? operator.slice(4) : `NOT ${operator}` } }]
-      return this.#shape.key({ A_Expr: { ...expression, kind: swapped, name } })
-    }
-    return `not ${this.#shape.key(argument)}`
+    return (deciding === 'row' || deciding === 'few') && mayCover(args, this.#shape)
+      ? 'outside'
+      : (deciding ?? 'no')
   }
 
   #nullTest(test: TreeNode): Folded {
@@ -387,7 +325,8 @@ class Folder {
     if (right.kind === 'constant' && right.value === null) return constant(null)
     const pattern = right.kind === 'constant' ? String(right.value) : this.#pattern(one.rexpr)
     const isAll = pattern !== undefined && likesEverything(operator, pattern)
-    if (pattern === undefined && this.#shape.namesParameter(one.rexpr)) return outside
+    const isOfRow = this.#shape.namesRow(one.rexpr) && !this.#shape.namesParameter(one.rexpr)
+    if (pattern === undefined && !isOfRow) return outside
     if (isAll || this.#shape.isSame(one.lexpr, one.rexpr)) return isNot ? no : all
     return this.#unread(wrapped)
   }
@@ -418,7 +357,8 @@ class Folder {
     const [a, b] = [left.value, right.value]
     if (a === null || b === null) return constant(null)
     if (operator === '||') return constant(`${a}${b}`)
-    const value = typeof a === 'number' && typeof b === 'number' ? arithmetic[operator]?.(a, b) : undefined
+    const [x, y] = [castOf(a, 'numeric'), castOf(b, 'numeric')]
+    const value = typeof x === 'number' && typeof y === 'number' ? arithmetic[operator]?.(x, y) : undefined
     return value === undefined ? this.#unread(wrapped) : constant(value)
   }
 
@@ -457,14 +397,18 @@ class Folder {
   }
 
   /** No two rows are known to be alike here; but the right bind value may make them so. */
-  #differs(operator: string, ...sides: readonly (readonly [Tree | undefined, Folded])[]): 'row' | 'outside' {
+  #differs(
+    operator: string,
+    ...sides: readonly (readonly [Tree | undefined, Folded])[]
+  ): 'row' | 'few' | 'outside' {
     const ofRow = sides.filter(([side, { kind }]) => !isFixed.has(kind) && this.#shape.namesRow(side))
     if (ofRow.length === 0) return 'outside'
     if (!sides.some(([side]) => this.#shape.namesParameter(side))) return 'row'
     if (ofRow.length === 2 || ofRow.some(([, { kind }]) => kind === 'outside' || kind === 'few'))
       return 'outside'
-    const isRange = /^[<>]=?$/.test(operator)
-    return isRange && ofRow.some(([side]) => this.#least(side) !== undefined) ? 'outside' : 'row'
+    const [[side]] = ofRow as [(typeof ofRow)[number]]
+    if (!/^[<>]=?$/.test(operator) || this.#least(side) === undefined) return 'row'
+    return operator.startsWith('>') === (side === sides[0]?.[0]) ? 'outside' : 'few'
   }
 
   /** What numbers that count from 1, and lengths, always are. */
@@ -546,5 +490,5 @@ function isAggregate(targets: Tree | undefined): boolean {
 }
 
 function isZero(folded: Folded): boolean {
-  return folded.kind === 'constant' && folded.value === 0
+  return folded.kind === 'constant' && folded.value !== null && castOf(folded.value, 'numeric') === 0
 }

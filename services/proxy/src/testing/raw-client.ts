@@ -105,7 +105,15 @@ export class RawClient {
 /** Messages of a client. */
 export const send = {
   query: (sql: string) => message(frontend.query, cstring(sql)),
-  parse: (name: string, sql: string) => message(frontend.parse, cstring(name), cstring(sql), Buffer.alloc(2)),
+  parse: (name: string, sql: string, types: readonly number[] = []) =>
+    message(frontend.parse, cstring(name), cstring(sql), Buffer.of(0, types.length), ...types.map(int32)),
+  bindBinary: (portal: string, name: string, values: readonly Buffer[]) =>
+    message(
+      frontend.bind,
+      ...[cstring(portal), cstring(name), Buffer.of(0, 1, 0, 1), Buffer.of(0, values.length)],
+      ...values.flatMap((value) => [int32(value.length), value]),
+      Buffer.alloc(2),
+    ),
   bind: (portal: string, name: string, values: readonly (string | Buffer)[] = []) =>
     message(
       frontend.bind,

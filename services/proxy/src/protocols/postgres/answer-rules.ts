@@ -44,6 +44,7 @@ const readWhole: ReadonlySet<number> = new Set([
   backend.commandComplete,
   backend.error,
   backend.notice,
+  backend.parameterDescription,
   backend.parameterStatus,
   backend.readyForQuery,
 ])

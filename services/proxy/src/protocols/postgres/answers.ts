@@ -12,6 +12,7 @@
  *
  * A cut falls between rows (cuts.ts): what comes after it is swallowed here.
  */
+import { parameterTypesOf } from './bind-values.ts'
 import { type Meter, type Refusal, SessionEnded } from '@portcullis/kernel'
 import { answerRules, bytesOf, isDue, outOfTurn, ServerViolation, statusOf } from './answer-rules.ts'
 import { Cuts, type CutsDeps } from './cuts.ts'
@@ -205,6 +206,10 @@ export class Answers {
       case backend.copyBothResponse:
         throw new ServerViolation('the server began to replicate')
       case backend.parameterDescription:
+        // What a client asks for it sends by; where it has not said so itself, that is how its values are read.
+        if (head?.kind === 'describe' && head.prepared)
+          head.prepared.types = parameterTypesOf(buffer, start + headerBytes, end)
+        return this.#pass(frame)
       case backend.copyOutResponse:
       case backend.copyDone:
         return this.#pass(frame)

@@ -13,6 +13,8 @@ import { sqlstateOf } from './deny.ts'
 export interface Prepared {
   readonly name: string
   readonly analyses: readonly StatementAnalysis[]
+  /** OIDs of its parameters' types as far as the client or the server has told them. */
+  types: readonly number[]
 }
 
 /** A command on its way, counted in place. */
@@ -40,7 +42,7 @@ export type Expected =
       readonly prepared: Prepared | undefined
       readonly runs: readonly Running[]
     }
-  | { readonly kind: 'describe' }
+  | { readonly kind: 'describe'; readonly prepared: Prepared | undefined }
   | { readonly kind: 'close'; readonly statement: string | undefined }
   | { readonly kind: 'execute'; readonly runs: readonly [Running] }
   | { readonly kind: 'sync'; readonly opened: readonly Running[] }

@@ -2,7 +2,7 @@
 import { encodingIsAsciiSafe, type Reading, type SqlAnalyzer, type StatementAnalysis } from '@portcullis/sql'
 import { noCatalogue, type SessionCatalogue } from './session-catalogue.ts'
 
-export interface ReadText extends SessionCatalogue {
+export interface ReadText extends SessionCatalogue, Pick<SqlAnalyzer, 'bind' | 'bindExecute'> {
   /** One analysis for each statement in `bytes[start, end)`; at least one. A promise for long texts; it never rejects. */
   analyze(
     bytes: Buffer,
@@ -21,6 +21,8 @@ export function createReadText(analyzer: SqlAnalyzer, catalogue: SessionCatalogu
   let unsure = false
   return {
     ...catalogue,
+    bind: (analysis, values) => analyzer.bind(analysis, values),
+    bindExecute: (analysis, args) => analyzer.bindExecute(analysis, args),
     analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? unsureReading : known),
     setting(name, value) {
       catalogue.setting(name, value)

@@ -15,7 +15,8 @@ export function requestRules(statementBytesMax: number): FrameRules {
         case frontend.copyData:
           return 'stream'
         case frontend.bind:
-          return 'prefix'
+          // Its values may decide; a long one is more likely data.
+          return length > boundBytesMax ? 'prefix' : 'whole'
         case frontend.query:
         case frontend.parse:
         case frontend.functionCall:
@@ -95,5 +96,6 @@ export function tooLarge(frame: Frame): Omit<Unit, 'receivedAt'> {
   }
 }
 
+const boundBytesMax = 65_536
 const copyMessageBytesMax = 1_048_576
 const controlMessageBytesMax = 65_536

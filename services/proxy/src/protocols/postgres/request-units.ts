@@ -3,7 +3,7 @@
  * allowed. One at a time waits. It refuses nothing itself, but names what the gate must refuse whatever the rules say.
  */
 import type { Analysis, Clock, Command, Unit } from '@portcullis/kernel'
-import type { StatementAnalysis } from '@portcullis/sql'
+import type { BindValue, StatementAnalysis } from '@portcullis/sql'
 import type { Batch } from './batch.ts'
 import type { Frame } from './frames.ts'
 import type { Ledger, Running } from './ledger.ts'
@@ -48,7 +48,7 @@ export class Units {
   constructor(deps: UnitsDeps, batch: Batch) {
     this.#deps = deps
     this.#batch = batch
-    this.#names = new SqlNames(this.statements, deps.readText.refine)
+    this.#names = new SqlNames(this.statements, deps.readText)
   }
 
   received(): void {
@@ -99,6 +99,12 @@ export class Units {
   /** What these come to with the names that stand now. */
   meaning(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[] {
     return this.#names.meaning(analyses)
+  }
+
+  /** The same of what is prepared, with the values bound to it; undefined: none are yet. */
+  bound(analyses: readonly StatementAnalysis[], values?: readonly BindValue[]): readonly StatementAnalysis[] {
+    if (analyses.every(({ open }) => open === undefined)) return analyses
+    return analyses.map((one) => this.#deps.readText.bind(one, values))
   }
 
   portalBound(name: string): void {

@@ -5,6 +5,7 @@
  */
 import type { Unit } from '@portcullis/kernel'
 import type { Batch } from './batch.ts'
+import { bindValuesOf, parameterTypesOf } from './bind-values.ts'
 import type { CopyIn } from './copy-in.ts'
 import type { Frame } from './frames.ts'
 import type { Ledger, Prepared, Running } from './ledger.ts'
@@ -48,9 +49,10 @@ export class ExtendedRequests {
     const name = nameOf(buffer, frame.start + headerBytes, nameEnd)
     const { ledger, readText } = this.#deps
     const { statements } = units
+    const types = parameterTypesOf(buffer, textEnd + 1, end)
     return whenRead(readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
-      const prepared: Prepared = { name, analyses: read }
-      const analyses = units.meaning(read)
+      const prepared: Prepared = { name, analyses: read, types }
+      const analyses = units.meaning(units.bound(read))
       const undoes = units.undoes(analyses, name)
       const parts = statements.hasRoomFor(prepared) ? { analyses, undoes } : { analyses, ...tooMany }
       return units.extended(frame, parts, (runs) => {
@@ -73,9 +75,10 @@ export class ExtendedRequests {
     const settled = statements.settled(name)
     if (settled) return settled.then(() => this.bind(frame))
     const portal = nameOf(buffer, frame.start + headerBytes, portalEnd)
-    const prepared = statements.prepared(name)
+    const known = statements.prepared(name)
+    const prepared = known && this.#withValues(known, frame, nameEnd + 1)
     const meant = prepared && this.#units.meaning(prepared.analyses)
-    const opened = prepared && statements.takeOpened(prepared, meant?.[0])
+    const opened = known && statements.takeOpened(known, meant?.[0])
     if (opened) {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && portal === ''
@@ -128,7 +131,7 @@ export class ExtendedRequests {
     const opened = isStatement ? statements.peekOpened(prepared) : statements.openedFor(portal)
     const goOn = () => {
       this.#batch.isOpen = true
-      this.#deps.ledger.push({ kind: 'describe' })
+      this.#deps.ledger.push({ kind: 'describe', prepared: isStatement ? prepared : undefined })
     }
     if (opened) {
       const { command } = opened
@@ -140,8 +143,9 @@ export class ExtendedRequests {
         opened,
       )
     }
-    const analyses = (prepared?.analyses ?? [unknownStatementAnalysis(name)]).slice(0, 1)
-    return this.#units.extended(frame, { analyses, describes: true }, goOn)
+    // A portal's has its values; nothing of it is run by being described.
+    const analyses = prepared ? this.#units.bound(prepared.analyses) : [unknownStatementAnalysis(name)]
+    return this.#units.extended(frame, { analyses: analyses.slice(0, 1), describes: true }, goOn)
   }
 
   close(frame: Frame): void {
@@ -157,6 +161,13 @@ export class ExtendedRequests {
     this.#batch.forward(frame)
     this.#batch.close()
     this.#deps.ledger.push({ kind: 'sync', opened: this.#units.statements.closeBatch() })
+  }
+
+  /** As the portal will run it. */
+  #withValues(prepared: Prepared, { buffer, end }: Frame, at: number): Prepared {
+    if (prepared.analyses.every(({ open }) => open === undefined)) return prepared
+    const values = bindValuesOf(buffer, at, end, prepared.types)
+    return { ...prepared, analyses: this.#units.bound(prepared.analyses, values) }
   }
 
   #bound(portal: string, prepared: Prepared | undefined, runs: readonly Running[]): void {

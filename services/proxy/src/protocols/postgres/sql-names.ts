@@ -12,6 +12,8 @@ import { isAscii, type Statements } from './statements.ts'
 
 const cursorsMax = 1000
 
+type NamesReader = Pick<ReadText, 'bind' | 'bindExecute' | 'refine'>
+
 interface Cursor {
   readonly command: Command
   readonly analysis: StatementAnalysis
@@ -26,20 +28,28 @@ interface Joined {
 
 export class SqlNames {
   readonly #statements: Statements
-  readonly #refine: ReadText['refine']
+  readonly #readText: NamesReader
   readonly #cursors = new Map<string, Cursor>()
   readonly #joined = new WeakMap<StatementAnalysis, Joined>()
 
-  constructor(statements: Statements, refine: ReadText['refine']) {
+  constructor(statements: Statements, readText: NamesReader) {
     this.#statements = statements
-    this.#refine = refine
+    this.#readText = readText
   }
 
-  /** The same objects for the same ones as long as nothing changes what they come to. */
+  /**
+   * The same objects for the same ones as long as nothing changes what they come to. What only PREPARE names is not run
+   * before its values are known.
+   */
   meaning(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[] {
+    const { bind, refine } = this.#readText
+    const isPrepared = ({ named }: StatementAnalysis) => named?.kind === 'prepared' && named.action === 'make'
+    const bound = analyses.some(isPrepared)
+      ? analyses.map((one) => (isPrepared(one) ? bind(one, undefined) : one))
+      : analyses
     return resolveNames(
-      this.#refine(analyses),
-      (kind, name) => this.#standsFor(kind, name),
+      refine(bound),
+      (kind, name, args) => this.#standsFor(kind, name, args),
       (analysis, origin, join) => this.#join(analysis, origin, join),
     )
   }
@@ -79,6 +89,7 @@ export class SqlNames {
       this.#statements.preparedBySql({
         name: named.name,
         analyses: [asPrepared(analysis as StatementAnalysis)],
+        types: [],
       })
   }
 
@@ -92,12 +103,17 @@ export class SqlNames {
       this.#cursors.set(name, { command, analysis: command.analysis as StatementAnalysis, holds })
   }
 
-  #standsFor(kind: NamedStatement['kind'], name: string): StatementAnalysis | undefined {
+  #standsFor(
+    kind: NamedStatement['kind'],
+    name: string,
+    args: NamedStatement['args'],
+  ): StatementAnalysis | undefined {
+    const { bindExecute, refine } = this.#readText
     const prepared =
       kind === 'prepared' ? this.#statements.prepared(name) : this.#statements.portal(name)?.prepared
     const analysis =
       (kind === 'cursor' ? this.#cursors.get(name)?.analysis : undefined) ?? prepared?.analyses[0]
-    return analysis && this.#refine([analysis])[0]
+    return analysis && refine([kind === 'prepared' ? bindExecute(analysis, args) : analysis])[0]
   }
 
   #join(
