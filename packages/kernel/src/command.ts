@@ -1,4 +1,5 @@
 import type { Effect, Outcome, Stage, TargetObject } from './events.gen.ts'
+import type { MaskedValues } from './mask.ts'
 
 export type { Effect, Outcome, Stage, TargetObject } from './events.gen.ts'
 
@@ -52,4 +53,6 @@ export interface CommandResult {
   readonly rowsAffected: number
   readonly bytesIn: number
   readonly bytesOut: number
+  /** Absent: nothing was. */
+  readonly masked?: readonly MaskedValues[]
 }

@@ -1,3 +1,5 @@
+import type { ColumnRef } from './lineage.ts'
+
 /**
  * How a value is shown to whoever may not see it: not at all; its end; as a keyed hash, the same for the same value; as
  * nothing; as another of the same shape.
@@ -12,7 +14,28 @@ export interface MaskForm {
 
 /** What is done to a result's column, and why. */
 export interface ColumnMask extends MaskForm {
-  /** As it stands on events: the stored column that it comes from. */
+  /** The stored column that it comes from, `schema.table.column`; empty where nobody can tell. */
   readonly column: string
   readonly rule: string
+}
+
+/** What of one command's answers must not be seen by its identity. The gate makes it, the protocol carries it out. */
+export interface MaskPlan {
+  /** For each column of what comes back, in order; undefined: it is shown. */
+  readonly columns: readonly (ColumnMask | undefined)[]
+  /** For any that has no entry, as nobody can tell what is in it; undefined: there must be none. */
+  readonly others: ColumnMask | undefined
+  /** The rule that says so where there must be none. */
+  readonly rule: string
+  /** How a stored column is shown, whatever a text was read as: for what the target itself says of a result. */
+  of(column: ColumnRef): ColumnMask | undefined
+  /** Errors and notices may quote what must not be seen. */
+  readonly quotes: boolean
+}
+
+/** How many values of a column were masked. */
+export interface MaskedValues {
+  /** As in `ColumnMask`; where nobody can tell where it comes from, `?.` and its name in the result. */
+  readonly column: string
+  readonly values: number
 }

@@ -4,6 +4,7 @@ import type { Reason, Refusal, TimeoutReason } from './decision.ts'
 import { CodedError } from './errors.ts'
 import type { Identity, Origin } from './identity.ts'
 import type { LineagesOf } from './lineage.ts'
+import type { MaskPlan } from './mask.ts'
 import type { Progress } from './recorder.ts'
 
 /**
@@ -97,6 +98,8 @@ export interface Command {
   readonly analysis: Analysis
   readonly startedAt: number
   readonly meter: Meter
+  /** Of what it returns, as it was decided last; absent: all of it may be seen. */
+  readonly mask?: MaskPlan | undefined
 }
 
 /** What may still pass for a running command. The relay subtracts; where it would go below zero it asks for more, and cuts when there is none. */
@@ -144,6 +147,8 @@ export interface Session {
   finish(command: Command, result: CommandResult, by?: Refusal): void
   /** The protocol registers once how to carry out what comes from outside. */
   onOrder(orders: SessionOrders): void
+  /** The refusal for an answer that cannot be masked as this rule says; `detail` says why in words. */
+  unmaskable(rule: string, detail: string): Refusal
   /** The refusal for a time of the target's that the protocol has seen pass. */
   timedOut(reason: TimeoutReason): Refusal
   /** Exactly once, when the connection is gone. `detail` says why in words; `by`: the refusal that ended it. */

@@ -8,7 +8,7 @@ import type { Subject } from './types.ts'
 export type PolicyTarget = Pick<Subject, 'protocol' | 'target' | 'labels'>
 
 /** Protocols whose answers can be masked. A rule that masks those of another is a mistake, and not a promise. */
-const maskable: ReadonlySet<string> = new Set()
+const maskable: ReadonlySet<string> = new Set(['postgres'])
 
 /** @throws PolicyError with every mistake, of the rules alone or else of what they say of these targets. */
 export function loadPolicy(
@@ -26,7 +26,6 @@ export function loadPolicy(
 export function targetProblems(
   policy: ParsedPolicy,
   targets: readonly PolicyTarget[],
-  masks = maskable,
 ): { readonly errors: readonly string[]; readonly warnings: readonly string[] } {
   const errors: Problem[] = []
   const warnings: Problem[] = []
@@ -38,7 +37,7 @@ export function targetProblems(
           message: `the file has no target ${pattern}`,
         })
     if (action !== 'mask' || observe) continue
-    const blind = targets.filter((target) => !masks.has(target.protocol) && mayBeFor(match, target))
+    const blind = targets.filter((target) => !maskable.has(target.protocol) && mayBeFor(match, target))
     const message = `cannot be masked: ${blind.map(({ target }) => target).join(', ')}`
     if (blind.length > 0) errors.push({ path: ['rules', entry, 'action'], message })
   }

@@ -61,7 +61,9 @@ test('the most restrictive wins, whatever the order', () => {
       const rules = parts.map(({ action, observe, most }, index) => ({
         ...{ name: `r${index}`, action, observe, entry: index },
         ...(action === 'cap' && { cap: { rowsPerStatement: most } }),
-        ...(action === 'mask' && { mask: { columns: ['a'], method: 'redact' as const } }),
+        ...(action === 'mask' && {
+          mask: { columns: ['a'], method: 'redact' as const, keep: 4, lost: 'mask' as const },
+        }),
       })) as ParsedRule[]
       const judged = fold(rules, isOpen, {})
       const has = (action: string) => rules.some((one) => !one.observe && one.action === action)
@@ -392,11 +394,12 @@ test('targets that are not there, and masks where nothing can mask', () => {
     'p.yaml',
   )
   const shop = { target: 'shop', protocol: 'postgres', labels: {} }
-  assert.deepEqual(targetProblems(policy, [shop]), {
-    errors: ['p.yaml:3:16: rules.1.action: cannot be masked: shop'],
+  const host = { target: 'host', protocol: 'ssh', labels: {} }
+  assert.deepEqual(targetProblems(policy, [shop, host]), {
+    errors: ['p.yaml:3:16: rules.1.action: cannot be masked: host'],
     warnings: ['p.yaml:2:35: rules.0.match.targets.0: the file has no target shpo'],
   })
-  assert.deepEqual(targetProblems(policy, [shop], new Set(['postgres'])).errors, [])
+  assert.deepEqual(targetProblems(policy, [shop]).errors, [])
 })
 
 test('versions differ with the rules and only with them', () => {

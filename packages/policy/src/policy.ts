@@ -14,7 +14,7 @@ import { type Matcher, matcherOf, mayBeFor, type TimeMatcher, timeMatcherOf } fr
 import type { ParsedRule } from './parse.ts'
 import { fold } from './precedence.ts'
 import { readsOf } from './reads.ts'
-import { both, type Judged, type Live, type Subject, type Tri } from './types.ts'
+import { both, type Judged, type Live, type RuleMask, type Subject, type Tri } from './types.ts'
 
 /** One version of the rules. Immutable but for what it keeps. */
 export interface Policy {
@@ -126,6 +126,27 @@ function createRuleset(
   const labels = readsLabels ? ['target.labels'] : []
   const fixedReads = [...reads.filter((read) => !isLive(read) && !isOnEvents(read)), ...labels]
   const liveReads = reads.filter(isLive)
+  const masks = new Map<string, readonly RuleMask[]>()
+
+  /** What is made of the masks is kept by whoever carries them out, for a list. */
+  function listed(list: readonly RuleMask[]): readonly RuleMask[] {
+    if (list.length === 0) return noMasks
+    const key = list.map(({ rule }) => rule).join('\n')
+    const known = masks.get(key)
+    if (known) return known
+    if (masks.size >= listsMax) masks.clear()
+    masks.set(key, list)
+    return list
+  }
+
+  function folded(rules: readonly Compiled[], attributes: Judged['attributes']): Judged {
+    const judged = fold(
+      rules.map(({ rule }) => rule),
+      isOpen,
+      attributes,
+    )
+    return { ...judged, masks: listed(judged.masks), observedMasks: listed(judged.observedMasks) }
+  }
 
   function entryOf(command: Values): Entry {
     const input: Input = { ...subject, command }
@@ -142,14 +163,7 @@ function createRuleset(
     const attributes = recorded(fixedReads, input)
     return {
       ...{ applying, open, attributes },
-      judged:
-        open.length > 0
-          ? undefined
-          : fold(
-              applying.map(({ rule }) => rule),
-              isOpen,
-              attributes,
-            ),
+      judged: open.length > 0 ? undefined : folded(applying, attributes),
     }
   }
 
@@ -171,11 +185,7 @@ function createRuleset(
     }
     all.sort((a, b) => a.index - b.index)
     const moment = open.some(({ time }) => time) ? { 'time.now_ms': String(nowMs) } : {}
-    return fold(
-      all.map(({ rule }) => rule),
-      isOpen,
-      { ...attributes, ...recorded(liveReads, live), ...moment },
-    )
+    return folded(all, { ...attributes, ...recorded(liveReads, live), ...moment })
   }
 
   return {
@@ -212,6 +222,9 @@ function createRuleset(
     return [...new Set(doubts)]
   }
 }
+
+const noMasks: readonly RuleMask[] = []
+const listsMax = 1000
 
 type Input = Readonly<Record<string, Values>>
 

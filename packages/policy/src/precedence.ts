@@ -16,7 +16,8 @@ export function fold(
   return {
     ...decided,
     caps: passes ? leastCaps(enforced) : {},
-    masks: passes ? enforced.flatMap(({ name, mask }) => (mask ? [{ ...mask, rule: name }] : [])) : [],
+    masks: passes ? masksOf(enforced) : [],
+    observedMasks: passes ? masksOf(rules.filter(({ observe }) => observe)) : [],
     alerts,
     observed: wouldBe && ranks[wouldBe.action] > ranks[decided.action] ? wouldBe : undefined,
     attributes: alerts.length === 0 ? attributes : { ...attributes, 'policy.alerts': JSON.stringify(alerts) },
@@ -39,6 +40,10 @@ function strictest(rules: readonly ParsedRule[]): { action: 'hold' | 'block'; ru
     if (found) return { action, rule: found.name }
   }
   return undefined
+}
+
+function masksOf(rules: readonly ParsedRule[]): Judged['masks'] {
+  return rules.flatMap(({ name, mask }) => (mask ? [{ ...mask, rule: name }] : []))
 }
 
 function leastCaps(rules: readonly ParsedRule[]): Judged['caps'] {

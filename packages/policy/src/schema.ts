@@ -43,8 +43,23 @@ const match = z.strictObject({
 })
 
 const mask = z.strictObject({
-  columns: texts,
-  method: z.enum(['redact', 'hash', 'partial', 'null']).default('redact'),
+  columns: z
+    .array(
+      z
+        .string()
+        .max(256)
+        .regex(
+          /^[^.]+(\.[^.]+){0,2}$/,
+          'must be COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN; "*" stands for any text',
+        ),
+    )
+    .min(1)
+    .max(1000),
+  method: z.enum(['redact', 'partial', 'hash', 'null', 'fake']).default('redact'),
+  /** Characters that `partial` leaves at the end. */
+  keep: z.number().int().min(1).max(16).default(4),
+  /** What becomes of an answer of which nobody can tell whether the columns are in it. */
+  lost: z.enum(['mask', 'refuse']).default('mask'),
 })
 
 const caps = z

@@ -28,6 +28,8 @@ export interface Live {
   readonly risk?: number | undefined
 }
 
+export type RuleMask = Mask & { readonly rule: string }
+
 /** What the rules make of one command. */
 export interface Judged {
   /** deny: no rule allows it. allow without a rule: no rule is for this target. */
@@ -36,7 +38,10 @@ export interface Judged {
   readonly rule: string
   /** Of all cap rules that apply the least of each; with the rule's name. */
   readonly caps: { readonly [Cap in keyof RuleCaps]?: { readonly most: number; readonly rule: string } }
-  readonly masks: readonly (Mask & { readonly rule: string })[]
+  /** The same list for the same rules. */
+  readonly masks: readonly RuleMask[]
+  /** Of rules with `observe`. */
+  readonly observedMasks: readonly RuleMask[]
   readonly alerts: readonly { readonly rule: string; readonly severity: Severity }[]
   /** What rules with `observe` would have made of it, where that is stricter than what it is. */
   readonly observed: { readonly action: 'hold' | 'block'; readonly rule: string } | undefined

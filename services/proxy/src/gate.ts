@@ -8,6 +8,7 @@ import {
   type Command,
   type CommandResult,
   type Decision,
+  type MaskPlan,
   type Meter,
   type Reason,
   type Recorder,
@@ -17,8 +18,10 @@ import {
   SessionEnded,
   type Unit,
 } from '@portcullis/kernel'
+import type { Unmaskable } from '@portcullis/masking'
 import { type Judged, whereAttribute } from '@portcullis/policy'
 import type { IdSource } from './ids.ts'
+import { createMaskMaker, type MaskedUnit } from './masks.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { against, allowedBy, cappedBy, judgeUnit, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
@@ -71,10 +74,15 @@ export interface Gated extends Ruled {
 /** A command with what the gate keeps of it. */
 export interface GatedCommand extends Command {
   readonly meter: CommandMeter
+  mask: MaskPlan | undefined
 }
 
 type Ruling =
-  | (ByRules & { readonly kind: 'allow'; readonly decision?: Decision })
+  | (ByRules & {
+      readonly kind: 'allow'
+      readonly decision?: Decision
+      readonly masked?: MaskedUnit | undefined
+    })
   | (ByRules & { readonly kind: 'refuse'; readonly refusal: Refusal })
   | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
 
@@ -94,6 +102,8 @@ export interface Gate {
   pass(session: Gated, road: Road): undefined | Promise<void>
   /** Meters what belongs to no command: the window's caps alone. */
   unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps' | 'allow'>): Meter
+  /** The refusal for an answer that cannot be masked as this rule says. */
+  unmaskable(session: Pick<Gated, 'allow'>, rule: string, detail: string): Refusal
   /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
   refuse(reason: Exclude<Reason, `verdict_${string}`>, detail?: string): Refusal
 }
@@ -103,6 +113,7 @@ const turnMsMax = 10
 
 export function createGate(deps: GateDeps): Gate {
   const { recorder, verdicts, clock, ids, settings } = deps
+  const masks = createMaskMaker()
   const nowMs = () => Math.floor(clock.nowUs() / 1000)
   const refuse = (
     { allow: { policyVersion } }: Pick<Gated, 'allow'>,
@@ -167,15 +178,18 @@ export function createGate(deps: GateDeps): Gate {
       throw new SessionEnded(refuse(session, 'session_expired'))
     if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
     const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
-    const objected = harmless ? undefined : objection(session, unit, judged, waitedMs, delayUs)
+    const planned = masks.plansFor(unit, judged, settings.mode === 'enforce')
+    const masked = planned && 'plans' in planned ? planned : undefined
+    const objected = harmless ? undefined : objection(session, unit, judged, planned, waitedMs, delayUs)
     if (objected && settings.mode === 'observe')
-      return { kind: 'allow', decision: observed(session, objected), judged }
+      return { kind: 'allow', decision: observed(session, objected), judged, masked }
     if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
-    if (!waitedFor) return { kind: 'allow', judged }
+    if (!waitedFor) return { kind: 'allow', judged, masked }
     const { reason, verdictId, rule } = waitedFor
     return {
       kind: 'allow',
       judged,
+      masked,
       decision: { ...session.allow, action: 'throttle', reason, verdictId, rule, delayUs },
     }
   }
@@ -185,6 +199,7 @@ export function createGate(deps: GateDeps): Gate {
     session: Gated,
     unit: Unit,
     judged: readonly Judged[] | undefined,
+    planned: MaskedUnit | Unmaskable | undefined,
     waitedMs: number,
     delayUs: number,
   ): Exclude<Ruling, { kind: 'allow' }> | undefined {
@@ -204,6 +219,10 @@ export function createGate(deps: GateDeps): Gate {
     if (byPolicy) {
       const { reason, rule } = byPolicy
       return { kind: 'refuse', refusal: refuse(session, reason, { rule, delayUs }) }
+    }
+    if (planned && 'refusedBy' in planned) {
+      const { refusedBy: rule, why: detail } = planned
+      return { kind: 'refuse', refusal: refuse(session, 'mask_unavailable', { rule, detail, delayUs }) }
     }
     if (unit.adopts || unit.describes) return undefined
     if (verdict) {
@@ -269,10 +288,14 @@ export function createGate(deps: GateDeps): Gate {
       // What is let through to everybody does not make up for what was refused.
       if (!unit.undoes) session.refusals = 0
       const commands: Command[] = []
-      if (unit.adopts) commands.push(unit.adopts)
-      else if (!unit.describes)
+      const { judged, masked } = ruling
+      if (unit.adopts) {
+        // What the rules say now counts, not when it was prepared.
+        ;(unit.adopts as GatedCommand).mask = masked?.plans[0]
+        commands.push(unit.adopts)
+      } else if (!unit.describes)
         for (let index = 0; index < unit.analyses.length; index++)
-          commands.push(intend(session, unit, index, ruling.judged?.[index], ruling.decision))
+          commands.push(intend(session, unit, index, judged?.[index], ruling.decision, masked))
       road.allowed(unit, commands)
       return
     }
@@ -297,9 +320,11 @@ export function createGate(deps: GateDeps): Gate {
     index: number,
     judged: Judged | undefined,
     decided = allowedBy(session, judged, ids),
+    masked?: MaskedUnit,
   ): GatedCommand {
     const analysis = unit.analyses[index] as Unit['analyses'][number]
     const number = ++session.commands
+    const wouldMask = masked?.observed[index] ?? []
     recorder.intent({
       sessionId: session.id,
       number,
@@ -311,12 +336,14 @@ export function createGate(deps: GateDeps): Gate {
         ...unit.attributes,
         ...attributesOf(unit, index, number),
         ...judged?.attributes,
+        ...(wouldMask.length > 0 && { 'mask.observed': JSON.stringify(wouldMask) }),
       },
     })
     const charged = unit.charges?.[index] as GatedCommand | undefined
     const meter =
       charged?.meter ?? createMeter(capsOf(session, judged), session.pool, refusalOver(session, judged))
-    return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter }
+    const mask = masked?.plans[index]
+    return { number, id: `${session.id}.${number}`, analysis, startedAt: unit.receivedAt, meter, mask }
   }
 
   function capsOf({ caps }: Pick<Gated, 'caps'>, judged?: Judged): Caps {
@@ -384,6 +411,7 @@ export function createGate(deps: GateDeps): Gate {
   return {
     pass,
     unasked,
+    unmaskable: (session, rule, detail) => refuse(session, 'mask_unavailable', { rule, detail }),
     refuse: (reason, detail) =>
       refusal(reason, {
         ...{ id: ids(), policyVersion: settings.policyVersion() },

@@ -76,14 +76,12 @@ export function against(
     const found = judged.find((one) => one.action === action)
     if (found) return { reason: reasons[action], rule: found.rule }
   }
-  // Nothing here masks yet: what would have to be is not let through in clear.
-  const mask = judged.find(({ masks }) => masks.length > 0)?.masks[0]
-  return mask && { reason: 'mask_unavailable', rule: mask.rule }
+  return undefined
 }
 
 const reasons = { block: 'policy_block', hold: 'policy_hold', deny: 'policy_default' } as const
 
-type PolicyReason = Extract<Reason, `policy_${string}` | 'mask_unavailable'>
+type PolicyReason = Extract<Reason, `policy_${string}`>
 
 /** How a command's event says that it may pass. */
 export function allowedBy(session: Ruled, judged: Judged | undefined, id: () => string): Decision {

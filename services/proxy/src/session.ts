@@ -172,6 +172,7 @@ export function openSession(
       // Leased long ago and spent later would count in the wrong window.
       else pool.drain()
     },
+    unmaskable: (rule, detail) => gate.unmaskable(gated, rule, detail),
     timedOut: (reason) =>
       refusal(reason, {
         ...{ id: deps.ids(), policyVersion: gated.allow.policyVersion, rule: timeoutKeys[reason] },

@@ -75,6 +75,8 @@ function decode(type: number, from: ByteReader): SegmentRecord | undefined {
           bytesOut: from.varint(),
         },
       }
+    case recordType.masked:
+      return { type: 'masked', session: from.varint(), number: from.varint(), masked: readJson(from) }
     case recordType.outcome:
       return {
         type: 'outcome',

@@ -4,6 +4,7 @@ import type {
   CommandResult,
   Decision,
   Intent,
+  MaskedValues,
   Progress,
   SessionRecord,
   SessionTotals,
@@ -136,6 +137,8 @@ export function putOutcome(
   result: CommandResult,
   decision?: Decision,
 ): void {
+  // By itself: a version that knows nothing of it skips it, and reads the outcome.
+  if (result.masked) putMasked(out, session, number, result.masked)
   const start = begin(out, recordType.outcome)
   out.varint(session)
   out.varint(number)
@@ -151,6 +154,19 @@ export function putOutcome(
   out.varint(result.bytesOut)
   // Whole, and not as a word of the segment: an outcome outlives the frame that would have said what the word means.
   if (decision) out.string(JSON.stringify(decision))
+  end(out, start)
+}
+
+export function putMasked(
+  out: ByteWriter,
+  session: number,
+  number: number,
+  masked: readonly MaskedValues[],
+): void {
+  const start = begin(out, recordType.masked)
+  out.varint(session)
+  out.varint(number)
+  out.string(JSON.stringify(masked))
   end(out, start)
 }
 

@@ -38,6 +38,7 @@ interface Running extends IntentRecord {
   readonly analysis: Analysis
   readonly kind: DecisionKind
   begun: boolean
+  masked: CommandEvent['masked']
 }
 
 interface Live {
@@ -91,6 +92,9 @@ export function createSegmentFold(): SegmentFold {
         return intent(record)
       case 'progress':
         return progress(record)
+      case 'masked':
+        findRunning(find(record.session), record.number).masked = record.masked
+        return undefined
       case 'outcome':
         return outcome(record)
       case 'sessionClosed':
@@ -139,7 +143,7 @@ export function createSegmentFold(): SegmentFold {
         `command ${record.number} refers to a statement or decision not there`,
       )
     if (!record.repeated) live.totals.commands++
-    live.running.set(record.number, { ...record, analysis, kind, begun: record.started })
+    live.running.set(record.number, { ...record, analysis, kind, begun: record.started, masked: [] })
     seen(record.startedAt)
     return undefined
   }
@@ -239,7 +243,7 @@ export function createSegmentFold(): SegmentFold {
         rowsAffected: result.rowsAffected,
         bytesIn: result.bytesIn,
         bytesOut: result.bytesOut,
-        masked: [],
+        masked: running.masked,
         startedAt: running.startedAt,
         durationUs: Math.max(0, at - running.startedAt),
       },

@@ -17,6 +17,7 @@ import type {
   CommandResult,
   Decision,
   Intent,
+  MaskedValues,
   Outcome,
   Progress,
   SessionRecord,
@@ -44,6 +45,8 @@ export const recordType = {
   nothing: 12,
   /** A statement whose text stands behind it as it is. */
   longStatement: 13,
+  /** What was masked of a command, before its outcome. */
+  masked: 14,
 } as const
 export type RecordType = (typeof recordType)[keyof typeof recordType]
 
@@ -120,6 +123,12 @@ export type SegmentRecord =
       readonly number: number
       readonly at: number
       readonly progress: Progress
+    }
+  | {
+      readonly type: 'masked'
+      readonly session: number
+      readonly number: number
+      readonly masked: readonly MaskedValues[]
     }
   | {
       readonly type: 'outcome'

@@ -12,7 +12,7 @@ import {
   putSessionClosed,
   putStatement,
 } from './encode.ts'
-import { putDecision, putEnd, putIntent } from './encode.ts'
+import { putDecision, putEnd, putIntent, putMasked } from './encode.ts'
 import { RecorderError } from './error.ts'
 import { beginFrame, formatVersion, frameEnd, type SegmentRecord, sealFrame } from './format.ts'
 import { allow, analysisOf, sessionRecord } from './sample.fixture.ts'
@@ -79,6 +79,12 @@ const record: fc.Arbitrary<SegmentRecord> = fc.oneof(
       .map((map) => JSON.stringify(map)),
   }),
   fc.record({ type: fc.constant('progress'), session: count, number: count, at: count, progress }),
+  fc.record({
+    type: fc.constant('masked'),
+    session: count,
+    number: count,
+    masked: fc.array(fc.record({ column: text, values: count })),
+  }),
   fc.record(
     {
       type: fc.constant('outcome'),
@@ -196,6 +202,8 @@ function put(out: ByteWriter, one: SegmentRecord): void {
       })
     case 'progress':
       return putProgress(out, one.session, one.number, one.at, one.progress)
+    case 'masked':
+      return putMasked(out, one.session, one.number, one.masked)
     case 'outcome':
       return putOutcome(out, one.session, one.number, one.at, one.result, one.decision)
     case 'sessionClosed':

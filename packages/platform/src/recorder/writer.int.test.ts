@@ -17,12 +17,18 @@ const analysis = analysisOf('select 1')
 
 test('what was recorded comes back as events, in order, chained', async (t) => {
   const { recorder } = start(t)
+  const masked = [{ column: 'public.users.email', values: 12 }]
   recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
   recorder.value.commit()
   for (let number = 1; number <= 100; number++) {
     recorder.value.intent(intentOf('s1', number, analysis))
     assert.equal(recorder.value.commit(), undefined)
-    recorder.value.outcome('s1', number, 1_700_000_000_000_500 + number, ok)
+    recorder.value.outcome(
+      's1',
+      number,
+      1_700_000_000_000_500 + number,
+      number === 7 ? { ...ok, masked } : ok,
+    )
   }
   recorder.value.sessionClosed('s1', 1_700_000_000_009_000, allow, 'bye', { ...noTotals, commands: 100 })
   await recorder.stop()
@@ -40,6 +46,8 @@ test('what was recorded comes back as events, in order, chained', async (t) => {
   assert.equal(first.event.durationUs, 500)
   assert.equal(first.event.outcome, 'ok')
   assert.deepEqual(first.event.objects, analysis.objects)
+  for (const [at, draft] of drafts.entries())
+    if (draft.kind === 'command') assert.deepEqual(draft.event.masked, at === 7 ? masked : [])
   const codecs = createCodecs()
   let prevHash = firstHash
   const linked = drafts.map((draft) => {

@@ -21,6 +21,7 @@ import type {
   Verdict,
 } from '@portcullis/kernel'
 import { systemClock } from '@portcullis/kernel'
+import { createKeyed } from '@portcullis/masking'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import { createPolicy, type Policy, parsePolicy } from '@portcullis/policy'
@@ -219,6 +220,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
         analyzer,
         createSessionCatalogue(catalogues.value.join(access), parameters, access.credentials.user),
       ),
+    keyed: createKeyed(Buffer.alloc(32, 'a key of tests alone')),
     clock,
     log,
   })

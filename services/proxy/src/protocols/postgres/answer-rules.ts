@@ -47,6 +47,8 @@ const readWhole: ReadonlySet<number> = new Set([
   backend.parameterDescription,
   backend.parameterStatus,
   backend.readyForQuery,
+  backend.rowDescription,
+  backend.copyOutResponse,
 ])
 /** What each answer belongs to; the others come at any time, or never. */
 const answers: Readonly<Record<number, readonly Expected['kind'][]>> = {

@@ -14,6 +14,8 @@
  */
 import { parameterTypesOf } from './bind-values.ts'
 import { type Meter, type Refusal, SessionEnded } from '@portcullis/kernel'
+import type { Piece } from '@portcullis/masking'
+import { AnswerMasks, type AnswerMasksDeps } from './answer-masks.ts'
 import { answerRules, bytesOf, isDue, outOfTurn, ServerViolation, statusOf } from './answer-rules.ts'
 import { Cuts, type CutsDeps } from './cuts.ts'
 import { refusalMessage } from './deny.ts'
@@ -23,6 +25,7 @@ import type { Scrub } from './scrub.ts'
 import { backend, headerBytes, type TransactionStatus } from './wire.ts'
 
 export interface AnswersDeps extends CutsDeps {
+  readonly masking: Omit<AnswerMasksDeps, 'ledger'>
   readonly scrub: Scrub
   /** For what the server sends of its own accord. */
   readonly unasked: Meter
@@ -39,8 +42,9 @@ const heldBytesMax = 1_048_576
 export class Answers {
   status: TransactionStatus
   readonly #deps: AnswersDeps
-  readonly #frames = new Frames(answerRules)
+  readonly #frames: Frames
   readonly #cuts: Cuts
+  readonly #masks: AnswerMasks
   /** The rest of the streamed message is swallowed. */
   #dropRest = false
   /** The server has said why it ends the connection. */
@@ -48,6 +52,12 @@ export class Answers {
 
   constructor(deps: AnswersDeps, status: TransactionStatus) {
     this.#deps = deps
+    const masks = new AnswerMasks({ ...deps.masking, ledger: deps.ledger })
+    this.#masks = masks
+    this.#frames = new Frames({
+      ...answerRules,
+      handling: (type, length) => masks.handling(type, length) ?? answerRules.handling(type, length),
+    })
     this.#cuts = new Cuts(deps, (ready) => this.#finishBatch(ready))
     this.status = status
   }
@@ -101,14 +111,25 @@ export class Answers {
   #row(frame: Frame): void {
     const run = this.#deps.ledger.running
     if (!run) throw outOfTurn(frame)
+    if (!this.#cuts.current) {
+      const refusal = this.#masks.objection(run, frame)
+      if (refusal) this.#cuts.start(run, refusal)
+    }
     if (!this.#mayPass(run, 1, bytesOf(frame))) {
       this.#dropRest = true
       return
     }
     run.rowsOut++
-    run.bytesOut += bytesOf(frame)
-    this.#deps.output.add(frame.buffer, frame.start, frame.end)
+    run.bytesOut += frame.rest
+    this.#addRows(run, frame)
     this.#moreRows(frame.type, run)
+  }
+
+  #addRows(run: Running, rows: Piece): void {
+    const { buffer, start, end } = this.#masks.rows(run, rows.buffer, rows.start, rows.end)
+    run.bytesOut += end - start
+    run.command.meter.bytesLeft -= end - start - (rows.end - rows.start)
+    this.#deps.output.add(buffer, start, end)
   }
 
   /** The rows behind it, as far as the meter allows without a look at the caps: at once, nothing is made for a row. */
@@ -116,13 +137,11 @@ export class Answers {
     const { meter } = run.command
     const rows = this.#frames.nextRun(type, meter.rowsLeft, meter.bytesLeft)
     if (!rows) return
-    const { count, buffer, start, end } = rows
-    const bytes = end - start
+    const { count, start, end } = rows
     meter.rowsLeft -= count
-    meter.bytesLeft -= bytes
+    meter.bytesLeft -= end - start
     run.rowsOut += count
-    run.bytesOut += bytes
-    this.#deps.output.add(buffer, start, end)
+    this.#addRows(run, rows)
   }
 
   /** Counts against the command's caps; where these do not allow it the command is cut from here on. */
@@ -192,7 +211,7 @@ export class Answers {
         return this.#answered(head)
       case backend.rowDescription:
       case backend.noData:
-        this.#pass(frame)
+        if (this.#masks.described(frame)) this.#pass(frame)
         if (head?.kind === 'describe') ledger.shift()
         return
       case backend.parameterStatus:
@@ -211,6 +230,8 @@ export class Answers {
           head.prepared.types = parameterTypesOf(buffer, start + headerBytes, end)
         return this.#pass(frame)
       case backend.copyOutResponse:
+        this.#masks.copyBegins(frame)
+        return this.#pass(frame)
       case backend.copyDone:
         return this.#pass(frame)
       default:

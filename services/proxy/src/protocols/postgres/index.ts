@@ -23,6 +23,7 @@ import type {
   Session,
   TargetAccess,
 } from '@portcullis/kernel'
+import type { Keyed } from '@portcullis/masking'
 import type { CancelKey, CancelKeys } from './cancel-keys.ts'
 import type { DoorTls } from './client-tls.ts'
 import { unreachedMessage, refusalMessage } from './deny.ts'
@@ -50,6 +51,8 @@ export interface PostgresDeps {
   readonly cancelKeys: CancelKeys
   /** One for each session: it follows the session's settings, from those that it was opened with. */
   readonly readText: (access: TargetAccess, parameters: Readonly<Record<string, string>>) => ReadText
+  /** For masks by keyed methods; absent where no key is configured. */
+  readonly keyed?: Keyed | undefined
   readonly clock: Clock
   readonly log: { warn(fields: object, message: string): void }
 }
@@ -200,6 +203,7 @@ function relayed(opening: Login, session: Session, upstream: Upstream, deps: Ser
       session,
       scrub,
       readText,
+      keyed: deps.keyed,
       clock: deps.clock,
       statementBytesMax: deps.statementBytesMax,
       log,

@@ -5,9 +5,11 @@
  * The server answers in the order of the requests. After an error in the extended protocol it skips to Sync, so every
  * entry up to the next `sync` is owed nothing more.
  */
-import type { Command, CommandResult, Refusal, Session } from '@portcullis/kernel'
+import type { Command, CommandResult, MaskedValues, Refusal, Session } from '@portcullis/kernel'
+import type { MaskedColumn } from '@portcullis/masking'
 import type { StatementAnalysis } from '@portcullis/sql'
 import { sqlstateOf } from './deny.ts'
+import type { ResultMasks, Shape } from './result-masks.ts'
 
 /** A prepared statement as the gate knows it. */
 export interface Prepared {
@@ -30,6 +32,12 @@ export interface Running {
   /** Set where the gate stopped it. */
   by: Refusal | undefined
   done: boolean
+  /** What its result is, where it is masked: as the server has described it. */
+  shape: Shape | undefined
+  /** What is done to the result that comes now, once that is known. */
+  masks: { readonly result: ResultMasks | 'unmaskable' } | undefined
+  /** The columns of all its results that were masked. */
+  masked: readonly MaskedColumn[]
 }
 
 export type Expected =
@@ -42,7 +50,18 @@ export type Expected =
       readonly prepared: Prepared | undefined
       readonly runs: readonly Running[]
     }
-  | { readonly kind: 'describe'; readonly prepared: Prepared | undefined }
+  | {
+      readonly kind: 'describe'
+      readonly prepared?: Prepared | undefined
+      readonly shape?: Shape | undefined
+    }
+  /** Of the gate's own, before this command is executed: nobody else gets the answer. */
+  | {
+      readonly kind: 'describe'
+      readonly prepared?: undefined
+      readonly shape: Shape
+      readonly runs: readonly [Running]
+    }
   | { readonly kind: 'close'; readonly statement: string | undefined }
   | { readonly kind: 'execute'; readonly runs: readonly [Running] }
   | { readonly kind: 'sync'; readonly opened: readonly Running[] }
@@ -60,6 +79,9 @@ export function createRunning(command: Command, executed: boolean): Running {
     executed,
     by: undefined,
     done: false,
+    shape: undefined,
+    masks: undefined,
+    masked: [],
   }
 }
 
@@ -188,6 +210,7 @@ export class Ledger {
         rowsAffected: affectedRows(tag),
         bytesIn,
         bytesOut,
+        ...(run.masked.length > 0 && { masked: countMasked(run.masked) }),
       },
       run.by,
     )
@@ -218,6 +241,12 @@ export class Ledger {
 function isAnsweredByReady(entry: Expected): boolean {
   const { kind } = entry
   return kind === 'sync' || kind === 'query' || kind === 'function' || (kind === 'poison' && entry.simple)
+}
+
+function countMasked(columns: readonly MaskedColumn[]): readonly MaskedValues[] {
+  const counts = new Map<string, number>()
+  for (const { mask, values } of columns) counts.set(mask.column, (counts.get(mask.column) ?? 0) + values)
+  return Array.from(counts, ([column, values]) => ({ column, values }))
 }
 
 /** `UPDATE 3` -> 3, `INSERT 0 5` -> 5; a SELECT's or FETCH's count is of rows returned, not changed. */

@@ -24,6 +24,11 @@ function poisonText(decisionId: string): string {
   return `PORTCULLIS REFUSED ${decisionId}`
 }
 
+/** Describe of a portal, by its name a character a byte. */
+export function describePortal(name: string): Buffer {
+  return message(frontend.describe, Buffer.from(`P${name}\0`, 'latin1'))
+}
+
 /** Bind or Execute of a name whose text the gate never saw. */
 export function unknownStatementAnalysis(name: string): Analysis {
   return unread(

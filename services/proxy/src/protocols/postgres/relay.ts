@@ -6,6 +6,7 @@
  * gone meanwhile is found by vanished.ts.
  */
 import { type Clock, type Refusal, type Session, SessionEnded, type TimeoutReason } from '@portcullis/kernel'
+import type { Keyed } from '@portcullis/masking'
 import { ServerViolation } from './answer-rules.ts'
 import { Answers } from './answers.ts'
 import { fatalMessage, refusalMessage } from './deny.ts'
@@ -32,6 +33,7 @@ export interface RelayParts {
   readonly session: Session
   readonly scrub: Scrub
   readonly readText: ReadText
+  readonly keyed?: Keyed | undefined
   readonly clock: Clock
   readonly statementBytesMax: number
   readonly log: { warn(fields: object, message: string): void }
@@ -98,6 +100,11 @@ export function startRelay(parts: RelayParts): Relay {
       output: toClient,
       scrub,
       unasked: session.unasked,
+      masking: {
+        keyed: parts.keyed,
+        columnAt: readText.columnAt,
+        unmaskable: (rule, detail) => session.unmaskable(rule, detail),
+      },
       cancelAsked: () => cancelAsked,
       cancelUpstream: (arrived) =>
         void upstream.cancel().then(() =>

@@ -29,6 +29,8 @@ export interface Pending {
   readonly frame: Frame
   readonly simple: boolean
   readonly allowed: (runs: readonly Running[]) => void
+  /** What must reach the server before its frame does. */
+  readonly before?: ((runs: readonly Running[]) => void) | undefined
   /** The command that the unit goes on with. */
   readonly adopted: Running | undefined
 }
@@ -60,8 +62,14 @@ export class Units {
     return this.#unit(parts)
   }
 
-  extended(frame: Frame, parts: Parts, allowed: Pending['allowed'], adopted?: Running): Unit {
-    this.#pending = { frame, simple: false, allowed, adopted }
+  extended(
+    frame: Frame,
+    parts: Parts,
+    allowed: Pending['allowed'],
+    adopted?: Running,
+    before?: Pending['before'],
+  ): Unit {
+    this.#pending = { frame, simple: false, allowed, adopted, before }
     return this.#unit(parts)
   }
 

@@ -9,7 +9,7 @@ import { bindValuesOf, parameterTypesOf } from './bind-values.ts'
 import type { CopyIn } from './copy-in.ts'
 import type { Frame } from './frames.ts'
 import type { Ledger, Prepared, Running } from './ledger.ts'
-import { unknownStatementAnalysis } from './own-messages.ts'
+import { describePortal, unknownStatementAnalysis } from './own-messages.ts'
 import type { ReadText } from './read-text.ts'
 import { endOfString, mayBeCut, mayCopyIn, nameOf, whenRead } from './request-rules.ts'
 import type { Units } from './request-units.ts'
@@ -111,13 +111,15 @@ export class ExtendedRequests {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && nameBehind(portal) === ''
       const parts = { analyses: [command.analysis], undoes, adopts: command }
-      return this.#units.extended(frame, parts, () => this.#executed(opened), opened)
+      const before = () => this.#describeFirst(name, portal, opened)
+      return this.#units.extended(frame, parts, () => this.#executed(opened), opened, before)
     }
     const analyses = (meant ?? [unknownStatementAnalysis(name)]).slice(0, 1)
     const undoes = this.#units.undoes(analyses, name, nameBehind(portal))
     // A portal that is read in pieces is one result.
     const parts = { analyses, undoes, ...(isSame && { charges: [portal?.run?.command] }) }
-    return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run))
+    const before = ([run]: readonly Running[]) => run && this.#describeFirst(name, portal, run)
+    return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run), undefined, before)
   }
 
   /** It tells whoever may no longer ask what a statement returns, and makes the server plan: so the gate decides it too. */
@@ -131,7 +133,9 @@ export class ExtendedRequests {
     const opened = isStatement ? statements.peekOpened(prepared) : statements.openedFor(portal)
     const goOn = () => {
       this.#batch.isOpen = true
-      this.#deps.ledger.push({ kind: 'describe', prepared: isStatement ? prepared : undefined })
+      if (portal) portal.shape ??= { fields: undefined }
+      const described = isStatement ? { prepared } : { shape: portal?.shape }
+      this.#deps.ledger.push({ kind: 'describe', ...described })
     }
     if (opened) {
       const { command } = opened
@@ -176,6 +180,17 @@ export class ExtendedRequests {
     this.#units.statements.bind(portal, { prepared, run: runs[0] })
     this.#units.portalBound(portal)
     this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
+  }
+
+  /** Where its result is masked, the server must have said what it is before the first row comes. */
+  #describeFirst(name: string, portal: Portal | undefined, run: Running): void {
+    if (!run.command.mask || !run.command.analysis.returnsRows) return
+    run.shape = portal?.shape
+    if (run.shape) return
+    run.shape = { fields: undefined }
+    if (portal) portal.shape = run.shape
+    this.#batch.output.add(describePortal(name))
+    this.#deps.ledger.push({ kind: 'describe', shape: run.shape, runs: [run] })
   }
 
   #executed(run: Running): void {

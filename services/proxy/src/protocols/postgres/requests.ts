@@ -183,6 +183,7 @@ export class Requests implements Road {
       if (run.command.analysis.effects.some((effect) => effect !== 'read')) this.#batch.onlyReads = false
     }
     if (unit.undoes) this.#units.undoing()
+    pending.before?.(runs)
     this.#batch.forward(frame)
     pending.allowed(runs)
   }

@@ -3,7 +3,7 @@
  * Servers from 18 on report the search path; of others it is known until something may have changed it. While it is not
  * known a name stands for whatever has it in any schema.
  */
-import { type Analysis, type Lineage, lostLineage } from '@portcullis/kernel'
+import { type Analysis, type ColumnRef, type Lineage, lostLineage } from '@portcullis/kernel'
 import {
   mayDefine,
   mayMoveSearchPath,
@@ -19,6 +19,8 @@ export interface SessionCatalogue {
   refine(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[]
   /** The statements of one text; lost from the first on that may change what names stand for. */
   lineagesOf(analyses: readonly Analysis[]): readonly Lineage[]
+  /** The column behind the numbers that a RowDescription gives, where the catalogue has it. */
+  columnAt(table: number, attribute: number): ColumnRef | undefined
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /** A statement is forwarded to be run. */
@@ -83,6 +85,7 @@ export function createSessionCatalogue(
         return lineage
       })
     },
+    columnAt: () => undefined,
     setting(name, value) {
       if (name !== 'search_path') return
       isReported = true
@@ -109,6 +112,7 @@ const roleSettings = new Set(['role', 'session_authorization'])
 export const noCatalogue: SessionCatalogue = {
   refine: (analyses) => analyses,
   lineagesOf: (analyses) => analyses.map(() => lostLineage),
+  columnAt: () => undefined,
   setting: () => undefined,
   runs: () => undefined,
   sure: () => undefined,

@@ -7,6 +7,7 @@
 import type { Analysis, Command } from '@portcullis/kernel'
 import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
+import type { Shape } from './result-masks.ts'
 
 const namesMax = 10_000
 const analysesBytesMax = 16_777_216
@@ -15,6 +16,8 @@ export interface Portal {
   readonly prepared: Prepared | undefined
   /** The command that was opened for it, until it is executed. */
   readonly run: Running | undefined
+  /** What it returns; absent where nobody has asked the server. */
+  shape?: Shape
 }
 
 export class Statements {

@@ -1,0 +1,104 @@
+/**
+ * Rules and a command's lineage -> what is done to each column that it returns. Refuses what would carry a masked column's
+ * content to a place where it is no masked column any more, and errs to the safe side: a column is shown only where it is
+ * known that nothing masked is in it.
+ */
+import type {
+  Analysis,
+  ColumnMask,
+  ColumnRef,
+  Lineage,
+  MaskForm,
+  MaskPlan,
+  Sources,
+} from '@portcullis/kernel'
+import { columnsOf } from './columns.ts'
+
+/** One rule that masks, as the policy has it. */
+export interface MaskRule extends MaskForm {
+  readonly rule: string
+  /** Patterns of columns. */
+  readonly columns: readonly string[]
+  readonly lost: 'mask' | 'refuse'
+}
+
+/** Why a command cannot be let pass, and by which rule. */
+export interface Unmaskable {
+  readonly refusedBy: string
+  readonly why: string
+}
+
+/** What some rules say together. */
+export interface Masks {
+  /**
+   * Also where nothing of it is masked: what the target then says of its answer may be something else. The same for the
+   * same lineage and analysis.
+   */
+  planFor(lineage: Lineage, analysis: Analysis): MaskPlan | Unmaskable
+}
+
+/** Of several rules for one column the strictest holds, whatever their order. */
+const strictness = { partial: 0, fake: 1, hash: 2, redact: 3, null: 4 } as const
+
+/** `rules` has at least one. */
+export function createMasks(rules: readonly MaskRule[]): Masks {
+  const tests = rules
+    .map((rule) => ({ rule, means: columnsOf(rule.columns) }))
+    .sort((one, other) => strictness[other.rule.method] - strictness[one.rule.method])
+  const refusing = rules.find(({ lost }) => lost === 'refuse')
+  const first = (refusing ?? rules[0]) as MaskRule
+  const plans = new WeakMap<Lineage, WeakMap<object, MaskPlan | Unmaskable>>()
+
+  const of = (column: ColumnRef): ColumnMask | undefined => {
+    const rule = tests.find(({ means }) => means(column))?.rule
+    return rule && { method: rule.method, keep: rule.keep, rule: rule.rule, column: nameOf(column) }
+  }
+  const strictestOf = (sources: readonly ColumnRef[]): ColumnMask | undefined => {
+    const [found, ...more] = sources.flatMap((column) => of(column) ?? [])
+    return found && more.reduce((a, b) => (strictness[b.method] > strictness[a.method] ? b : a), found)
+  }
+  const touches = (sources: Sources): boolean => sources === 'lost' || strictestOf(sources) !== undefined
+  const lost: ColumnMask = { method: 'redact', keep: 0, rule: first.rule, column: '' }
+
+  function shownAs({ sources, exact }: Lineage['others']): ColumnMask | undefined {
+    if (sources === 'lost') return lost
+    const mask = strictestOf(sources)
+    // Ends and hashes of parts of a value would give it away, part by part.
+    return mask && (exact || mask.method === 'null') ? mask : mask && { ...mask, method: 'redact' }
+  }
+
+  function make(lineage: Lineage, analysis: Analysis): MaskPlan | Unmaskable {
+    const { columns, others, copies, raises } = lineage
+    const copied = copies === 'lost' ? undefined : strictestOf(copies)
+    if (copied)
+      return { refusedBy: copied.rule, why: `it would store what is masked (${copied.column}) elsewhere` }
+    if (copies === 'lost' && !analysis.effects.every((effect) => effect === 'read'))
+      return { refusedBy: first.rule, why: 'it may store what is masked elsewhere, and nobody can tell' }
+    const isLost = columns.some(({ sources }) => sources === 'lost')
+    const mayBeLost = columns.length === 0 && others.sources === 'lost' && analysis.returnsRows
+    if (refusing && (isLost || mayBeLost))
+      return { refusedBy: refusing.rule, why: 'nobody can tell whether what is masked is in its answer' }
+    return {
+      columns: columns.map(shownAs),
+      others: refusing ? undefined : shownAs(others),
+      rule: first.rule,
+      of,
+      quotes: touches(raises),
+    }
+  }
+
+  return {
+    planFor(lineage, analysis) {
+      const known = plans.get(lineage) ?? new WeakMap()
+      plans.set(lineage, known)
+      const key = analysis.alike ?? analysis
+      const plan = known.get(key) ?? make(lineage, analysis)
+      known.set(key, plan)
+      return plan
+    },
+  }
+}
+
+function nameOf({ schema, table, column }: ColumnRef): string {
+  return `${schema}.${table}.${column}`
+}

@@ -1,0 +1,90 @@
+/**
+ * What a plan comes to for one result, once the server has described it: two sources that know nothing of each other, what
+ * the text was read as and what RowDescription says of each column, must both say that a column may be shown. Refuses a
+ * result of which there is more than the plan has an answer for.
+ */
+import type { ColumnMask, ColumnRef, MaskPlan } from '@portcullis/kernel'
+import { formOf, type Keyed, type MaskedColumn } from '@portcullis/masking'
+import { ServerViolation } from './answer-rules.ts'
+import { headerBytes } from './wire.ts'
+
+/** One column of a RowDescription. */
+export interface Field {
+  readonly name: string
+  /** Numbers of the table and column that it is read from; 0 where it is none. */
+  readonly table: number
+  readonly attribute: number
+  readonly type: number
+  readonly modifier: number
+  readonly format: 0 | 1
+}
+
+/** What a portal returns, once the server has said so. */
+export interface Shape {
+  fields: readonly Field[] | undefined
+}
+
+/** For one result of a command: a column each, undefined where it is shown; undefined where all of it is. */
+export type ResultMasks = readonly (MaskedColumn | undefined)[] | undefined
+
+export interface MaskingDeps {
+  /** Absent where no key is configured. */
+  readonly keyed: Keyed | undefined
+  /** The column behind the numbers that RowDescription gives, where the catalogue has it. */
+  readonly columnAt: (table: number, attribute: number) => ColumnRef | undefined
+}
+
+/** 'unmaskable': there is a column that the plan has no answer for. */
+export function resultMasks(
+  plan: MaskPlan,
+  fields: readonly Field[],
+  { keyed, columnAt }: MaskingDeps,
+): ResultMasks | 'unmaskable' {
+  if (fields.length > plan.columns.length && plan.others === undefined) return 'unmaskable'
+  const columns = fields.map((field, at): MaskedColumn | undefined => {
+    const mask = at < plan.columns.length ? plan.columns[at] : plan.others
+    return masked(mask ?? asStored(plan, field, columnAt), field, keyed)
+  })
+  return columns.some((column) => column !== undefined) ? columns : undefined
+}
+
+function masked(
+  mask: ColumnMask | undefined,
+  { name, type, modifier, format }: Field,
+  keyed: Keyed | undefined,
+): MaskedColumn | undefined {
+  if (!mask) return undefined
+  const form = formOf({ type, modifier, format }, mask, keyed)
+  return { form, mask: mask.column === '' ? { ...mask, column: `?.${name}` } : mask, values: 0 }
+}
+
+function asStored(
+  plan: MaskPlan,
+  { table, attribute }: Field,
+  columnAt: MaskingDeps['columnAt'],
+): ColumnMask | undefined {
+  const column = table === 0 ? undefined : columnAt(table, attribute)
+  return column && plan.of(column)
+}
+
+/** A whole RowDescription. */
+export function readRowDescription(message: Buffer): readonly Field[] {
+  const fields: Field[] = []
+  const count = message.readInt16BE(headerBytes)
+  let at = headerBytes + 2
+  for (let index = 0; index < count; index++) {
+    const nameEnd = message.indexOf(0, at)
+    if (nameEnd < 0 || nameEnd + 19 > message.length)
+      throw new ServerViolation('a RowDescription that ends too early')
+    fields.push({
+      name: message.toString('utf8', at, nameEnd),
+      table: message.readUInt32BE(nameEnd + 1),
+      attribute: message.readInt16BE(nameEnd + 5),
+      type: message.readUInt32BE(nameEnd + 7),
+      modifier: message.readInt32BE(nameEnd + 13),
+      format: message.readInt16BE(nameEnd + 17) === 1 ? 1 : 0,
+    })
+    at = nameEnd + 19
+  }
+  return fields
+}
