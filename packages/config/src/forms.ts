@@ -15,6 +15,12 @@ export const aimAddress = z
   .string()
   .refine((text) => text === '*' || isHostPort(text), 'must be HOST:PORT, or "*" for every address')
 
+/** A group that an issuer says somebody is in. */
+export const groupRef = z.union(
+  [z.string(), z.strictObject({ issuer: z.string().min(1), group: z.string().min(1) })],
+  'must be a group, or { issuer: URL, group: NAME }',
+)
+
 /** Marks in the schema a key whose value is the path of a file. */
 export const pathFormat = 'path'
 

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { clientCertificate } from './client-certificate-schema.ts'
 import {
   filePath,
+  groupRef,
   isHostPort,
   pemOrPath,
   positive,
@@ -95,13 +96,15 @@ export const target = z.strictObject({
   tls: upstreamTls.prefault({}),
   credentials: credentials.describe('How the gate signs in where no role is asked for.'),
   roles: z
-    .record(name, z.strictObject({ credentials, groups: z.array(z.string()).min(1) }))
+    .record(name, z.strictObject({ credentials, groups: z.array(groupRef).min(1) }))
     .default({})
     .describe('Further users of the target, asked for as TARGET+ROLE, and the groups that may.'),
   groups: z
-    .array(z.string())
+    .array(groupRef)
     .min(1)
-    .describe('Groups whose members may connect; "*" for every proven identity.'),
+    .describe(
+      'Groups whose members may connect; "*" for every proven identity. A name is the group of any issuer, `{ issuer: URL, group: NAME }` that of one.',
+    ),
   labels: z.record(z.string(), z.string()).default({}).describe('Labels for policy and dashboards.'),
   caps: caps.prefault({}).describe('Limits that hold in the proxy alone.'),
   connectTimeoutMs: durationMs

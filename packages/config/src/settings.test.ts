@@ -38,6 +38,13 @@ test('a target by the API is one of the file: the same defaults, the name out of
   assert.ok(checkTarget('shop', { ...shop, tls: { mode: 'verify-full', ca: pem } }, config).value)
 })
 
+test('a group may be that of one issuer', () => {
+  const issuer = 'https://idp.example'
+  assert.deepEqual(targetProblems({ ...shop, groups: ['agents', { issuer, group: 'ops' }] }), [])
+  for (const wrong of [{ issuer }, { group: 'ops' }, { issuer, group: 'ops', more: 1 }, 7])
+    assert.match(targetProblems({ ...shop, groups: [wrong] }).join(), /^groups\.0/)
+})
+
 test('every mistake is named with its place, all at once', () => {
   const wrong = {
     ...{ ...shop, name: 'other', address: 'db', adress: 'x' },

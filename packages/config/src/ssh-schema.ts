@@ -1,6 +1,6 @@
 /** Who gets SSH certificates of the user authority: as which users of a server, for how long, to do what. */
 import { z } from 'zod'
-import { positive, secretRef } from './forms.ts'
+import { groupRef, positive, secretRef } from './forms.ts'
 
 /** A user name, or one that is made of the subject. */
 const principal = z
@@ -13,13 +13,16 @@ const principal = z
   .max(128)
 
 const rule = z.strictObject({
-  groups: z.array(z.string()).min(1).describe('Groups that it is for; "*" for every proven identity.'),
+  groups: z
+    .array(groupRef)
+    .min(1)
+    .describe('Groups that it is for, as those of a target; "*" for every proven identity.'),
   issuers: z
     .array(z.string().min(1))
     .min(1)
     .optional()
     .describe(
-      'Issuers that it is for; any where absent. Needed for {subject}: two issuers may each have a subject of one name.',
+      'Issuers that it is for, of who asks and of who they act for; any where absent. Needed for {subject}: two issuers may each have a subject of one name.',
     ),
   principals: z
     .array(principal)

@@ -104,7 +104,8 @@ for (const section of sections.filter((one) => blocks(one, 'json').length === 0)
       const recorder = '  recorder: { onUnavailable: deny }\n'
       const proxy = block.replace('proxy:\n', `proxy:\n${recorder}`)
       const issuer = '{ issuer: https://idp.example, audience: [portcullis] }'
-      const given = `${block.includes('proxy:') ? proxy : `${block}proxy:\n${recorder}`}${elsewhere}`
+      const besides = block.includes('targets:') ? stores : `${stores}${targets}`
+      const given = `${block.includes('proxy:') ? proxy : `${block}proxy:\n${recorder}`}${besides}`
       const whole = block.includes('identity:') ? given : `${given}identity: { issuers: [${issuer}] }\n`
       parseConfig(whole, '/etc/portcullis/p.yaml')
     })
@@ -221,13 +222,14 @@ async function verifierOf(
   return { verifier, sign }
 }
 
-const elsewhere = `
+const stores = `
 bus: lmdb:./bus
 audit: embedded:./audit
-targets:
+`
+const targets = `targets:
   - { name: shop, protocol: postgres, address: 127.0.0.1:5432, credentials: { user: app }, groups: [agents] }
 `
-const rest = `${elsewhere}
+const rest = `${stores}${targets}
 proxy:
   recorder: { onUnavailable: deny }
 `

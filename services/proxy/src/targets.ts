@@ -9,7 +9,7 @@ import { readPem } from '@portcullis/config/pem'
 import {
   type Caps,
   type Identity,
-  isMember,
+  belongsTo,
   type LoginRequest,
   type TargetAccess,
   type TargetHost,
@@ -42,14 +42,14 @@ export function createTargetBook(
       if (!known || known.target.protocol !== request.protocol)
         return denied(`there is no ${request.protocol} target "${request.target}"`)
       const { target } = known
-      if (!isMember(identity, target.groups))
+      if (!belongsTo(identity, target.groups))
         return denied(`none of the groups [${identity.groups.join(', ')}] may reach target "${target.name}"`)
       const role =
         request.role === ''
           ? undefined
           : Object.entries(target.roles).find(([name]) => name === request.role)?.[1]
       if (request.role !== '' && !role) return denied(`target "${target.name}" has no role "${request.role}"`)
-      if (role && !isMember(identity, role.groups))
+      if (role && !belongsTo(identity, role.groups))
         return denied(`none of the groups [${identity.groups.join(', ')}] has role "${request.role}"`)
       const database = request.database || target.database
       if (target.databases && database !== target.database && !target.databases.includes(database)) {

@@ -5,7 +5,7 @@
 import type { Config, TargetConfig } from '@portcullis/config'
 import { publicAddress } from '@portcullis/config/public-address'
 import { outOfScope, type Scope } from '@portcullis/identity'
-import { type Identity, isMember } from '@portcullis/kernel'
+import { type Identity, belongsTo } from '@portcullis/kernel'
 
 export interface ReachableTarget {
   readonly name: string
@@ -22,7 +22,7 @@ export interface ReachableTarget {
 }
 
 export type ReachableTargets = (
-  identity: Pick<Identity, 'groups'>,
+  identity: Pick<Identity, 'issuer' | 'delegation' | 'groups'>,
   scope: Scope,
 ) => readonly ReachableTarget[]
 
@@ -35,9 +35,9 @@ export function createReachableTargets(
   const tls = config.proxy.tls !== undefined
   return (identity, scope) =>
     targets()
-      .filter(({ groups }) => isMember(identity, groups))
+      .filter(({ groups }) => belongsTo(identity, groups))
       .flatMap(({ name, protocol, roles: all, database, labels }) => {
-        const theirs = Object.entries(all).filter(([, { groups }]) => isMember(identity, groups))
+        const theirs = Object.entries(all).filter(([, { groups }]) => belongsTo(identity, groups))
         const roles = ['', ...theirs.map(([role]) => role)].filter(
           (role) => outOfScope(scope, name, role) === undefined,
         )

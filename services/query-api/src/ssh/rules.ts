@@ -3,7 +3,7 @@
  * less of a request than was asked for, and never makes `root` of a subject.
  */
 import type { SshConfig } from '@portcullis/config'
-import { type Identity, isMember } from '@portcullis/kernel'
+import { groupsIssuer, type Identity, belongsTo } from '@portcullis/kernel'
 
 export interface Wanted {
   /** Empty for all that the rule has. */
@@ -24,12 +24,15 @@ export interface Allowed {
 /** What is allowed, or in words for the caller why nothing is. */
 export function allowedBy(
   rules: readonly Rule[],
-  identity: Pick<Identity, 'issuer' | 'subject' | 'groups'>,
+  identity: Pick<Identity, 'issuer' | 'subject' | 'groups' | 'delegation'>,
   wanted: Wanted,
 ): Allowed | { readonly why: string } {
   const theirs = rules
     .filter(
-      ({ groups, issuers }) => isMember(identity, groups) && (issuers?.includes(identity.issuer) ?? true),
+      ({ groups, issuers }) =>
+        belongsTo(identity, groups) &&
+        // One says the name, the other the groups.
+        [identity.issuer, groupsIssuer(identity)].every((issuer) => issuers?.includes(issuer) ?? true),
     )
     .map((rule) => ({ ...rule, principals: principalsOf(rule, identity.subject) }))
     .filter(({ principals }) => principals.length > 0)
