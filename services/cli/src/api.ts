@@ -102,13 +102,20 @@ function ofProblem(url: string, status: number, problem: Problem): CliError {
     return new CliError('not_offered', said, 'whoever runs this gate can configure it')
   if (status === 404)
     return new CliError('not_offered', `${said}${id}`, 'this gate may be older than this command line')
-  if (status >= 500 || status === 429)
+  if (status === 429)
+    return new CliError('unreachable', `${said}${id}`, 'wait a minute: it answers whoever asks less often')
+  if (status >= 500)
     return new CliError(
       'unreachable',
       `${said}${id}`,
       'try again later; the log of the API has the request id',
     )
-  return new CliError('refused', `${said}${id}`, 'portcullis whoami shows who you are there, and your groups')
+  // What else is refused says itself what stands in the way: another change, another use, the file.
+  const hint =
+    status === 403
+      ? 'portcullis whoami shows who you are there, and your groups'
+      : 'nothing was changed: mend what stands in the way'
+  return new CliError('refused', `${said}${id}`, hint)
 }
 
 function unreachable(url: string, cause: unknown): CliError {

@@ -142,6 +142,24 @@ test('what answers is no gate', async () => {
   }
 })
 
+test('what is advised fits what was refused', async () => {
+  const token = { ...env, PORTCULLIS_TOKEN: 'the-token-of-ann' }
+  const asked = async (what: string, args: string[], status: number, body: object) => {
+    gate.value.reply.set(what, { status, body: JSON.stringify(body) })
+    const { code, err } = await runCli([...args, '--json'], token)
+    return `${code} ${JSON.parse(err).error.hint}`
+  }
+  const whoami = (status: number) => asked('GET /v1/whoami', ['whoami'], status, { detail: 'no' })
+  assert.match(await whoami(403), /^2 portcullis whoami shows/)
+  assert.match(await whoami(409), /^2 nothing was changed/)
+  assert.match(await whoami(429), /^3 wait a minute/)
+  const traded = (status: number, error: string) =>
+    asked('POST /v1/token', ['token', '--target', 'shop'], status, { error })
+  assert.match(await traded(400, 'invalid_scope'), /^2 portcullis whoami shows what you have/)
+  assert.match(await traded(400, 'invalid_request'), /^2 sign in again/)
+  assert.match(await traded(429, 'temporarily_unavailable'), /^3 wait a minute/)
+})
+
 test('what a gate says cannot write on the terminal, nor into files of ssh', async () => {
   const reply = (what: string, status: number, body: object) =>
     gate.value.reply.set(what, { status, body: JSON.stringify(body) })

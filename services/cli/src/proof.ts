@@ -127,10 +127,14 @@ function refusal(url: string, { status, body }: OauthAnswer): CliError {
   const said = `${new URL(url).host} says: ${shown(String(body.error_description ?? body.error ?? `status ${status}`))}`
   if (body.error === 'temporarily_unavailable' && /not configured/.test(said))
     return new CliError('not_offered', said, 'whoever runs this gate can set identity.own.key')
+  if (status === 429) return new CliError('unreachable', said, 'wait a minute; a token serves until it ends')
   if (status >= 500) return new CliError('unreachable', said, 'try again later')
+  const isTooMuch = body.error === 'invalid_scope' || body.error === 'invalid_target'
   return new CliError(
     'refused',
     said,
-    'portcullis whoami shows what you have; a token is only ever traded for less. Signed in too long ago? portcullis login',
+    isTooMuch
+      ? 'portcullis whoami shows what you have; a token is only ever traded for less'
+      : 'sign in again: portcullis login; or check PORTCULLIS_TOKEN',
   )
 }

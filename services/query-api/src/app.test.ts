@@ -192,6 +192,17 @@ test('a request id of the caller is kept where it is harmless', async () => {
   assert.match(String(odd.headers['x-request-id']), /^[0-9a-f-]{36}$/)
 })
 
+test('whoever opens its address is told what it is, and led on to what there is', async () => {
+  const { status, text, headers } = await ask({ url: '/' })
+  assert.equal(status, 200)
+  assert.match(String(headers['content-type']), /^text\/html/)
+  assert.match(String(headers['content-security-policy']), /default-src 'none'/)
+  assert.match(text, /records every command/)
+  const led = [...text.matchAll(/href="([^"]*)"/g)].map(([, path = '']) => path)
+  assert.ok(led.includes('/v1/openapi.json') && !led.includes('/sign-in'), led.join())
+  for (const path of led) assert.equal((await ask({ url: path })).status, 200, path)
+})
+
 test('health, readiness and metrics need no sign-in', async () => {
   assert.equal((await ask({ url: '/healthz' })).text, 'ok\n')
   const ready = await ask({ url: '/readyz' })

@@ -14,6 +14,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
+import { homeRoute } from './home.ts'
 import type { Feed } from './live/feed.ts'
 import { type PeopleParts, peopleRoutes } from './people/routes.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
@@ -186,6 +187,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer, devices: people?.devices })
   if (people) await app.register(peopleRoutes, { ...people, auth: unstopped, clock, log, metrics })
   openRoutes(app, parts)
+  homeRoute(app)
   await app.ready()
   return app
 }

@@ -337,9 +337,15 @@ test('what a request says its host is counts for nothing', async () => {
   }
 })
 
+test('the page at the address itself leads to sign-in where people can', async () => {
+  const { body } = await bed.app.inject({ url: '/' })
+  for (const path of ['/sign-in', '/device']) assert.ok(body.includes(`href="${path}"`), path)
+})
+
 test('pages cannot be framed, run no script, load nothing, and show values as text', async () => {
   const { browser } = await signIn('max')
   for (const path of [
+    '/',
     '/sign-in',
     '/device',
     '/sign-in/nobody',
