@@ -1,11 +1,11 @@
 /** There may be no Docker where this runs: what the files name must exist, and the sample configuration must be valid. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { loadConfig } from '@portcullis/config'
+import { loadConfig, parseConfig } from '@portcullis/config'
 import { parse } from 'yaml'
 
 const root = join(import.meta.dirname, '..')
@@ -73,11 +73,22 @@ test('the stores are reached by the names and secrets that the compose file give
   assert.equal(config.audit.url, 'http://clickhouse:8123')
   assert.equal(compose.services.clickhouse?.environment?.CLICKHOUSE_USER, config.audit.username)
   const text = readFileSync(join(root, 'deploy/portcullis.yaml'), 'utf8')
-  const named = [...text.matchAll(/env:([A-Z_]+)/g)].map((match) => match[1] ?? '')
-  assert.equal(named.length, 3)
-  for (const [name, { environment = {} }] of own) {
-    for (const variable of named) assert.ok(variable in environment, `${name} gets ${variable}`)
-  }
+  const named = [...text.matchAll(/^ *[^#\n]*env:([A-Z_]+)/gm)].map((match) => match[1] ?? '')
+  assert.equal(named.length, 5)
+  // What seals is for who seals and opens alone.
+  const only: Record<string, string[]> = { OWN_KEY: ['query-api'], SEALING_KEY: ['proxy', 'query-api'] }
+  for (const [name, { environment = {} }] of own)
+    for (const variable of named)
+      assert.equal(variable in environment, only[variable]?.includes(name) ?? true, `${name}: ${variable}`)
+})
+
+test('what stands in the sample configuration as a comment is valid too', () => {
+  const text = readFileSync(join(root, 'deploy/portcullis.yaml'), 'utf8')
+  // A line of prose begins with a capital letter.
+  const whole = text.replace(/^( *)# ( *(?:- )?[a-z][a-zA-Z]*:(?: .*)?)$/gm, '$1$2')
+  const { people, secrets } = parseConfig(whole, join(root, 'deploy/portcullis.yaml'))
+  assert.equal(people?.oidc?.[0]?.name, 'corp')
+  assert.equal(secrets.api.allow.length, 1)
 })
 
 test('the secrets are made once, and kept from others', () => {
@@ -88,6 +99,14 @@ test('the secrets are made once, and kept from others', () => {
     const first = readFileSync(join(folder, '.env'), 'utf8')
     run()
     assert.equal(readFileSync(join(folder, '.env'), 'utf8'), first)
+    // An older version knew less: what it made stays, the rest is added.
+    const older = first.split('\n').slice(0, 3).join('\n')
+    writeFileSync(join(folder, '.env'), older)
+    run()
+    const added = readFileSync(join(folder, '.env'), 'utf8')
+    assert.ok(added.startsWith(`${older}\n`))
+    assert.equal(added.split('\n').length, first.split('\n').length)
+    assert.match(first, /^OWN_KEY=[A-Za-z0-9+/]{43}=$/m)
     const variables = first.split('\n').flatMap((line) => line.split('=')[0] || [])
     const wanted = readFileSync(join(root, 'docker-compose.yml'), 'utf8').matchAll(/\$\{([A-Z_]+):/g)
     for (const [, name] of wanted) assert.ok(variables.includes(name ?? ''), name)
