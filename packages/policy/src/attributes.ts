@@ -68,7 +68,12 @@ export function isOnEvents(attribute: string): boolean {
 
 export type Values = Readonly<Record<string, unknown>>
 
-export function commandValues(analysis: Analysis): Values {
+export function commandValues(
+  analysis: Pick<
+    Analysis,
+    'verb' | 'effects' | 'objects' | 'privileged' | 'where' | 'returnsRows' | 'fingerprint'
+  >,
+): Values {
   const { verb, effects, privileged, objects, where, returnsRows, fingerprint } = analysis
   const certain = { verb, privileged, returns_rows: returnsRows, fingerprint }
   // Some of it could not be read: there may be more than was found.

@@ -63,21 +63,28 @@ export interface PolicyFile {
   readonly text: string
 }
 
-/** Of a file without a mistake and of the documents as one; the same object as before where nothing has changed. */
+/** What is in force: the rules of each document, the file's first and without a name, and all of them as one policy. */
+export interface WholePolicy {
+  readonly documents: readonly ReadDocument[]
+  /** Undefined where there is no document. */
+  readonly policy: Policy | undefined
+}
+
+/** Of a file without a mistake and of the API's documents; the same object as before where nothing has changed. */
 export function createPolicyReader(
   onRefused: (name: string, problems: readonly string[]) => void,
-): (file: PolicyFile | undefined, documents: readonly PolicyDocument[]) => Policy | undefined {
+): (file: PolicyFile | undefined, documents: readonly PolicyDocument[]) => WholePolicy {
   const readDocuments = createDocumentReader(onRefused)
-  let ofFile: { readonly text: string; readonly rules: readonly ParsedRule[] } | undefined
-  let parts: readonly (readonly ParsedRule[])[] = []
-  let policy: Policy | undefined
-  return (file, documents) => {
+  let ofFile: ReadDocument | undefined
+  let whole: WholePolicy = { documents: [], policy: undefined }
+  return (file, given) => {
     if (file?.text !== ofFile?.text)
-      ofFile = file && { text: file.text, rules: parsePolicy(file.text, file.file).rules }
-    const now = [...(ofFile ? [ofFile] : []), ...readDocuments(documents)].map(({ rules }) => rules)
-    if (now.length === parts.length && now.every((rules, at) => rules === parts[at])) return policy
-    parts = now
-    policy = now.length === 0 ? undefined : createPolicy(now.flat())
-    return policy
+      ofFile = file && { name: '', text: file.text, rules: parsePolicy(file.text, file.file).rules }
+    const documents = [...(ofFile ? [ofFile] : []), ...readDocuments(given)]
+    const isSame = (one: ReadDocument, at: number) => one.rules === whole.documents[at]?.rules
+    if (documents.length === whole.documents.length && documents.every(isSame)) return whole
+    const rules = documents.flatMap((document) => document.rules)
+    whole = { documents, policy: documents.length === 0 ? undefined : createPolicy(rules) }
+    return whole
   }
 }

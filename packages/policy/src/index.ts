@@ -1,6 +1,6 @@
 // Rules by people -> what may run. Pure, but for reading its own library and the file that a configuration names: no clock
 // and no socket. Refuses to let anything through for what it does not know.
-export { attributes, commandValues, type Values, whereAttribute } from './attributes.ts'
+export { attributes, commandValues, isOnEvents, type Values, whereAttribute } from './attributes.ts'
 export { loadPolicy, type PolicyTarget } from './check-targets.ts'
 export {
   createDocumentReader,
@@ -12,7 +12,7 @@ export { PolicyError } from './errors.ts'
 export { type Example, exampleProblems } from './examples.ts'
 export { loadPolicyFile, policyWarnings } from './file.ts'
 export { libraryNames } from './library.ts'
-export { type ParsedPolicy, parsePolicy } from './parse.ts'
+export { type ParsedPolicy, type ParsedRule, parsePolicy } from './parse.ts'
 export { createPolicy, type Moment, type Policy, type Ruleset } from './policy.ts'
 export { readsOf } from './reads.ts'
 export type { Mask, RuleCaps } from './schema.ts'

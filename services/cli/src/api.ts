@@ -11,6 +11,8 @@ export interface Api {
   /** `ifMatch`: the version that is to be replaced. */
   put<T>(path: string, bearer: string, body: object, ifMatch?: string): Promise<T>
   delete<T>(path: string, bearer: string, ifMatch?: string): Promise<T>
+  /** An answer that comes in lines of JSON, for as long as they keep coming. */
+  lines<T>(path: string, bearer: string, body: object): AsyncGenerator<T>
   /** A form to an OAuth endpoint. Its refusals are answers (RFC 6749 section 5.2), not errors. @throws CliError unreachable */
   form(path: string, fields: Readonly<Record<string, string>>): Promise<OauthAnswer>
 }
@@ -21,6 +23,8 @@ export interface OauthAnswer {
 }
 
 const timeoutMs = 20_000
+/** Of an answer that comes in lines. */
+const silenceMsMax = 60_000
 
 export function connectApi(url: string, interrupted?: AbortSignal): Api {
   async function ask(path: string, init: RequestInit): Promise<{ status: number; body: unknown }> {
@@ -36,11 +40,7 @@ export function connectApi(url: string, interrupted?: AbortSignal): Api {
     }
     const body = parsed(text)
     if (body === undefined || (response.status >= 300 && response.status < 400))
-      throw new CliError(
-        'unreachable',
-        `what answers at ${url}${path} is no Portcullis (status ${response.status})`,
-        'check PORTCULLIS_URL or --url: it is the address of the API, by default port 8080',
-      )
+      throw strange(url, path, response.status)
     return { status: response.status, body }
   }
 
@@ -60,6 +60,36 @@ export function connectApi(url: string, interrupted?: AbortSignal): Api {
       return call(path, bearer, { method: 'PUT', ...rest, headers: { ...headers, ...matching(ifMatch) } })
     },
     delete: (path, bearer, ifMatch) => call(path, bearer, { method: 'DELETE', headers: matching(ifMatch) }),
+    async *lines<T>(path: string, bearer: string, body: object): AsyncGenerator<T> {
+      const silence = new AbortController()
+      const timer = setTimeout(() => silence.abort(new DOMException('', 'TimeoutError')), silenceMsMax)
+      const signal = AbortSignal.any([silence.signal, ...(interrupted ? [interrupted] : [])])
+      const { headers, ...rest } = json(body)
+      try {
+        const response = await fetch(`${url}${path}`, {
+          ...{ method: 'POST', ...rest, redirect: 'manual', signal },
+          headers: { ...headers, authorization: `Bearer ${bearer}` },
+        })
+        const isLines = response.headers.get('content-type')?.startsWith('application/x-ndjson') === true
+        if (!response.ok || !isLines || response.body === null) {
+          const answer = parsed(await response.text())
+          if (response.status >= 400 && answer) throw ofProblem(url, response.status, answer)
+          throw strange(url, path, response.status)
+        }
+        let unfinished = ''
+        for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+          timer.refresh()
+          const whole = (unfinished + text).split('\n')
+          unfinished = whole.pop() ?? ''
+          for (const line of whole) yield JSON.parse(line) as T
+        }
+      } catch (cause) {
+        interrupted?.throwIfAborted()
+        throw cause instanceof CliError ? cause : unreachable(url, cause)
+      } finally {
+        clearTimeout(timer)
+      }
+    },
     async form(path, fields) {
       const { status, body } = await ask(path, { method: 'POST', body: new URLSearchParams(fields) })
       return { status, body: body as OauthAnswer['body'] }
@@ -76,14 +106,15 @@ function matching(version: string | undefined): Record<string, string> {
 }
 
 /** RFC 9457. */
-interface Problem {
+export interface Problem {
   readonly type?: string
   readonly detail?: string
   readonly requestId?: string
   readonly errors?: readonly { readonly field: string; readonly message: string }[]
 }
 
-function ofProblem(url: string, status: number, problem: Problem): CliError {
+/** What a problem means to who typed the command. */
+export function ofProblem(url: string, status: number, problem: Problem): CliError {
   const code = problem.type?.split(':').at(-1)
   const faults = (problem.errors ?? []).map(({ field, message }) => ` ${field}: ${message}`).join(';')
   const detail = shown(`${problem.detail ?? `status ${status}`}${faults}`)
@@ -116,6 +147,14 @@ function ofProblem(url: string, status: number, problem: Problem): CliError {
       ? 'portcullis whoami shows who you are there, and your groups'
       : 'nothing was changed: mend what stands in the way'
   return new CliError('refused', `${said}${id}`, hint)
+}
+
+function strange(url: string, path: string, status: number): CliError {
+  return new CliError(
+    'unreachable',
+    `what answers at ${url}${path} is no Portcullis (status ${status})`,
+    'check PORTCULLIS_URL or --url: it is the address of the API, by default port 8080',
+  )
 }
 
 function unreachable(url: string, cause: unknown): CliError {

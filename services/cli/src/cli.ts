@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { type Command, common, type Options, type Out } from './command.ts'
+import { backtest } from './commands/backtest.ts'
 import { connect } from './commands/connect.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { login, logout } from './commands/login.ts'
@@ -33,6 +34,7 @@ export const commands: readonly Command[] = [
     policyShow,
     policyPut,
     policyRemove,
+    backtest,
   ],
 ]
 

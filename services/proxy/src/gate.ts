@@ -319,7 +319,7 @@ export function createGate(deps: GateDeps): Gate {
     unit: Unit,
     index: number,
     judged: Judged | undefined,
-    decided = allowedBy(session, judged, ids),
+    given?: Decision,
     masked?: MaskedUnit,
   ): GatedCommand {
     const analysis = unit.analyses[index] as Unit['analyses'][number]
@@ -329,12 +329,14 @@ export function createGate(deps: GateDeps): Gate {
       sessionId: session.id,
       number,
       analysis,
-      decision: decided,
+      decision: given ?? allowedBy(session, judged, ids),
       startedAt: unit.receivedAt,
       attributes: {
         ...(number === 1 && session.attributes),
         ...unit.attributes,
         ...attributesOf(unit, index, number),
+        // Only rules that observe would say the same of a command that passed.
+        ...(given?.enforced === false && { 'gate.mode': '"observe"' }),
         ...judged?.attributes,
         ...(wouldMask.length > 0 && { 'mask.observed': JSON.stringify(wouldMask) }),
       },

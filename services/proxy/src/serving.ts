@@ -169,7 +169,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     log.error({ policy: name, problems }, 'a policy of the API is not taken: what stood before stands'),
   )
   let policyFile = policyFileOf(config)
-  const rules = createRules(readPolicy(policyFile, held.policies))
+  const rules = createRules(readPolicy(policyFile, held.policies).policy)
   const settings = {
     policyVersion: () => rules.versionWith(targets.version),
     mode: proxy.mode,
@@ -299,7 +299,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   }
 
   function rule(): void {
-    const policy = readPolicy(policyFile, held.policies)
+    const { policy } = readPolicy(policyFile, held.policies)
     if (policy === rules.policy) return
     rules.replace(policy)
     log.info({ policyVersion: policy?.version ?? '' }, 'another policy is in force')

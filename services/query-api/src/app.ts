@@ -19,6 +19,7 @@ import type { Feed } from './live/feed.ts'
 import { type PeopleParts, peopleRoutes } from './people/routes.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { backtestRoutes } from './routes/backtests.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { controlEventRoutes } from './routes/control-events.ts'
 import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
@@ -156,7 +157,13 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
       roleMappings: createSettings(kinds.roleMappings, control),
       policies: createSettings(kinds.policies, control),
     })
-    policyRoutes(register, { control, inForce: createPolicyInForce(file) })
+    const inForce = createPolicyInForce(file)
+    policyRoutes(register, { control, inForce })
+    backtestRoutes(register, {
+      ...{ trail, nowUs: clock.nowUs },
+      rulesBeside: (document) => inForce(control.state()).rulesBeside(document),
+      labelsNow: (name) => book.targets().find((target) => target.name === name)?.labels,
+    })
     secretRoutes(register, {
       secrets: createSecrets({
         ...{ control, sealer, targets: book.targets, log },

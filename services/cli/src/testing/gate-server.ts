@@ -20,9 +20,18 @@ export interface GateServer {
   /** The next so many requests find nobody. */
   hangUp(times: number): void
   /** In place of what it would answer. */
-  reply: Map<string, { readonly status: number; readonly body: string }>
+  reply: Map<string, Reply>
+  /** Bodies that were sent, in the order of `asked`. */
+  readonly sent: string[]
   /** The device's answer to `POST /v1/device-authorization`, changed. */
   device: Record<string, unknown>
+}
+
+export interface Reply {
+  readonly status: number
+  readonly body: string
+  /** JSON where absent. */
+  readonly type?: string
 }
 
 export interface GateServerOptions {
@@ -98,9 +107,11 @@ export async function startGateServer(options: GateServerOptions = {}): Promise<
     for await (const chunk of request) chunks.push(chunk)
     const what = `${request.method} ${request.url}`
     value.asked.push(what)
-    const { status, body } =
-      value.reply.get(what) ?? answerTo(what, request, Buffer.concat(chunks).toString())
-    response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+    const text = Buffer.concat(chunks).toString()
+    value.sent.push(text)
+    const answer: Reply = value.reply.get(what) ?? answerTo(what, request, text)
+    const { status, body, type = 'application/json' } = answer
+    response.writeHead(status, { 'content-type': type }).end(body)
   }
 
   function answerTo(what: string, { headers }: IncomingMessage, text: string) {
@@ -122,6 +133,7 @@ export async function startGateServer(options: GateServerOptions = {}): Promise<
   const value: GateServer = {
     url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
     asked: [],
+    sent: [],
     userCodes: [],
     answer(userCode, answer) {
       for (const flow of flows.values()) if (flow.userCode === userCode) flow.answer = answer

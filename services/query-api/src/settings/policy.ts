@@ -7,6 +7,7 @@ import type { ControlState, SettingMark } from '@portcullis/kernel'
 import {
   createPolicyReader,
   loadPolicyFile,
+  type ParsedRule,
   type Policy,
   PolicyError,
   type PolicyFile,
@@ -16,6 +17,8 @@ export interface PolicyInForce {
   /** Undefined: there are no rules. */
   readonly policy: Policy | undefined
   readonly documents: readonly ShownDocument[]
+  /** All of them, but for the API's document of that name. */
+  rulesBeside(document: string | undefined): readonly ParsedRule[]
 }
 
 export interface ShownDocument {
@@ -34,16 +37,21 @@ export function createPolicyInForce(
   config: Pick<Config, 'policy' | 'targets'>,
 ): (state: Pick<ControlState, 'policies'>) => PolicyInForce {
   const refused = new Map<string, readonly string[]>()
-  const read = createPolicyReader((name, problems) => refused.set(name, problems))
+  const readPolicy = createPolicyReader((name, problems) => refused.set(name, problems))
   return ({ policies }) => {
     const { file, documents } = fileOf(config)
     const stored = Array.from(policies.values()).sort((a, b) => (a.name < b.name ? -1 : 1))
     for (const name of refused.keys()) if (!policies.has(name)) refused.delete(name)
-    const policy = read(file, stored)
+    const { policy, documents: read } = readPolicy(file, stored)
     const ofApi = stored.map(({ name, text, ...mark }): ShownDocument => {
       return { source: 'api', name, text, mark, problems: refused.get(name) ?? [] }
     })
-    return { policy, documents: [...documents, ...ofApi] }
+    return {
+      policy,
+      documents: [...documents, ...ofApi],
+      rulesBeside: (document) =>
+        read.flatMap(({ name, rules }) => (name !== '' && name === document ? [] : rules)),
+    }
   }
 }
 
