@@ -5,19 +5,29 @@ import type {
   CatalogueFunction,
   CatalogueName,
   CatalogueRelation,
+  CatalogueTable,
 } from './catalogue-types.ts'
 
 /** PostgreSQL before 11 keeps kinds of functions elsewhere. */
 export const catalogueVersionMin = 110_000
 
 /** Of each kind at most so many are read; what is left out is judged by its text. */
-const rowsMax = { function: 20_000, relation: 50_000, operator: 5000, cast: 5000, domain: 5000 }
+const rowsMax = {
+  function: 20_000,
+  relation: 50_000,
+  table: 50_000,
+  operator: 5000,
+  cast: 5000,
+  domain: 5000,
+}
 
 /**
  * One statement with rows `(kind, json)`, for `catalogueOf`. Everybody may run it. It must run with
  * `search_path = pg_catalog`, so that the definitions it gives name every schema. `version` as in server_version_num.
  */
 export function catalogueQuery(version: number): string {
+  // Generated columns came with 12, those that are computed when read with 18.
+  const generated = version >= 120_000 ? "a.attgenerated <> ''" : 'false'
   const body = version >= 140_000 ? 'coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)' : 'p.prosrc'
   return `
 with recursive
@@ -43,9 +53,14 @@ with recursive
       (select substr(one, 13) from unnest(p.proconfig) as one where one like 'search\\_path=%') as "searchPath",
       p.pronargs >= 1 and p.pronargs - p.pronargdefaults <= 1 and exists (
         select from pg_type t where t.oid = p.proargtypes[0] and (t.typtype in ('c', 'p') or
-          t.typtype = 'd' and exists (select from pg_type b where b.oid = t.typbasetype and b.typtype = 'c'))) as "takesRow"
+          t.typtype = 'd' and exists (select from pg_type b where b.oid = t.typbasetype and b.typtype = 'c'))) as "takesRow",
+      p.proretset as "returnsSet", p.proargnames as "argumentNames", array_to_string(p.proargmodes, '') as "argumentModes",
+      case when r.typtype = 'c' then (
+        select json_agg(a.attname order by a.attnum) from pg_attribute a
+        where a.attrelid = r.typrelid and a.attnum > 0 and not a.attisdropped)
+        when r.typtype <> 'p' then '[]' end as "rowType"
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
-      left join aggregates a on a.aggregate = p.oid
+      join pg_type r on r.oid = p.prorettype left join aggregates a on a.aggregate = p.oid
     where p.oid >= ${firstOwn} limit ${rowsMax.function}),
   relations as (
     select ${schemaOf('n.nspname')} as schema, c.relname as name, c.relkind as kind,
@@ -71,6 +86,21 @@ with recursive
     where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
       and (not c.relispartition or c.relhasrules or c.relhastriggers or c.relrowsecurity or c.relkind = 'f')
     limit ${rowsMax.relation}),
+  tables as (
+    select c.oid::int8 as id, ${schemaOf('n.nspname')} as schema, c.relname as name, c.relkind as kind,
+      (select json_agg(case when not a.attisdropped then a.attname end order by a.attnum) from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0) as columns,
+      (select json_object_agg(a.attname, pg_get_expr(d.adbin, d.adrelid)) from pg_attribute a
+        join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+        where a.attrelid = c.oid and ${generated}) as generated,
+      (select json_agg(i.inhparent::int8) from pg_inherits i where i.inhrelid = c.oid) as parents,
+      (select json_agg(k.conrelid::int8) from pg_constraint k where k.confrelid = c.oid and k.contype = 'f'
+        and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))) as cascades,
+      case when c.relkind = 'm' then pg_get_viewdef(c.oid) end as query
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and n.nspname <> 'pg_toast'
+    -- Where there are too many, partitions of the past are missed least.
+    order by c.relispartition, c.oid desc limit ${rowsMax.table}),
   operators as (
     select n.nspname as schema, o.oprname as name, o.oprcode::oid::int8 as function
     from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where o.oid >= ${firstOwn} limit ${rowsMax.operator}),
@@ -87,6 +117,7 @@ with recursive
       join pg_namespace n on n.oid = t.typnamespace group by 1, 2 limit ${rowsMax.domain})
 select 'function', json_strip_nulls(row_to_json(functions))::text from functions
 union all select 'relation', json_strip_nulls(row_to_json(relations))::text from relations
+union all select 'table', json_strip_nulls(row_to_json(tables))::text from tables
 union all select 'operator', row_to_json(operators)::text from operators
 union all select 'cast', row_to_json(casts)::text from casts
 union all select 'domain', row_to_json(domains)::text from domains`
@@ -103,6 +134,7 @@ function schemaOf(column: string): string {
 interface Row {
   readonly function: Omit<CatalogueFunction, 'searchPath'> & { readonly searchPath?: string }
   readonly relation: CatalogueRelation
+  readonly table: CatalogueTable
   readonly operator: CatalogueName & { readonly function: number }
   readonly cast: CatalogueCast
   readonly domain: CatalogueName & { readonly checks: readonly string[] }
@@ -113,6 +145,7 @@ export function catalogueOf(rows: Iterable<readonly (string | null)[]>): Catalog
   const found: { [Kind in keyof Row]: Row[Kind][] } = {
     function: [],
     relation: [],
+    table: [],
     operator: [],
     cast: [],
     domain: [],
@@ -124,6 +157,7 @@ export function catalogueOf(rows: Iterable<readonly (string | null)[]>): Catalog
       searchPath === undefined ? one : { ...one, searchPath: schemasOf(searchPath) },
     ),
     relations: found.relation,
+    tables: found.table,
     operators: found.operator,
     casts: found.cast,
     domains: found.domain,

@@ -1,4 +1,4 @@
-import type { Analysis, Lineage } from '@portcullis/kernel'
+import type { Analysis, ColumnRef, Lineage } from '@portcullis/kernel'
 import type { Stored } from './stored.ts'
 import type { Change, StatementAnalysis } from './types.ts'
 
@@ -10,6 +10,8 @@ import type { Change, StatementAnalysis } from './types.ts'
 export interface CatalogueData {
   readonly functions: readonly CatalogueFunction[]
   readonly relations: readonly CatalogueRelation[]
+  /** Whose columns are known: these include what `pg_catalog` and `information_schema` have. */
+  readonly tables: readonly CatalogueTable[]
   readonly operators: readonly (CatalogueName & { readonly function: number })[]
   readonly casts: readonly CatalogueCast[]
   readonly domains: readonly (CatalogueName & { readonly checks: readonly string[] })[]
@@ -41,6 +43,12 @@ export interface CatalogueFunction extends CatalogueName {
   readonly searchPath?: readonly string[]
   /** It takes one row (or anything), so that `t.f` calls it. */
   readonly takesRow: boolean
+  readonly returnsSet: boolean
+  /** pg_proc.proargnames and proargmodes: names ('' where an argument has none) and `i`, `o`, `b`, `v` or `t` of each. */
+  readonly argumentNames?: readonly string[]
+  readonly argumentModes?: string
+  /** Columns of the rows that it returns, where a type says so; none: a value; absent: rows of whatever columns. */
+  readonly rowType?: readonly string[]
 }
 
 export interface CatalogueRelation extends CatalogueName {
@@ -56,6 +64,23 @@ export interface CatalogueRelation extends CatalogueName {
   readonly policies?: readonly string[]
   /** The wrapper of a foreign table. */
   readonly wrapper?: string
+}
+
+export interface CatalogueTable extends CatalogueName {
+  /** Its object id, by which a RowDescription names it. */
+  readonly id: number
+  /** pg_class.relkind. */
+  readonly kind: string
+  /** By attribute number, the first being 1; null: dropped. */
+  readonly columns?: readonly (string | null)[]
+  /** What each generated column is computed by. */
+  readonly generated?: Readonly<Record<string, string>>
+  /** Whose partition or child it is, by id. */
+  readonly parents?: readonly number[]
+  /** Tables whose rows change with its own, by their foreign keys. */
+  readonly cascades?: readonly number[]
+  /** Of a materialized view. */
+  readonly query?: string
 }
 
 export interface CatalogueRule {
@@ -104,4 +129,6 @@ export interface Refiner {
   refine(analysis: StatementAnalysis): StatementAnalysis
   /** Of a statement as `refine` or `resolveNames` gave it, or as it was read. The same for the same statement. */
   lineage(analysis: Analysis): Lineage
+  /** The column that a RowDescription names by its table's object id and its number there. */
+  columnAt(table: number, attribute: number): ColumnRef | undefined
 }

@@ -12,6 +12,9 @@ import type {
   SearchPath,
 } from './catalogue-types.ts'
 import type { Functions } from './functions.ts'
+import { type Bodies, createBodies } from './lineage/bodies.ts'
+import type { Relations } from './lineage/relations.ts'
+import { createTables } from './lineage/tables.ts'
 import { createRefiner } from './refine.ts'
 import type { Stored } from './stored.ts'
 
@@ -41,6 +44,8 @@ export interface Index {
     readonly changes: readonly CatalogueFunction[]
   }
   functionById(id: number): CatalogueFunction | undefined
+  readonly bodies: Bodies
+  readonly lineage: Relations
   under(path: SearchPath, outdated: boolean): Refiner
 }
 
@@ -100,6 +105,8 @@ function createIndex(data: CatalogueData, stored: Stored, known: Functions): Ind
       changes: ofIds(data.casts.filter(({ context }) => context === 'assignment')),
     },
     functionById: (id) => byId.get(id),
+    bodies: createBodies(),
+    lineage: { tables: createTables(data.tables), shown: new Map() },
     under(path, outdated) {
       const key = JSON.stringify([path ?? null, outdated])
       let refiner = refiners.get(key)

@@ -26,6 +26,7 @@ function withOrigin(
     objects: [...analysis.objects, ...objects],
     privileged: analysis.privileged || origin.privileged,
     origin: origin.fingerprint,
+    behind: origin,
   })
 }
 

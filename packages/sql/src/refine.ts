@@ -1,11 +1,12 @@
 // An analysis and a catalogue -> what the statement does where its names stand for what that catalogue says. Pure but for
 // what it remembers. It follows views, rules, triggers, policies and the bodies of SQL functions; what it cannot follow
 // counts as `execute`, and what the catalogue does not have stays as the text alone says.
-import { type Effect, lostLineage, type TargetObject, type Where } from '@portcullis/kernel'
+import type { Effect, TargetObject, Where } from '@portcullis/kernel'
 import type { Index } from './catalogue.ts'
 import type { CatalogueFunction, CatalogueRelation, Refiner, SearchPath } from './catalogue-types.ts'
 import { knownUse, unvouched } from './functions.ts'
 import { effectOrder, type Judgement } from './judge.ts'
+import { createLineages } from './lineage/lineage.ts'
 import type { StoredKind } from './stored.ts'
 import type { Call, Change, Facts, StatementAnalysis } from './types.ts'
 import { isDoneByPlanning, widest } from './walk.ts'
@@ -56,7 +57,8 @@ export function createRefiner(index: Index, path: SearchPath, outdated: boolean)
   const byFacts = new WeakMap<Facts, Refinement | 'same'>()
   const walker = new Walker(index, path)
   return {
-    lineage: () => lostLineage,
+    lineage: createLineages(index, path),
+    columnAt: (table, attribute) => index.lineage.tables.byId(table)?.refs[attribute - 1],
     refine(analysis) {
       const { facts } = analysis
       if (facts === undefined) return analysis

@@ -9,6 +9,8 @@ export type StoredKind = 'statements' | 'rule' | 'condition'
 
 export interface Stored {
   read(kind: StoredKind, text: string): readonly Judgement[]
+  /** Of its statements, each time anew; undefined: it cannot be read. */
+  trees(kind: StoredKind, text: string): readonly (TreeNode | undefined)[]
   /** What an earlier catalogue had parsed is needed no more. */
   complete(): void
   readonly known: ReadonlyMap<string, readonly Judgement[]>
@@ -25,6 +27,7 @@ export function createStored(grammar: Grammar, functions: Functions, before?: St
     complete() {
       earlier = undefined
     },
+    trees: (kind, text) => parse(grammar, kind, text),
     read(kind, text) {
       const key = `${kind}\0${text}`
       let found = known.get(key) ?? earlier?.get(key)
@@ -40,7 +43,7 @@ export function createStored(grammar: Grammar, functions: Functions, before?: St
 }
 
 function parse(grammar: Grammar, kind: StoredKind, text: string): readonly (TreeNode | undefined)[] {
-  const isStandard = kind === 'statements' && standardBody.test(text)
+  const isStandard = kind === 'statements' && isStandardBody(text)
   const head = isStandard ? 'create function f() returns int language sql ' : ''
   const sql = Buffer.from(kind === 'condition' ? `select (${text})` : `${head}${text}`)
   const parsed = sql.length > textBytesMax || sql.includes(0) ? undefined : grammar.parse(sql)
@@ -50,8 +53,13 @@ function parse(grammar: Grammar, kind: StoredKind, text: string): readonly (Tree
   return kind === 'rule' ? nodes.flatMap(actionsOf) : nodes
 }
 
-/** As pg_get_function_sqlbody gives a body of the SQL standard: no statement by itself. */
-const standardBody = /^\s*(begin\s+atomic|return)\b/i
+/**
+ * As pg_get_function_sqlbody gives a body of the SQL standard: no statement by itself, and every name in it with its
+ * schema, or PostgreSQL's own.
+ */
+export function isStandardBody(body: string): boolean {
+  return /^\s*(begin\s+atomic|return)\b/i.test(body)
+}
 
 function bodyOf(body: Tree | undefined): readonly (TreeNode | undefined)[] {
   if (Array.isArray(body)) return (body as readonly Tree[]).flatMap(bodyOf)

@@ -17,6 +17,8 @@ export interface StatementAnalysis extends Analysis {
   readonly named?: NamedStatement
   /** Fingerprint of the statement that a name stood for, where it uses one. */
   readonly origin?: string
+  /** That statement. */
+  readonly behind?: Analysis
 }
 
 /** Conditions of an UPDATE, DELETE or MERGE that some bind values make hold for every row. */

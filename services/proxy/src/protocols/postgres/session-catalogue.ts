@@ -85,7 +85,7 @@ export function createSessionCatalogue(
         return lineage
       })
     },
-    columnAt: () => undefined,
+    columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
     setting(name, value) {
       if (name !== 'search_path') return
       isReported = true

@@ -1,0 +1,66 @@
+-- What attacks.sql and benign.sql ask. Run twice by a superuser: as it is, and with `pets` in place of `people`, whose
+-- columns nobody masks. The masked columns are people.ssn, people_log.ssn and people_base.ssn; ROWS is replaced by what fills the tables.
+create table people (
+  id int primary key, name text not null, ssn text unique, twin text, note jsonb default '{"a": 1}', tags text[] default '{x,y}',
+  born date default '1990-01-01', team int, ssn_up text generated always as (upper(ssn)) stored, name_up text generated always as (upper(name)) stored);
+create table people_teams (id int primary key, label text, lead int);
+create table people_log (id int, ssn text, day date) partition by range (day);
+create table people_log_1 partition of people_log for values from ('2026-01-01') to ('2026-07-01');
+create table people_log_2 partition of people_log for values from ('2026-07-01') to ('2027-01-01');
+create table people_base (id int, ssn text);
+create table people_child (more text) inherits (people_base);
+create table people_empty (id int, body text, big bigint);
+create table people_strict (id int primary key, body text check (body not like '%-%'));
+create table people_narrow (id int primary key, small varchar(3));
+create domain people_text as text;
+create type people_pair as (x text, y int);
+ROWS
+analyze people;
+create view people_names as select id, name from people;
+create view people_all as select * from people;
+create view people_renamed (a, b) as select id, ssn from people;
+create view people_nested as select b as c, a from people_renamed;
+create view people_case as select id, case when name = 'nobody' then name else ssn end as who from people;
+create view people_whole as select p as rec from people p;
+create view people_filtered as select id, name from people where ssn is not null and ssn <> 'x';
+create view people_union as select name as v from people union all select ssn from people;
+create view people_json as select id, to_jsonb(p) as j from people p;
+create view people_safe_json as select id, jsonb_build_object('name', name) as j from people;
+create view people_agg as select team, count(*) as n, count(ssn) as with_ssn, max(name) as last_name from people group by team;
+create view people_ren as select id, ssn as was from people;
+alter view people_ren rename column was to became;
+create materialized view people_mat as select id, ssn as m from people;
+create function people_ssn(int) returns text language sql stable as 'select ssn from people where id = $1';
+create function people_name(int) returns text language sql stable as 'select name from people where id = $1';
+create function people_rows() returns setof people language sql stable as 'select * from people';
+create function people_table() returns table (who text, what text) language sql stable as 'select name, ssn from people';
+create function people_out(out who text, out what text) language sql stable as 'select name, ssn from people where id = 1';
+create function people_atomic(i int) returns text language sql stable begin atomic; select ssn from people where id = i; end;
+create function people_return(i int) returns text language sql stable return (select ssn from people where id = i);
+create function people_hidden(i int) returns text language plpgsql stable as 'begin return (select ssn from people where id = i); end';
+create function people_lied(i int) returns text language plpgsql immutable as 'begin return (select ssn from people where id = i); end';
+create function people_label(people) returns text language sql immutable as 'select $1.ssn';
+create function people_title(p people) returns text language sql immutable as 'select upper(p.name)';
+create function people_echo(anyelement) returns anyelement language sql immutable as 'select $1';
+create function people_glue(a text, b text default 'z') returns text language sql immutable as 'select a || b';
+create function people_first(a text, b text) returns text language sql immutable as 'select a';
+create function people_calls(i int) returns text language sql stable as 'select people_ssn(i)';
+create function people_own_path() returns text language sql stable set search_path = public as 'select max(ssn) from people';
+create function people_record() returns record language sql stable as 'select ssn, id from people where id = 1';
+create function people_written(i int) returns text language sql volatile as 'update people set team = team where id = i returning ssn';
+create function people_both(i int) returns setof text language sql stable as 'select 1; select ssn from people';
+create function people_op(text, text) returns text language sql immutable as 'select $1 || $2';
+create function people_peek(text, int) returns text language plpgsql stable as 'begin return (select ssn from people where id = $2); end';
+create operator <~> (leftarg = text, rightarg = text, function = people_op);
+create operator <?> (leftarg = text, rightarg = int, function = people_peek);
+create aggregate people_concat (text) (sfunc = textcat, stype = text);
+create procedure people_proc(inout v text) language sql as 'select max(ssn) from people';
+create function people_trig() returns trigger language plpgsql as $$ begin raise notice 'was %', old.ssn; return new; end $$;
+create table people_watched (id int primary key, ssn text);
+insert into people_watched select id, ssn from people;
+create trigger people_watch before update on people_watched for each row execute function people_trig();
+create function people_complains() returns int language plpgsql as $$ begin raise exception 'no %', (select ssn from people limit 1); end $$;
+create function people_cell(people_pair) returns text language sql immutable as 'select $1.x';
+create view people_pairs as select row(ssn, id)::people_pair as pair, row(name, id)::people_pair as clean from people;
+create view people_set as select id, twin from people;
+create rule people_ruled as on update to people_set do instead update people set twin = new.twin where id = new.id returning id, ssn;
