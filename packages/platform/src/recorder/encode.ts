@@ -70,16 +70,22 @@ export function putStatement(out: ByteWriter, statement: number, analysis: Analy
   }
   const start = begin(out, recordType.statement)
   out.varint(statement)
-  out.string(JSON.stringify(analysis))
+  out.string(JSON.stringify(recorded(analysis, analysis.text)))
   end(out, start)
 }
 
 function putLongStatement(out: ByteWriter, statement: number, analysis: Analysis): void {
   const start = begin(out, recordType.longStatement)
   out.varint(statement)
-  out.string(JSON.stringify({ ...analysis, text: '' }))
+  out.string(JSON.stringify(recorded(analysis, '')))
   out.string(analysis.text)
   end(out, start)
+}
+
+/** Field by field: what else whoever made it keeps with it may hold literals, and the text alone is without credentials. */
+function recorded(analysis: Analysis, text: string): Analysis {
+  const { textBytes, fingerprint, verb, effects, objects, privileged, returnsRows, undoes } = analysis
+  return { text, textBytes, fingerprint, verb, effects, objects, privileged, returnsRows, undoes }
 }
 
 export function putDecision(out: ByteWriter, decision: number, kind: DecisionKind): void {

@@ -141,6 +141,20 @@ test('a byte that was changed is noticed, wherever it is', () => {
   )
 })
 
+test('of a statement only what an event tells is written, whatever else its reader keeps with it', () => {
+  const tree = { A_Const: { sval: { sval: 'hunter2' } } }
+  for (const text of ["execute p('***')", `execute p('***')${' '.repeat(5000)}`]) {
+    const out = new ByteWriter(16)
+    beginFrame(out)
+    putStatement(out, 1, Object.assign(analysisOf(text), { named: { args: [tree] } }))
+    sealFrame(out)
+    assert.equal(out.buffer.includes('hunter2'), false)
+    assert.deepEqual(readAll(out.buffer, out.at).records, [
+      { type: 'statement', statement: 1, analysis: analysisOf(text) },
+    ])
+  }
+})
+
 test('zeros, as a file may end in after a loss of power, are no frame', () => {
   assert.equal(frameEnd(Buffer.alloc(4096), 0, 4096), -1)
 })
