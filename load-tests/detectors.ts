@@ -22,13 +22,15 @@ const numbers = textOf(
 const dense = textOf(
   'card 4242 4242 4242 4242 of alice@example.com, IBAN DE89 3704 0044 0532 0130 00, call +1 415-555-2671; ',
 )
-const all = createDetect(['all'])
-const own = createDetect([], [{ name: 'staff', regex: String.raw`\bEMP-\d{6}\b` }])
+const all = createDetect({ detect: ['all'], patterns: {} })
+const own = createDetect({ detect: [], patterns: { staff: String.raw`\bEMP-\d{6}\b` } })
 
 report('detectors', [
   row('nothing to find, all kinds, values of 4 KiB', all, ordinary, 4096, { atLeast: 300 }),
   row('nothing to find, all kinds, values of 40 bytes', all, ordinary, 40),
-  ...contentKinds.map((kind) => row(`nothing to find, ${kind} alone`, createDetect([kind]), ordinary, 4096)),
+  ...contentKinds.map((kind) =>
+    row(`nothing to find, ${kind} alone`, createDetect({ detect: [kind], patterns: {} }), ordinary, 4096),
+  ),
   row('nothing to find, a pattern of the user', own, ordinary, 4096),
   row('times, numbers and UUIDs, all kinds', all, numbers, 4096),
   row('something every 25 bytes, all kinds', all, dense, 4096),

@@ -124,6 +124,20 @@ test('the recorder must say what happens when it cannot record', () => {
   assert.match(problem ?? '', /proxy\.recorder\.onUnavailable/)
 })
 
+test('what is masked in recorded texts: kinds that there are, patterns that RE2 takes', () => {
+  const masking = (lines: string) => problemsOf(`${minimal}    maskText: ${lines}\n`)
+  const [unknown, ...more] = masking(`{ detect: [card, cards], patterns: { a: '(?=x)y', b: 'x*', C: 'x' } }`)
+  assert.match(unknown ?? '', /^\/etc\/portcullis\/p\.yaml:\d+:\d+: proxy\.recorder\.maskText\.detect\.1: /)
+  assert.match(
+    more.join('\n'),
+    /patterns\.a: .*\n.*patterns\.b: matches the empty text.*\n.*C: must be lower-case/s,
+  )
+  assert.match(masking('{}')[0] ?? '', /maskText: needs detect or patterns/)
+  const text = String.raw`    maskText: { detect: [secrets], patterns: { staff: '\bEMP-\d{6}\b' } }`
+  const { maskText } = parseConfig(minimal + text, '/etc/p.yaml').proxy.recorder
+  assert.deepEqual(maskText, { detect: ['secrets'], patterns: { staff: String.raw`\bEMP-\d{6}\b` } })
+})
+
 test('what is missing is said to be required, and what a short form stands for', () => {
   const problems = problemsOf('bus: 3\n').map((problem) => problem.replace(/^[^ ]+ /, ''))
   assert.deepEqual(problems.sort(), [

@@ -17,6 +17,7 @@ import {
   valueOrTargetSecret,
 } from './forms.ts'
 import { issuer, pinAddress } from './issuer-schema.ts'
+import { maskText } from './mask-text-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
 import { ssh } from './ssh-schema.ts'
@@ -196,6 +197,11 @@ const proxy = z.strictObject({
       .enum(['deny', 'allow-and-count'])
       .describe(
         'What to do with a command that cannot be recorded. Required: there is no safe default for everyone.',
+      ),
+    maskText: maskText
+      .optional()
+      .describe(
+        'Of a command, what is masked in its recorded text, see [what is found by content](detectors.md#in-the-trail). Where absent the text stands there as it was sent, but for credentials.',
       ),
   }),
   control: z

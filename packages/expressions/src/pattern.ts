@@ -4,7 +4,7 @@
  * that matches the empty text, and so everywhere.
  */
 import { RE2JS } from 're2js'
-import { notServed, served } from './served.ts'
+import { ExpressionError, notServed, served } from './served.ts'
 
 export interface Pattern {
   /** Whether it matches anywhere. Ten times faster than to ask where. */
@@ -28,5 +28,16 @@ export function compilePattern(text: string): Pattern {
       while (matcher.find()) if (matcher.end() > matcher.start()) found.push([matcher.start(), matcher.end()])
       return found
     },
+  }
+}
+
+/** What is wrong with a pattern, for whoever wrote it; undefined where nothing is. */
+export function patternFault(text: string): string | undefined {
+  try {
+    compilePattern(text)
+    return undefined
+  } catch (error) {
+    if (error instanceof ExpressionError) return error.message
+    throw error
   }
 }

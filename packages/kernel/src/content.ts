@@ -28,9 +28,9 @@ export const contentGroups = { all: contentKinds, secrets, 'national-ids': natio
 
 export type ContentGroup = keyof typeof contentGroups
 
-/** A kind of the user's own. */
-export interface ContentPattern {
-  readonly name: string
-  /** In RE2's syntax. */
-  readonly regex: string
+/** What a rule or a setting looks for. */
+export interface ContentSearch {
+  readonly detect: readonly (ContentKind | ContentGroup)[]
+  /** Kinds of the user's own: regular expressions in RE2's syntax by name. */
+  readonly patterns: Readonly<Record<string, string>>
 }

@@ -7,7 +7,7 @@ export {
   contentKinds,
   type ContentGroup,
   type ContentKind,
-  type ContentPattern,
+  type ContentSearch,
 } from './content.ts'
 export type { Rejection, RejectionCode } from './control/aggregate.ts'
 export type { ApiKey, ApiKeyGrant } from './control/api-keys.ts'

@@ -33,6 +33,7 @@ import { createGate } from './gate.ts'
 import { createIds } from './ids.ts'
 import type { ToSupervisor, ToWorker } from './ipc.ts'
 import { startListener } from './listener.ts'
+import { maskTexts } from './mask-texts.ts'
 import { proxyPaths } from './paths.ts'
 import { createCancelKeys } from './protocols/postgres/cancel-keys.ts'
 import { createDoorTls } from './protocols/postgres/client-tls.ts'
@@ -176,7 +177,9 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     throttleDelayMsMax: proxy.throttleDelayMsMax,
     sessionMsMax: proxy.sessionSecMax * 1000,
   }
-  const gate = createGate({ recorder, verdicts, clock, ids, settings, rules, controlFresh })
+  const { maskText } = proxy.recorder
+  const trail = maskText ? maskTexts(recorder, maskText) : recorder
+  const gate = createGate({ recorder: trail, verdicts, clock, ids, settings, rules, controlFresh })
   const sessions = createSessions({
     verify: prover.prove,
     judgeUse: createJudgeUse(config.identity, tokenUses, log),

@@ -10,7 +10,7 @@ import { lookalikes, nearMisses } from './testing/lookalikes.ts'
 import { positives } from './testing/positives.ts'
 
 const keyed = createKeyed(Buffer.alloc(32, 7))
-const detect = createDetect(['all'], [{ name: 'staff', regex: String.raw`EMP.\d{6}` }])
+const detect = createDetect({ detect: ['all'], patterns: { staff: String.raw`EMP.\d{6}` } })
 const text: TypeOf = { type: 25, modifier: -1, format: 0 }
 const methods = ['redact', 'partial', 'hash', 'fake', 'null'] as const
 

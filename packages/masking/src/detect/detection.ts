@@ -6,7 +6,7 @@
 import {
   type ContentGroup,
   type ContentKind,
-  type ContentPattern,
+  type ContentSearch,
   contentGroups,
   contentKinds,
 } from '@portcullis/kernel'
@@ -40,20 +40,17 @@ import { international, national, parenthesised } from './phone.ts'
 import { jwt, key, mayBeKey, privateKey } from './secrets.ts'
 
 /**
- * `wanted`: contentKinds and groups of contentKinds. A kind that is named by itself is found by its bare digits too. What is returned
- * keeps one scratch pad, so it is not to be called while it runs.
+ * A kind that is named by itself is found by its bare digits too. What is returned keeps one scratch pad, so it is not to be
+ * called while it runs. Throws ExpressionError for a pattern that is none.
  */
-export function createDetect(
-  wanted: readonly (ContentKind | ContentGroup)[],
-  patterns: readonly ContentPattern[] = [],
-): Detect {
-  const named = new Set<ContentKind>(contentKinds.filter((kind) => wanted.includes(kind)))
-  const groups = wanted.flatMap((word): readonly ContentKind[] =>
+export function createDetect({ detect, patterns }: ContentSearch): Detect {
+  const named = new Set(contentKinds.filter((kind) => detect.includes(kind)))
+  const wanted = detect.flatMap((word): readonly ContentKind[] =>
     isGroup(word) ? contentGroups[word] : [word],
   )
-  const scanner = new Scanner(new Set(groups), named)
+  const scanner = new Scanner(new Set(wanted), named)
   const known: Detect = (bytes, start, end) => scanner.find(bytes, start, end)
-  if (patterns.length === 0) return known
+  if (Object.keys(patterns).length === 0) return known
   const search = createPatternSearch(patterns)
   return (bytes, start, end) => {
     const spans = known(bytes, start, end)

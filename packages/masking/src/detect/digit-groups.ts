@@ -52,16 +52,14 @@ export class DigitGroups {
     }
   }
 
-  /** Whether these are all there are in a row: weakly checked groups are common among other numbers. */
-  standsAlone(): boolean {
+  /** Whether these are `count` groups and no more: a row of numbers has groups of any kind somewhere. */
+  standsAlone(count: number): boolean {
+    if (this.groups !== count) return false
     const before = this.#start - 1
     const isRow = before > this.#from && this.#bytes[before] === 0x20 && isDigit(this.#bytes[before - 1])
-    const end = this.ends[2] as number
-    return (
-      !isRow &&
-      this.groups === 3 &&
-      !(end + 1 < this.#limit && this.#bytes[end] === 0x20 && isDigit(this.#bytes[end + 1]))
-    )
+    const end = this.ends[count - 1] as number
+    const goesOn = end + 1 < this.#limit && this.#bytes[end] === 0x20 && isDigit(this.#bytes[end + 1])
+    return !isRow && !goesOn
   }
 
   /** Digits of group n alone. */

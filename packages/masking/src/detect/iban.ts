@@ -8,7 +8,7 @@ const lengths = countryLengths(
     'RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30',
 )
 
-/** Where an IBAN ends that begins at `start`, else -1. With or without spaces or hyphens between its groups. */
+/** Where an IBAN ends that begins at `start`, else -1. With or without spaces between its groups; with hyphens it would be a part of a UUID now and then. */
 export function iban(bytes: Uint8Array, start: number, limit: number): number {
   if (!isLetter(bytes[start]) || !isLetter(bytes[start + 1])) return -1
   if (!isDigit(bytes[start + 2]) || !isDigit(bytes[start + 3])) return -1
@@ -20,7 +20,7 @@ export function iban(bytes: Uint8Array, start: number, limit: number): number {
   for (let count = 0; count < length; count += 1) {
     if (index < limit && !isWord(bytes[index])) {
       const skip = count >= 4 ? separatorLength(bytes, index) : 0
-      if (skip === 0 || bytes[index] === 0x2e) return -1
+      if (skip === 0 || bytes[index] === 0x2d || bytes[index] === 0x2e) return -1
       index += skip
     }
     if (index >= limit || !isWord(bytes[index])) return -1

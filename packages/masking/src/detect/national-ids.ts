@@ -37,7 +37,7 @@ export function usSsn(groups: DigitGroups, voucher: Voucher): number {
 
 /** NHS number: modulus 11, written 3-3-4. */
 export function ukNhs(groups: DigitGroups, voucher: Voucher): number {
-  const written = groups.standsAlone() ? groups.layout([3, 3, 4], space) : -1
+  const written = groups.standsAlone(3) ? groups.layout([3, 3, 4], space) : -1
   const end = written === -1 ? Math.max(groups.layout([3, 3, 4]), groups.layout([10])) : written
   if (end === -1 || groups.digits[0] === 0) return -1
   const check = 11 - (weighed(groups.digits, [10, 9, 8, 7, 6, 5, 4, 3, 2]) % 11)
@@ -166,7 +166,7 @@ export function brCpf(groups: DigitGroups, voucher: Voucher): number {
 
 /** Aadhaar: Verhoeff's check digit, begins with 2 to 9, written 4-4-4. */
 export function inAadhaar(groups: DigitGroups, voucher: Voucher): number {
-  const written = groups.layout([4, 4, 4])
+  const written = groups.standsAlone(3) ? groups.layout([4, 4, 4]) : -1
   const end = written === -1 ? groups.layout([12]) : written
   if (end === -1 || (groups.digits[0] as number) < 2 || !verhoeff(groups.digits, 12)) return -1
   return written !== -1 || voucher.vouches('in-aadhaar') ? end : -1

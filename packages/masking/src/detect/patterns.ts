@@ -3,7 +3,7 @@
  * does not hold the loop up, and a match longer than the overlap may be missed.
  */
 import { compilePattern } from '@portcullis/expressions'
-import type { ContentPattern } from '@portcullis/kernel'
+import type { ContentSearch } from '@portcullis/kernel'
 import type { Span } from '../detect.ts'
 
 const pieceBytes = 16_384
@@ -12,9 +12,12 @@ const matchBytesMax = 1024
 
 /** Finds every pattern's matches, in no order; empty where there is none. */
 export function createPatternSearch(
-  patterns: readonly ContentPattern[],
+  patterns: ContentSearch['patterns'],
 ): (bytes: Uint8Array, start: number, end: number) => readonly Span[] {
-  const compiled = patterns.map(({ name, regex }) => ({ name, pattern: compilePattern(regex) }))
+  const compiled = Object.entries(patterns).map(([name, regex]) => ({
+    name,
+    pattern: compilePattern(regex),
+  }))
   return (bytes, start, end) => {
     let spans: Span[] | undefined
     for (let from = start; from < end; from += pieceBytes) {

@@ -56,15 +56,15 @@ export function national(
 
 function northAmerican(groups: DigitGroups): number {
   for (const separator of [0x2d, 0x2e, 0x20]) {
-    const plain = groups.layout([3, 3, 4], separator)
-    if (
-      plain !== -1 &&
-      (separator !== 0x20 || groups.standsAlone()) &&
-      isNorthAmerican(digitsOf(groups, 0, 10))
-    )
-      return plain
-    const long = groups.layout([1, 3, 3, 4], separator)
-    if (long !== -1 && groups.digits[0] === 1 && isNorthAmerican(digitsOf(groups, 1, 11))) return long
+    for (const [layout, country] of [
+      [[3, 3, 4], 0],
+      [[1, 3, 3, 4], 1],
+    ] as const) {
+      const end = groups.layout(layout, separator)
+      if (end === -1 || (separator === 0x20 && !groups.standsAlone(layout.length))) continue
+      if (country === 1 && groups.digits[0] !== 1) continue
+      if (isNorthAmerican(digitsOf(groups, country, country + 10))) return end
+    }
   }
   return -1
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type {
   Caps,
   CommandResult,
+  ContentSearch,
   Decision,
   Intent,
   Keepalive,
@@ -33,6 +34,7 @@ import { createSessions, type Sessions } from '../door.ts'
 import { createGate } from '../gate.ts'
 import { createIds } from '../ids.ts'
 import { startListener } from '../listener.ts'
+import { maskTexts } from '../mask-texts.ts'
 import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
 import { createCatalogues } from '../protocols/postgres/catalogues.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
@@ -104,6 +106,8 @@ export interface BedOptions {
    * recorded at all, which no configuration of the product can ask for: only to measure what recording costs.
    */
   readonly recorder?: 'copied' | 'real' | 'none'
+  /** What is masked in recorded texts. */
+  readonly maskText?: ContentSearch
   /** Rules, as YAML. */
   readonly policy?: string
   readonly labels?: Readonly<Record<string, string>>
@@ -133,7 +137,8 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           proxy: { name: 'bed', version: '0' },
           clock,
         })
-  const recorder = given === 'copied' ? watched(kept.value, commands, opened, closed) : kept.value
+  const watching = given === 'copied' ? watched(kept.value, commands, opened, closed) : kept.value
+  const recorder = options.maskText ? maskTexts(watching, options.maskText) : watching
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
   const catalogues = createCatalogues({ analyzer, clock, log })
