@@ -6,11 +6,14 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
 import { allFiles } from '@portcullis/testkit/all-files'
+import { allTables } from '@portcullis/testkit/all-tables'
+import { heapEnvironment, heapText } from '@portcullis/testkit/heap-text'
 import { until } from '@portcullis/testkit/chaos/settle'
 import { findPsql, type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { startSystem, type System } from '@portcullis/testkit/system'
@@ -21,6 +24,7 @@ import pg from 'pg'
 const marker = 'marker-9d2e'
 const passwords = ['Canary-sealed-1a', 'Canary-sealed-2b', 'Canary-sealed-3c']
 const masterKey = randomBytes(32).toString('base64')
+const heaps = mkdtempSync(join(tmpdir(), 'portcullis-heap-'))
 let postgres: Started<Postgres>
 let system: Started<System>
 let ci: Started<TestIssuer>
@@ -35,7 +39,7 @@ before(async () => {
   system = await startSystem({
     postgres: postgres.value,
     parts: ['proxy', 'projector', 'query-api'],
-    env: { SEALING_KEY: masterKey },
+    env: { SEALING_KEY: masterKey, ...heapEnvironment(heaps) },
     extra: { secrets: "sealing: { keys: [{ id: one, key: 'env:SEALING_KEY' }] }" },
   })
   open = await client('shop', await system.value.token('ann'))
@@ -45,6 +49,7 @@ after(async () => {
   await system?.stop()
   await ci?.stop()
   await postgres?.stop()
+  rmSync(heaps, { recursive: true, force: true })
 })
 
 async function client(user: string, password: string): Promise<pg.Client> {
@@ -237,14 +242,25 @@ test('no canary and no master key is anywhere', async () => {
   await system.value.stopPart('proxy:gate-1')
   await api('GET', 'secrets')
   for (const what of ['sessions', 'commands', 'control-events']) await api('GET', `${what}?limit=500`)
-  const haystacks = [...allFiles(system.value.dir), { file: 'what was answered', text: seen.join('\n') }]
+  assert.ok(system.value.engine)
+  const heap = await heapText(system.value.pid('query-api'), heaps)
+  const haystacks = [
+    ...allFiles(system.value.dir),
+    ...(await allTables(system.value.engine)),
+    { file: 'what was answered', text: seen.join('\n') },
+  ]
   const holding = (needle: string) =>
     haystacks.filter(({ text }) => text.includes(needle)).map(({ file }) => file)
   // They would be found: the text of a query is in the events, and its answer was seen.
   assert.ok(holding(marker).some((file) => /data\.mdb|seg-/.test(file)))
-  assert.ok(holding(marker).includes('what was answered'))
+  for (const place of ['what was answered', 'table commands_log'])
+    assert.ok(holding(marker).includes(place), place)
+  assert.ok(holding('billing-password').includes('table control_events_log'))
   assert.deepEqual(holding('Canary-'), [])
   for (const spelled of passwords.map((one) => Buffer.from(one).toString('base64').slice(0, -3)))
     assert.deepEqual(holding(spelled), [])
   assert.deepEqual(holding(masterKey), [])
+  // The API sealed them, and kept none of them: what else it was asked for it still has.
+  assert.ok(heap.text.includes('billing-password'))
+  assert.ok(!heap.text.includes('Canary-'), 'the API keeps a password')
 })
