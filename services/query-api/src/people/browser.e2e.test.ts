@@ -1,6 +1,6 @@
 /**
- * People sign in with a real browser at real providers, and the command line by the device flow; what comes of it opens the
- * Postgres door to a real psql. And what a browser does for other sites: nothing.
+ * People sign in with a real browser at real providers, and the command line by the device flow (what it can do then is in
+ * login.e2e.test.ts of the command line). And what a browser does for other sites: nothing.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -13,7 +13,6 @@ import { after, before, test } from 'node:test'
 import type { Started } from '@portcullis/kernel'
 import { type Chromium, type ChromiumPage, findChromium, startChromium } from '@portcullis/testkit/chromium'
 import { type PeopleSystem, startPeopleSystem } from '@portcullis/testkit/people-system'
-import { findPsql } from '@portcullis/testkit/postgres'
 
 const skip = findChromium() === undefined ? 'Chromium is not installed' : false
 const cli = join(import.meta.dirname, '../../../cli/src/main.ts')
@@ -40,9 +39,9 @@ async function signIn(page: ChromiumPage, provider: 'corp' | 'old', login: strin
   await page.click('button')
 }
 
-function run(program: string, args: string[], env: Record<string, string> = {}) {
-  const child = spawn(program, args, {
-    env: { ...process.env, PORTCULLIS_CONFIG_DIR: home, PORTCULLIS_URL: api, ...env },
+function startCli(...args: string[]) {
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, PORTCULLIS_CONFIG_DIR: home, PORTCULLIS_URL: api },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const state = { out: '' }
@@ -93,10 +92,8 @@ test('by SAML', { skip }, async () => {
   assert.match(await page.waitForText(/You are signed in/), /Ben Example[\s\S]*viewer/)
 })
 
-test('the command line signs in by the device flow, and psql goes through the gate as the person', {
-  skip,
-}, async () => {
-  const login = run(process.execPath, [cli, 'login'])
+test('the command line signs in by the device flow', { skip }, async () => {
+  const login = startCli('login')
   const code = await untilSaid(login.state, /\b([B-Z]{4}-[B-Z]{4})\b/)
   const page = await chromium.value.newPage({ width: 390, height: 800 })
   await page.goto(`${api}/device`)
@@ -108,13 +105,6 @@ test('the command line signs in by the device flow, and psql goes through the ga
   assert.match(await page.text(), /Done/)
   const { code: status, out } = await login.done
   assert.equal(status, 0, out)
-  const whoami = await run(process.execPath, [cli, 'whoami']).done
-  assert.match(whoami.out, /ann/)
-  const { out: token } = await run(process.execPath, [cli, 'token']).done
-  const at = `host=127.0.0.1 port=${bed.value.system.port()} user=shop sslmode=disable`
-  const psql = await run(findPsql() ?? 'psql', [at, '-XAtc', 'select 6 * 7'], { PGPASSWORD: token.trim() })
-    .done
-  assert.equal(psql.out, '42\n')
 })
 
 test('another site cannot act with the cookie, nor put a page of ours into a frame', { skip }, async () => {
