@@ -3,8 +3,8 @@
 // other work on the machine falsifies least. Writes load-tests/results/detectors.json.
 //
 //   node load-tests/detectors.ts
-import { contentKinds } from '@portcullis/kernel'
-import { createDetect, type Detect } from '@portcullis/masking'
+import { contentKinds, type Detect } from '@portcullis/kernel'
+import { createDetect } from '@portcullis/masking'
 import { type Row, report } from './report.ts'
 
 const textBytes = 1 << 20

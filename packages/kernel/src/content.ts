@@ -1,3 +1,5 @@
+import type { MaskForm } from './mask.ts'
+
 /**
  * What can be told from a value's content alone, by the names that rules and events use. Refuses to hold how anything is
  * recognised.
@@ -33,4 +35,27 @@ export interface ContentSearch {
   readonly detect: readonly (ContentKind | ContentGroup)[]
   /** Kinds of the user's own: regular expressions in RE2's syntax by name. */
   readonly patterns: Readonly<Record<string, string>>
+}
+
+/** `bytes[start, end)` of a value. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+  /** A `ContentKind`, or the name of a pattern of the user's own. */
+  readonly kind: string
+}
+
+/**
+ * Finds what must not be seen in one text value, UTF-8 `bytes[start, end)`: in order, none overlapping. Called for every
+ * value of a result: where nothing is found it makes nothing and returns the same empty array.
+ */
+export type Detect = (bytes: Uint8Array, start: number, end: number) => readonly Span[]
+
+/** What of any value is masked by what it is, whatever column it stands in. */
+export interface ContentMask {
+  readonly detect: Detect
+  /** How a find of this kind is shown. */
+  formOf(kind: string): MaskForm
+  /** The strictest rule of those that ask for it. */
+  readonly rule: string
 }

@@ -2,13 +2,7 @@ export * from './budget.ts'
 export * from './bus.ts'
 export * from './clock.ts'
 export * from './command.ts'
-export {
-  contentGroups,
-  contentKinds,
-  type ContentGroup,
-  type ContentKind,
-  type ContentSearch,
-} from './content.ts'
+export * from './content.ts'
 export type { Rejection, RejectionCode } from './control/aggregate.ts'
 export type { ApiKey, ApiKeyGrant } from './control/api-keys.ts'
 export {

@@ -1,3 +1,4 @@
+import type { ContentMask } from './content.ts'
 import type { ColumnRef } from './lineage.ts'
 
 /**
@@ -24,18 +25,23 @@ export interface MaskPlan {
   /** For each column of what comes back, in order; undefined: it is shown. */
   readonly columns: readonly (ColumnMask | undefined)[]
   /** For any that has no entry, as nobody can tell what is in it; undefined: there must be none. */
-  readonly others: ColumnMask | undefined
+  readonly others: ColumnMask | 'shown' | undefined
   /** The rule that says so where there must be none. */
   readonly rule: string
   /** How a stored column is shown, whatever a text was read as: for what the target itself says of a result. */
   of(column: ColumnRef): ColumnMask | undefined
   /** Errors and notices may quote what must not be seen. */
   readonly quotes: boolean
+  /** What is masked in the values that are shown; absent: nothing. */
+  readonly content?: ContentMask | undefined
 }
 
-/** How many values of a column were masked. */
+/** How many values of a column were masked, or how often something was found in them. */
 export interface MaskedValues {
-  /** As in `ColumnMask`; where nobody can tell where it comes from, `?.` and its name in the result. */
+  /**
+   * As in `ColumnMask`; where nobody can tell where it comes from, `?.` and its name in the result. Where only what was found
+   * in its values was masked, a colon and the kind follow.
+   */
   readonly column: string
   readonly values: number
 }

@@ -7,17 +7,17 @@ import type {
   Analysis,
   ColumnMask,
   ColumnRef,
+  ContentMask,
   Lineage,
-  MaskForm,
   MaskPlan,
   Sources,
 } from '@portcullis/kernel'
 import { columnsOf } from './columns.ts'
+import { contentMaskOf, type ContentRule } from './detect/content-rules.ts'
 
 /** One rule that masks, as the policy has it. */
-export interface MaskRule extends MaskForm {
-  readonly rule: string
-  /** Patterns of columns. */
+export interface MaskRule extends ContentRule {
+  /** Patterns of columns; may be empty where it looks for content. */
   readonly columns: readonly string[]
   readonly lost: 'mask' | 'refuse'
 }
@@ -42,11 +42,31 @@ const strictness = { partial: 0, fake: 1, hash: 2, redact: 3, null: 4 } as const
 
 /** `rules` has at least one. */
 export function createMasks(rules: readonly MaskRule[]): Masks {
-  const tests = rules
-    .map((rule) => ({ rule, means: columnsOf(rule.columns) }))
-    .sort((one, other) => strictness[other.rule.method] - strictness[one.rule.method])
+  const strictest = rules.toSorted((one, other) => strictness[other.method] - strictness[one.method])
+  const content = contentMaskOf(strictest)
+  const byColumn = rules.filter(({ columns }) => columns.length > 0)
+  const [first] = byColumn
+  if (first) return columnMasks(strictest, byColumn, first, content)
+  const plan: MaskPlan = {
+    columns: [],
+    others: 'shown',
+    rule: content?.rule ?? '',
+    of: () => undefined,
+    quotes: false,
+    content,
+  }
+  return { planFor: () => plan }
+}
+
+function columnMasks(
+  strictest: readonly MaskRule[],
+  rules: readonly MaskRule[],
+  any: MaskRule,
+  content: ContentMask | undefined,
+): Masks {
+  const tests = strictest.map((rule) => ({ rule, means: columnsOf(rule.columns) }))
   const refusing = rules.find(({ lost }) => lost === 'refuse')
-  const first = (refusing ?? rules[0]) as MaskRule
+  const first = refusing ?? any
   const plans = new WeakMap<Lineage, WeakMap<object, MaskPlan | Unmaskable>>()
 
   const of = (column: ColumnRef): ColumnMask | undefined => {
@@ -84,6 +104,7 @@ export function createMasks(rules: readonly MaskRule[]): Masks {
       rule: first.rule,
       of,
       quotes: touches(raises),
+      content,
     }
   }
 

@@ -16,6 +16,8 @@ export interface MaskedColumn {
   readonly mask: ColumnMask
   /** Values that were masked; NULL is none. */
   values: number
+  /** Of a column that is masked by content: how often each kind was found. */
+  readonly finds?: ReadonlyMap<string, number>
 }
 
 const headerBytes = 5

@@ -108,6 +108,7 @@ function problemsOf(issues: readonly z.core.$ZodIssue[], prefix: readonly Proper
     const path = [...prefix, ...issue.path]
     const branch = issue.code === 'invalid_union' ? issue.errors[0] : undefined
     if (branch) return problemsOf(branch, path)
+    if (issue.code === 'invalid_key') return problemsOf(issue.issues, path)
     if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
     return issue.keys.map((key) => ({ path: [...path, key], message: 'unknown key' }))
   })

@@ -360,16 +360,17 @@ test('every mistake, with its line', () => {
   - { name: rows, when: 'command.row_estimate > 5', action: hold }
   - { name: risk, when: 'identity.riks > 5', action: hold }
   - { name: e, action: block }
+  - { name: found, action: mask, mask: { detect: [crad], patterns: { Staff: 'x', a: '(x', b: 'x?' } } }
 examples:
   - { must: fly, sql: select 1 }
-`).map((line) => line.replace(/(is not in the library).*/, '$1')),
+`).map((line) => line.replace(/(is not in the library|detect.0: Invalid option).*/, '$1')),
     [
       'p.yaml:4:5: rules.0.wen: unknown key',
       'p.yaml:6:5: rules.1.when: No such key: verbs (at character 9)',
       'p.yaml:8:5: rules.2.name: must be lower-case letters, digits, ".", "_" or "-", at most 63',
       'p.yaml:9:5: rules.2.when: Unknown variable: comand (at character 1)',
       'p.yaml:11:5: rules.3: action cap and the key cap go together',
-      'p.yaml:12:38: rules.4.mask.columns: Too small: expected array to have >=1 items',
+      'p.yaml:12:30: rules.4.mask: needs columns, detect or patterns',
       'p.yaml:13:5: rules.5: needs an action, or alert',
       'p.yaml:15:50: rules.7.match.networks.0: must be an address or a network',
       'p.yaml:15:64: rules.7.match.time: from and to go together',
@@ -379,7 +380,11 @@ examples:
       'p.yaml:17:19: rules.9.when: No such key: row_estimate (at character 9)',
       'p.yaml:18:19: rules.10.when: No such key: riks (at character 10)',
       'p.yaml:19:5: rules.11: there is another rule with the name e',
-      'p.yaml:21:7: examples.0.must: Invalid option: expected one of "allow"|"hold"|"block"|"deny"|"mask"',
+      'p.yaml:20:51: rules.12.mask.detect.0: Invalid option',
+      'p.yaml:20:70: rules.12.mask.patterns.Staff: must be lower-case letters, digits or "-", at most 31',
+      'p.yaml:20:82: rules.12.mask.patterns.a: error parsing regexp: missing closing ): `(x`',
+      'p.yaml:20:91: rules.12.mask.patterns.b: matches the empty text, and so everywhere',
+      'p.yaml:22:7: examples.0.must: Invalid option: expected one of "allow"|"hold"|"block"|"deny"|"mask"',
     ],
   )
 })

@@ -1,6 +1,10 @@
 /** The form of a policy file. Strict: a misspelt key would be a rule that does not hold. */
 import { isIP } from 'node:net'
+import { patternFault } from '@portcullis/expressions'
+import { contentGroups, contentKinds } from '@portcullis/kernel'
 import { z } from 'zod'
+
+const groups = Object.keys(contentGroups) as (keyof typeof contentGroups)[]
 
 const name = z
   .string()
@@ -42,25 +46,44 @@ const match = z.strictObject({
   time: time.optional(),
 })
 
-const mask = z.strictObject({
-  columns: z
-    .array(
-      z
-        .string()
-        .max(256)
-        .regex(
-          /^[^.]+(\.[^.]+){0,2}$/,
-          'must be COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN; "*" stands for any text',
-        ),
-    )
-    .min(1)
-    .max(1000),
-  method: z.enum(['redact', 'partial', 'hash', 'null', 'fake']).default('redact'),
-  /** Characters that `partial` leaves at the end. */
-  keep: z.number().int().min(1).max(16).default(4),
-  /** What becomes of an answer of which nobody can tell whether the columns are in it. */
-  lost: z.enum(['mask', 'refuse']).default('mask'),
-})
+const mask = z
+  .strictObject({
+    columns: z
+      .array(
+        z
+          .string()
+          .max(256)
+          .regex(
+            /^[^.]+(\.[^.]+){0,2}$/,
+            'must be COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN; "*" stands for any text',
+          ),
+      )
+      .max(1000)
+      .default([]),
+    /** Kinds, and groups of kinds, that are masked wherever they are found. */
+    detect: z.array(z.enum([...contentKinds, ...groups])).default([]),
+    /** Kinds of its own: regular expressions of RE2 by name. */
+    patterns: z
+      .record(
+        z
+          .string()
+          .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be lower-case letters, digits or "-", at most 31'),
+        z.string().superRefine((regex, context) => {
+          const fault = patternFault(regex)
+          if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
+        }),
+      )
+      .default({}),
+    method: z.enum(['redact', 'partial', 'hash', 'null', 'fake']).default('redact'),
+    /** Characters that `partial` leaves at the end. */
+    keep: z.number().int().min(1).max(16).default(4),
+    /** What becomes of an answer of which nobody can tell whether the columns are in it. */
+    lost: z.enum(['mask', 'refuse']).default('mask'),
+  })
+  .refine(
+    ({ columns, detect, patterns }) => columns.length + detect.length + Object.keys(patterns).length > 0,
+    'needs columns, detect or patterns',
+  )
 
 const caps = z
   .strictObject({ rowsPerStatement: positive.optional(), bytesPerStatement: positive.optional() })

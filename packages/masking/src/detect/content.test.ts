@@ -22,7 +22,9 @@ interface Shown {
 /** A value as it is shown; written where it lies in a buffer, as in a row. */
 function show(value: string | Buffer, method: MaskMethod = 'redact', type = text): Shown {
   const found: string[] = []
-  const form = contentForm(type, { method, keep: 4 }, detect, keyed, (kind) => found.push(kind))
+  const form = contentForm(type, { detect, formOf: () => ({ method, keep: 4 }), rule: 'r' }, keyed, (kind) =>
+    found.push(kind),
+  )
   const bytes = Buffer.from(value)
   const bytesMax = form?.weigh?.(bytes, 0, bytes.length) ?? -1
   if (form === undefined || bytesMax < 0) return { text: String(value), found }

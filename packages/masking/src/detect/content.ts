@@ -3,13 +3,12 @@
  * shown as it is. Refuses to guess at types that are made in a database: of those a value with something in it is NULL.
  * Numbers, dates and bytes are not looked at.
  */
-import type { MaskForm } from '@portcullis/kernel'
-import type { Detect, Span } from '../detect.ts'
+import type { ContentMask, Detect, Span } from '@portcullis/kernel'
 import type { Form } from '../form.ts'
 import type { Keyed } from '../keyed.ts'
 import { type KindOf, kindOf, type TypeOf } from '../kinds.ts'
 import { maskJson } from './json.ts'
-import { type Replace, replaceBy, replaced } from './spans.ts'
+import { redact, type Replace, replaceBy, replaced } from './spans.ts'
 
 /** What is shown of a value: undefined for all of it, null for nothing. */
 type Look = (bytes: Buffer, start: number, end: number) => Buffer | null | undefined
@@ -17,17 +16,11 @@ type Look = (bytes: Buffer, start: number, end: number) => Buffer | null | undef
 /** undefined for a type that holds no text. `found` is told of everything that is masked. */
 export function contentForm(
   type: TypeOf,
-  form: MaskForm,
-  detect: Detect,
+  content: ContentMask,
   keyed: Keyed | undefined,
   found: (kind: string) => void,
 ): Form | undefined {
-  const telling: Detect = (bytes, start, end) => {
-    const spans = detect(bytes, start, end)
-    for (const { kind } of spans) found(kind)
-    return spans
-  }
-  const look = lookOf(type, form, telling, keyed)
+  const look = lookOf(type, content, keyed, found)
   if (look === undefined) return undefined
   let shown: Buffer | null = null
   return {
@@ -46,28 +39,40 @@ export function contentForm(
   }
 }
 
-function lookOf(type: TypeOf, form: MaskForm, detect: Detect, keyed: Keyed | undefined): Look | undefined {
+function lookOf(
+  type: TypeOf,
+  { detect, formOf }: ContentMask,
+  keyed: Keyed | undefined,
+  found: (kind: string) => void,
+): Look | undefined {
   const known = kindOf(type)
-  const nothing = wholly(type, detect)
+  const nothing = wholly(type, detect, found)
   if (known === undefined) return nothing
   const { kind, charsMax } = known
   if (kind !== 'array' && !texts.has(kind)) return undefined
   const element = kind === 'array' ? kindOf({ type: known.element, modifier: -1 })?.kind : undefined
   if (element !== undefined && !texts.has(element)) return undefined
-  if (form.method === 'null') return nothing
   if (kind === 'array' && (type.format === 1 || element === 'json' || element === 'jsonb')) return nothing
-  const replace = replaceBy(form, keyed)
+  const replaceOne = replaceBy(formOf, keyed)
+  const replace: Replace = (kind, ...place) => {
+    found(kind)
+    return replaceOne(kind, ...place)
+  }
+  const isWhole = (span: Span) => formOf(span.kind).method === 'null'
   if (kind === 'json' || kind === 'jsonb')
-    return jsonLook(kind === 'jsonb' ? type.format : 0, detect, replace)
+    return jsonLook(kind === 'jsonb' ? type.format : 0, detect, replace, isWhole)
   return (bytes, start, end) => {
     const spans = detect(bytes, start, end)
     if (spans.length === 0) return undefined
-    if (kind === 'array' && spans.some((span) => holdsAny(bytes, span, arraySigns))) return null
-    if (type.type === xml && spans.some((span) => holdsAny(bytes, span, xmlSigns))) return null
+    const signs = kind === 'array' ? arraySigns : type.type === xml ? xmlSigns : noSigns
+    if (spans.some((span) => isWhole(span) || holdsAny(bytes, span, signs))) {
+      for (const span of spans) found(span.kind)
+      return null
+    }
     const text = replaced(bytes, start, end, spans, replace)
     // A hash may be longer than what it stands for.
-    if (form.method !== 'hash' || text.length <= charsMax || charactersOf(text) <= charsMax) return text
-    return replaced(bytes, start, end, spans, replaceBy({ method: 'redact', keep: 0 }, undefined))
+    const isShort = text.length <= charsMax || charactersOf(text) <= charsMax
+    return isShort ? text : replaced(bytes, start, end, spans, redact)
   }
 }
 
@@ -77,6 +82,7 @@ const xml = 142
 /** A span across these takes away what holds the value together. */
 const arraySigns = Buffer.from('"\\,{}')
 const xmlSigns = Buffer.from('<>')
+const noSigns = Buffer.alloc(0)
 
 function holdsAny(bytes: Buffer, { start, end }: Span, signs: Buffer): boolean {
   for (let index = start; index < end; index += 1) if (signs.includes(bytes[index] as number)) return true
@@ -88,22 +94,28 @@ function charactersOf(text: Buffer): number {
 }
 
 /** `version` bytes stand before the text. */
-function jsonLook(version: number, detect: Detect, replace: Replace): Look {
+function jsonLook(version: number, detect: Detect, replace: Replace, isWhole: (span: Span) => boolean): Look {
   return (bytes, start, end) => {
-    const masked = maskJson(bytes, start + version, end, detect, replace)
-    return (
-      masked && (version === 0 ? masked : Buffer.concat([bytes.subarray(start, start + version), masked]))
-    )
+    let whole = false
+    const watching: Detect = (...args) => {
+      const spans = detect(...args)
+      whole ||= spans.some(isWhole)
+      return spans
+    }
+    const masked = maskJson(bytes, start + version, end, watching, replace)
+    if (masked === undefined || whole) return masked && null
+    return version === 0 ? masked : Buffer.concat([bytes.subarray(start, start + version), masked])
   }
 }
 
 /** NULL wherever something is found. */
-function wholly({ type, format }: TypeOf, detect: Detect): Look {
+function wholly({ type, format }: TypeOf, detect: Detect, found: (kind: string) => void): Look {
   const isPlain = format === 0 || texts.has(kindOf({ type, modifier: -1 })?.kind ?? 'array')
-  return (bytes, start, end) =>
-    (isPlain ? detect(bytes, start, end).length > 0 : findsInParts(bytes, start, end, detect))
-      ? null
-      : undefined
+  return (bytes, start, end) => {
+    const spans = isPlain ? detect(bytes, start, end) : findsInParts(bytes, start, end, detect)
+    for (const { kind } of spans) found(kind)
+    return spans.length > 0 ? null : undefined
+  }
 }
 
 /**
@@ -111,15 +123,17 @@ function wholly({ type, format }: TypeOf, detect: Detect): Look {
  * that may be such a length is taken for one, so that the byte before a text is not read as its beginning. Where those
  * lengths lie within one another beyond reason, that is a find too.
  */
-function findsInParts(bytes: Buffer, start: number, end: number, detect: Detect): boolean {
+function findsInParts(bytes: Buffer, start: number, end: number, detect: Detect): readonly Span[] {
   let bytesLeft = 8 * (end - start)
   for (let at = start; at + 4 < end; at += 1) {
     if (bytes[at] !== 0) continue
     const length = bytes.readInt32BE(at)
     if (length <= 0 || at + 4 + length > end) continue
     bytesLeft -= length
-    if (bytesLeft < 0 || detect(bytes, at + 4, at + 4 + length).length > 0) return true
+    if (bytesLeft < 0) return [{ start, end, kind: 'unreadable' }]
+    const spans = detect(bytes, at + 4, at + 4 + length)
+    if (spans.length > 0) return spans
   }
   // A label of an enum, citext and their like have no parts.
-  return detect(bytes, start, end).length > 0
+  return detect(bytes, start, end)
 }

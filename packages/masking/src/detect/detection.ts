@@ -10,7 +10,7 @@ import {
   contentGroups,
   contentKinds,
 } from '@portcullis/kernel'
-import type { Detect, Span } from '../detect.ts'
+import type { Detect, Span } from '@portcullis/kernel'
 import { at, capitalA, classes, dash, digit, isDigit, isIntroduced, isLetter, isWord } from './bytes.ts'
 import { card } from './cards.ts'
 import { DigitGroups } from './digit-groups.ts'

@@ -3,7 +3,7 @@
  * one: `git@host:path`, `lodash@4.17.21`, `icon@2x.png`, `getty@tty1.service`.
  */
 import { isLetter, isWord } from './bytes.ts'
-import type { Span } from '../detect.ts'
+import type { Span } from '@portcullis/kernel'
 
 const localMax = 64
 const domainMax = 253

@@ -2,7 +2,7 @@
  * A JSON text with what is found in it replaced, still JSON: a bare number becomes a string, and strings with escapes are
  * read as what they say. Refuses to parse the whole: a value may be large, and its spacing and order are not ours.
  */
-import type { Detect, Span } from '../detect.ts'
+import type { Detect, Span } from '@portcullis/kernel'
 import { type Replace, replaced } from './spans.ts'
 
 /** undefined where nothing is found. `bytes[start, end)` is valid JSON, as PostgreSQL makes sure. */

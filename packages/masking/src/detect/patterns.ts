@@ -4,7 +4,7 @@
  */
 import { compilePattern } from '@portcullis/expressions'
 import type { ContentSearch } from '@portcullis/kernel'
-import type { Span } from '../detect.ts'
+import type { Span } from '@portcullis/kernel'
 
 const pieceBytes = 16_384
 /** A match of at most so many bytes is found wherever it lies. */

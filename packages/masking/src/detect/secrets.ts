@@ -4,7 +4,7 @@
  * still gives the rest away, and nothing else begins that way.
  */
 import { isWord } from './bytes.ts'
-import type { Span } from '../detect.ts'
+import type { Span } from '@portcullis/kernel'
 
 interface Prefix {
   readonly bytes: Uint8Array

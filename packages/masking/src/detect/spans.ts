@@ -3,7 +3,7 @@
  * than it was, but for a hash, and is made of signs that need no quoting in JSON, an array or XML where the span had none.
  */
 import type { MaskForm } from '@portcullis/kernel'
-import type { Span } from '../detect.ts'
+import type { Span } from '@portcullis/kernel'
 import { MaskingError } from '../errors.ts'
 import type { Keyed } from '../keyed.ts'
 import { fakeText } from '../texts.ts'
@@ -11,12 +11,23 @@ import { fakeText } from '../texts.ts'
 /** What is shown of `bytes[start, end)`, found to be of this kind. */
 export type Replace = (kind: string, bytes: Buffer, start: number, end: number) => string
 
-/** `null` has no part in it: it is for whole values. */
-export function replaceBy({ method, keep }: MaskForm, keyed: Keyed | undefined): Replace {
+/** By each kind's own method. `null` has no part in it: it is for whole values. */
+export function replaceBy(formOf: (kind: string) => MaskForm, keyed: Keyed | undefined): Replace {
+  const known = new Map<string, Replace>()
+  return (kind, bytes, start, end) => {
+    let replace = known.get(kind)
+    if (replace === undefined) {
+      replace = replaceAs(formOf(kind), keyed)
+      known.set(kind, replace)
+    }
+    return replace(kind, bytes, start, end)
+  }
+}
+
+function replaceAs({ method, keep }: MaskForm, keyed: Keyed | undefined): Replace {
   if (method === 'partial')
     return (kind, bytes, start, end) => partial(kind, bytes.toString('utf8', start, end), keep)
-  if (method !== 'hash' && method !== 'fake')
-    return (kind, bytes, start, end) => named(kind, bytes.toString('utf8', start, end))
+  if (method !== 'hash' && method !== 'fake') return redact
   if (keyed === undefined) throw new MaskingError('no_key', `masking by ${method} needs a key`)
   if (method === 'hash') return (_kind, bytes, start, end) => keyed(bytes, start, end).slice(0, hashDigits)
   const form = fakeText(keyed)
@@ -25,6 +36,8 @@ export function replaceBy({ method, keep }: MaskForm, keyed: Keyed | undefined):
     return to.toString('utf8', 0, form.write(bytes, start, end, to, 0))
   }
 }
+
+export const redact: Replace = (kind, bytes, start, end) => named(kind, bytes.toString('utf8', start, end))
 
 const hashDigits = 32
 

@@ -197,6 +197,7 @@ export class Ledger {
     if (run.done) return
     run.done = true
     const { rowsIn, rowsOut, bytesIn, bytesOut, tag } = run
+    const masked = countMasked(run.masked)
     this.#session.finish(
       run.command,
       {
@@ -210,7 +211,7 @@ export class Ledger {
         rowsAffected: affectedRows(tag),
         bytesIn,
         bytesOut,
-        ...(run.masked.length > 0 && { masked: countMasked(run.masked) }),
+        ...(masked.length > 0 && { masked }),
       },
       run.by,
     )
@@ -245,7 +246,11 @@ function isAnsweredByReady(entry: Expected): boolean {
 
 function countMasked(columns: readonly MaskedColumn[]): readonly MaskedValues[] {
   const counts = new Map<string, number>()
-  for (const { mask, values } of columns) counts.set(mask.column, (counts.get(mask.column) ?? 0) + values)
+  const count = (column: string, values: number) => counts.set(column, (counts.get(column) ?? 0) + values)
+  for (const { mask, values, finds } of columns) {
+    if (finds) for (const [kind, times] of finds) count(`${mask.column}:${kind}`, times)
+    else count(mask.column, values)
+  }
   return Array.from(counts, ([column, values]) => ({ column, values }))
 }
 

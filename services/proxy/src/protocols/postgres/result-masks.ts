@@ -3,8 +3,8 @@
  * the text was read as and what RowDescription says of each column, must both say that a column may be shown. Refuses a
  * result of which there is more than the plan has an answer for.
  */
-import type { ColumnMask, ColumnRef, MaskPlan } from '@portcullis/kernel'
-import { formOf, type Keyed, type MaskedColumn } from '@portcullis/masking'
+import type { ColumnMask, ColumnRef, ContentMask, MaskPlan } from '@portcullis/kernel'
+import { contentForm, formOf, type Keyed, type MaskedColumn } from '@portcullis/masking'
 import { ServerViolation } from './answer-rules.ts'
 import { headerBytes } from './wire.ts'
 
@@ -41,9 +41,13 @@ export function resultMasks(
   { keyed, columnAt }: MaskingDeps,
 ): ResultMasks | 'unmaskable' {
   if (fields.length > plan.columns.length && plan.others === undefined) return 'unmaskable'
+  const others = plan.others === 'shown' ? undefined : plan.others
   const columns = fields.map((field, at): MaskedColumn | undefined => {
-    const mask = at < plan.columns.length ? plan.columns[at] : plan.others
-    return masked(mask ?? asStored(plan, field, columnAt), field, keyed)
+    const mask = at < plan.columns.length ? plan.columns[at] : others
+    return (
+      masked(mask ?? asStored(plan, field, columnAt), field, keyed) ??
+      (plan.content && searched(plan.content, field, keyed, columnAt))
+    )
   })
   return columns.some((column) => column !== undefined) ? columns : undefined
 }
@@ -56,6 +60,21 @@ function masked(
   if (!mask) return undefined
   const form = formOf({ type, modifier, format }, mask, keyed)
   return { form, mask: mask.column === '' ? { ...mask, column: `?.${name}` } : mask, values: 0 }
+}
+
+/** A column that is shown but for what is found in its values; undefined where it holds no text. */
+function searched(
+  content: ContentMask,
+  { name, table, attribute, type, modifier, format }: Field,
+  keyed: Keyed | undefined,
+  columnAt: MaskingDeps['columnAt'],
+): MaskedColumn | undefined {
+  const finds = new Map<string, number>()
+  const found = (kind: string) => void finds.set(kind, (finds.get(kind) ?? 0) + 1)
+  const form = contentForm({ type, modifier, format }, content, keyed, found)
+  const stored = table === 0 ? undefined : columnAt(table, attribute)
+  const column = stored ? `${stored.schema}.${stored.table}.${stored.column}` : `?.${name}`
+  return form && { form, mask: { method: 'redact', keep: 0, rule: content.rule, column }, values: 0, finds }
 }
 
 function asStored(
