@@ -130,10 +130,11 @@ function column(walk: Walk, fields: readonly Tree[]): void {
     }
     const whole = find(level, name)
     if (whole !== undefined) whole.columns.add('*')
-    else if (level !== undefined && level.outer === undefined) {
+    else if (level !== undefined) {
       // One table under several names (a self-join, `excluded`) is still one.
-      const ranges = new Set(level.ranges.values())
-      if (ranges.size === 1) for (const range of ranges) range?.columns.add(name)
+      const [range, ...others] = new Set(level.ranges.values())
+      if (others.length > 0 || level.outer !== undefined) walk.unplaced.add(name)
+      else range?.columns.add(name)
     }
     return
   }

@@ -23,7 +23,13 @@ const cases: readonly (readonly [string, readonly string[]])[] = [
     'select t.a, s.b from t, app.s as s where t.id = s.t_id',
     ['table app.s read (b,t_id)', 'table t read (a,id)'],
   ],
-  ['select a, t.b from t join s using (id)', ['table s read (id)', 'table t read (id,b)']],
+  // What several tables could have is told without one.
+  [
+    'select a, t.b from t join s using (id)',
+    ['column  read (a)', 'table s read (id)', 'table t read (id,b)'],
+  ],
+  ['select a from t, s', ['column  read (a)', 'table s read', 'table t read']],
+  ['select (select a from s)', ['column  read (a)', 'table s read']],
   ['select * from t', ['table t read (*)']],
   ['select t.*, s.x from t, s', ['table s read (x)', 'table t read (*)']],
   ['select row_to_json(t) from t', ['table t read (*)']],
@@ -33,10 +39,13 @@ const cases: readonly (readonly [string, readonly string[]])[] = [
   ['select a as x from t order by x, b', ['table t read (a,b)']],
   [
     'select a from t where exists (select 1 from s where s.id = t.id and unclear = 1)',
-    ['table s read (id)', 'table t read (a,id)'],
+    ['column  read (unclear)', 'table s read (id)', 'table t read (a,id)'],
   ],
   ['select q.x from (select a as x from t) q', ['table t read (a)']],
-  ['select x from t, lateral (select t.b from s) q', ['table s read', 'table t read (b)']],
+  [
+    'select x from t, lateral (select t.b from s) q',
+    ['column  read (x)', 'table s read', 'table t read (b)'],
+  ],
   // CTEs: the name stands for the query only where it is in scope.
   ['with t as (select 1) select * from t', []],
   ['with t as (select a from t) select * from t', ['table t read (a)']],

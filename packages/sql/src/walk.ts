@@ -48,6 +48,8 @@ export class Walk {
   readonly #operators = new Map<string, Name>()
   readonly #types = new Map<string, Name>()
   readonly #attributes = new Set<string>()
+  /** Columns of which only the catalogue knows whose they are: several tables could have them. */
+  readonly unplaced = new Set<string>()
   readonly #changes = new Set<Change>()
   /** Effects that a function's name has. */
   readonly #byName = new Set<Effect>()
@@ -259,7 +261,11 @@ export class Walk {
   }
 
   objects(): readonly TargetObject[] {
-    return [...this.#objects.values()].map(({ kind, namespace, name, effect, columns }) => ({
+    const unplaced: FoundObject = {
+      ...{ kind: 'column', namespace: '', name: '', effect: 'read', columns: this.unplaced },
+    }
+    const found = [...this.#objects.values(), ...(this.unplaced.size > 0 ? [unplaced] : [])]
+    return found.map(({ kind, namespace, name, effect, columns }) => ({
       kind,
       namespace: shown(namespace),
       name: shown(name),
