@@ -72,6 +72,8 @@ export interface Bed {
   judge(verdicts: readonly Partial<Verdict>[]): void
   /** Makes these rules hold, as YAML. */
   rule(policy: string | undefined): void
+  /** False: from now on the recorder can keep nothing. */
+  record(possible: boolean): void
   /** The commands of texts that match, finished or not. */
   of(text: RegExp): Recorded[]
 }
@@ -137,8 +139,10 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
           proxy: { name: 'bed', version: '0' },
           clock,
         })
+  let canRecord = true
   const watching = given === 'copied' ? watched(kept.value, commands, opened, closed) : kept.value
-  const recorder = options.maskText ? maskTexts(watching, options.maskText) : watching
+  const masking = options.maskText ? maskTexts(watching, options.maskText) : watching
+  const recorder = switched(masking, () => canRecord)
   const budgets = createBudgets({ dir: join(dir, 'budgets'), share: 1, clock })
   const analyzer = await createSqlAnalyzer({ cacheEntries: 1000, cacheBytesMax: 1 << 24 })
   const catalogues = createCatalogues({ analyzer, clock, log })
@@ -259,6 +263,9 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
       judge: (given) =>
         verdicts.replace(given.map((one, index) => ({ ...block('ann'), verdictId: `v${index}`, ...one }))),
       rule: (policy) => rules.replace(policy === undefined ? undefined : policyFrom(policy)),
+      record(possible) {
+        canRecord = possible
+      },
       of: (text) => commands.filter((command) => text.test(command.text)),
     },
     async stop() {
@@ -291,6 +298,16 @@ export function block(subject: string): Verdict {
     cancelRunning: false,
     reason: 'test',
     explanation: 'a test says so',
+  }
+}
+
+/** As where its disk is full: not available, until it is. */
+function switched(recorder: Recorder, isOn: () => boolean): Recorder {
+  return {
+    ...recorder,
+    get available() {
+      return isOn() && recorder.available
+    },
   }
 }
 
