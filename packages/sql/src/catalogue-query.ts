@@ -54,7 +54,7 @@ with recursive
       p.pronargs >= 1 and p.pronargs - p.pronargdefaults <= 1 and exists (
         select from pg_type t where t.oid = p.proargtypes[0] and (t.typtype in ('c', 'p') or
           t.typtype = 'd' and exists (select from pg_type b where b.oid = t.typbasetype and b.typtype = 'c'))) as "takesRow",
-      p.proretset as "returnsSet", p.proargnames as "argumentNames", array_to_string(p.proargmodes, '') as "argumentModes",
+      pg_get_expr(p.proargdefaults, 0) as defaults, p.proargnames as "argumentNames", array_to_string(p.proargmodes, '') as "argumentModes",
       case when r.typtype = 'c' then (
         select json_agg(a.attname order by a.attnum) from pg_attribute a
         where a.attrelid = r.typrelid and a.attnum > 0 and not a.attisdropped)

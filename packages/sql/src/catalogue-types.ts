@@ -43,7 +43,8 @@ export interface CatalogueFunction extends CatalogueName {
   readonly searchPath?: readonly string[]
   /** It takes one row (or anything), so that `t.f` calls it. */
   readonly takesRow: boolean
-  readonly returnsSet: boolean
+  /** What arguments are that a call leaves out, parted by commas. */
+  readonly defaults?: string
   /** pg_proc.proargnames and proargmodes: names ('' where an argument has none) and `i`, `o`, `b`, `v` or `t` of each. */
   readonly argumentNames?: readonly string[]
   readonly argumentModes?: string

@@ -292,6 +292,12 @@ with recursive r(a, b, c) as (select '', '', ssn from people where id = 1 union 
 -- attack: recursive union with search
 with recursive r(id) as (select 1 union all select p.id from r join people p on p.id = r.id + 1) search depth first by id set o select (select ssn from people p where p.id = r.id) from r
 
+-- attack: recursive cte of rows that moves a field each round
+with recursive r(n, x) as (select 1, row(''::text, ''::text, ''::text) union all select n + 1, row((to_json(x) ->> 'f2'), (to_json(x) ->> 'f3'), p.ssn) from r join people p on p.id = n where n < 5) select to_json(x) ->> 'f1' from r
+
+-- attack: recursive cte that names a later one (lost)
+with recursive a as (select * from b), b as (select ssn from people) select * from a
+
 -- attack: cte that changes
 with u as (update people set team = 1 returning ssn) select * from u
 
@@ -474,6 +480,24 @@ select people_first(b => 'x', a => ssn) from people
 
 -- attack: function with a default
 select people_glue(ssn) from people
+
+-- attack: view that calls a function
+select called_ssn from people_calling
+
+-- attack: variadic
+select people_any('a', name, ssn) from people
+
+-- attack: variadic array
+select people_any(variadic array['a', ssn]) from people
+
+-- attack: function whose default looks
+select people_late(1)
+
+-- attack: planning shows what a function gave (lost)
+explain (verbose) select people_lied(1)
+
+-- attack: planning shows what a function in a view gave (lost)
+explain (verbose) select * from people_folded where x <> 'a'
 
 -- attack: function calls function
 select people_calls(1)
@@ -825,6 +849,12 @@ explain select 1 from people where ssn = 'guess'
 
 -- attack reads: explain analyze
 explain (analyze, timing off) select 1 from people where ssn like 'a%'
+
+-- attack reads: as many rows as it says
+select 1 from people, generate_series(1, ascii(ssn)) where id = 1
+
+-- attack reads: group by a name that an output has, too
+select 1 as ssn, count(*) from people group by ssn
 
 -- attack reads: prepared oracle
 prepare q(text) as select id from people where ssn = $1; execute q('guess'); deallocate q

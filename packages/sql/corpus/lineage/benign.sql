@@ -370,3 +370,12 @@ FROM PEOPLE
 
 -- benign: procedure of nothing
 set local search_path = public; reset search_path
+
+-- benign: variadic and defaults
+select people_any('a', name), people_late(1, name) from people
+
+-- benign: explain of functions
+explain (verbose) select people_name(1), upper(name) from people where id = 1
+
+-- benign: view that calls a function
+select called_name from people_calling

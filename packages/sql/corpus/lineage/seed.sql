@@ -51,6 +51,10 @@ create function people_written(i int) returns text language sql volatile as 'upd
 create function people_both(i int) returns setof text language sql stable as 'select 1; select ssn from people';
 create function people_op(text, text) returns text language sql immutable as 'select $1 || $2';
 create function people_peek(text, int) returns text language plpgsql stable as 'begin return (select ssn from people where id = $2); end';
+create function people_any(variadic text[]) returns text language sql immutable as 'select array_to_string($1, '','')';
+create function people_late(a int, b text default people_ssn(1)) returns text language sql stable as 'select b';
+create view people_folded as select people_lied(1) as x;
+create view people_calling as select id, people_name(id) as called_name, people_ssn(id) as called_ssn from people;
 create operator <~> (leftarg = text, rightarg = text, function = people_op);
 create operator <?> (leftarg = text, rightarg = int, function = people_peek);
 create aggregate people_concat (text) (sfunc = textcat, stype = text);

@@ -21,15 +21,13 @@ import { columnFlow, levelIn } from './scope.ts'
 import type { Level, Trace } from './trace.ts'
 
 export function flowOf(trace: Trace, level: Level, tree: Tree | undefined): Flow {
-  return trace.step(() => {
-    if (Array.isArray(tree))
-      return derived((tree as readonly Tree[]).map((item) => flowOf(trace, level, item)))
-    if (!isTree(tree)) return clean
-    const type = nodeType(tree)
-    if (type === undefined) return partsFlow(trace, level, tree)
-    const found = inner(tree, type)
-    return ways[type]?.(trace, level, found) ?? partsFlow(trace, level, found)
-  })
+  if (Array.isArray(tree)) return derived((tree as readonly Tree[]).map((item) => flowOf(trace, level, item)))
+  if (!isTree(tree)) return clean
+  const type = nodeType(tree)
+  if (type === undefined) return partsFlow(trace, level, tree)
+  if (plain.has(type)) return clean
+  const found = inner(tree, type)
+  return trace.step(() => ways[type]?.(trace, level, found) ?? partsFlow(trace, level, found))
 }
 
 /** A condition, an order, a limit: it decides what comes back and is not in it. */
@@ -48,16 +46,19 @@ function partsFlow(trace: Trace, level: Level, parts: TreeNode): Flow {
 
 type Way = (trace: Trace, level: Level, found: TreeNode) => Flow
 
-const nothing: Way = () => clean
+/** Nothing that is stored is in them. */
+const plain = new Set([
+  'A_Const',
+  'SQLValueFunction',
+  'SetToDefault',
+  'MergeSupportFunc',
+  'CurrentOfExpr',
+  'GroupingFunc',
+  'TypeName',
+  'String',
+])
 
 const ways: Readonly<Record<string, Way>> = {
-  A_Const: nothing,
-  SQLValueFunction: nothing,
-  SetToDefault: nothing,
-  MergeSupportFunc: nothing,
-  CurrentOfExpr: nothing,
-  TypeName: nothing,
-  String: nothing,
   // A client's own are constants.
   ParamRef: (trace, _level, { number }) =>
     trace.parameters === undefined ? clean : (trace.parameters[Number(number) - 1] ?? lost),
@@ -85,7 +86,6 @@ const ways: Readonly<Record<string, Way>> = {
     readBy(trace, level, arg)
     return clean
   },
-  GroupingFunc: nothing,
   RowExpr(trace, level, { args }) {
     const columns = list(args).flatMap((item): readonly Column[] => {
       const flow = flowOf(trace, level, item)

@@ -115,7 +115,10 @@ function functionRelation(trace: Trace, level: Level, call: Tree | undefined): R
   const found = only(call, 'FuncCall')
   // What looks like a function and is none of them: CAST, COALESCE, CURRENT_DATE.
   if (found === undefined) return relationOf([], flowOf(trace, level, call))
-  const relation = callRelation(trace, passedBy(trace, level, found))
+  const passed = passedBy(trace, level, found)
+  // How many rows there are is decided by what it is given.
+  for (const flow of passed.flows) trace.reads.add(flow)
+  const relation = callRelation(trace, passed)
   trace.touch(whole(relation))
   return relation
 }

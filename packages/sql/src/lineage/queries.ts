@@ -46,6 +46,8 @@ function plain(trace: Trace, select: TreeNode, level: Level): Relation {
     if (on.length === 0) trace.reads.add(whole(relation))
     else readOutputs(trace, level, on, relation)
   }
+  // A name is looked for in FROM first; what is not found there is an output's.
+  for (const item of list(select.groupClause)) if (isInFrom(level, item)) readBy(trace, level, item)
   readOutputs(trace, level, list(select.groupClause), relation)
   readOutputs(trace, level, list(select.sortClause).map(sorted), relation)
   limits(trace, level, select)
@@ -126,6 +128,15 @@ function readOutputs(trace: Trace, level: Level, items: readonly Tree[], relatio
   }
 }
 
+function isInFrom({ leaves }: Level, item: Tree): boolean {
+  const [name, ...more] = names(only(item, 'ColumnRef')?.fields)
+  return (
+    name !== undefined &&
+    more.length === 0 &&
+    leaves.some(({ relation }) => relation.columns.some((column) => column.name === name))
+  )
+}
+
 function limits(trace: Trace, level: Level, { limitCount, limitOffset }: TreeNode): void {
   readBy(trace, level, limitCount)
   readBy(trace, level, limitOffset)
@@ -134,9 +145,12 @@ function limits(trace: Trace, level: Level, { limitCount, limitOffset }: TreeNod
 /** The level that sees what its WITH defines. */
 export function withCtes(trace: Trace, clause: Tree | undefined, level: Level): Level {
   const { ctes, recursive } = node(clause)
+  const all = list(ctes).map((item) => only(item, 'CommonTableExpr') ?? {})
   let known: Ctes | undefined = level.ctes
-  for (const item of list(ctes)) {
-    const cte = only(item, 'CommonTableExpr') ?? {}
+  // RECURSIVE lets one name those that come after it.
+  if (recursive === true)
+    for (const cte of all) known = { name: text(cte.ctename), relation: lostRelation, outer: known }
+  for (const cte of all) {
     const relation =
       recursive === true ? recursiveRelation(trace, cte, level, known) : cteRelation(trace, cte, level, known)
     known = { name: text(cte.ctename), relation, outer: known }
@@ -190,6 +204,7 @@ function mapClean(relation: Relation): Relation {
 }
 
 function sizeOf({ columns, rest }: Relation): string {
-  const one = ({ refs, lost: isLost, exact }: Flow) => `${refs.size}${isLost ? 'l' : ''}${exact ? 'e' : ''}`
+  const one = ({ refs, lost: isLost, exact, row }: Flow): string =>
+    `${refs.size}${isLost ? 'l' : ''}${exact ? 'e' : ''}${row ? `(${sizeOf(row)})` : ''}`
   return [...columns.map(({ flow }) => one(flow)), rest ? one(rest) : ''].join()
 }

@@ -1,5 +1,4 @@
-// Tables and views as rows: each column with the column that it is, and of views what stands behind. Looked into once for
-// all sessions, since a catalogue gives its definitions with every name spelled out.
+// Tables and views as rows: each column with the column that it is, and of views what stands behind.
 import type { ColumnRef } from '@portcullis/kernel'
 import type { Index } from '../catalogue.ts'
 import { only } from '../walk.ts'
@@ -17,7 +16,7 @@ import {
 import { queryRelation } from './queries.ts'
 import { levelIn } from './scope.ts'
 import type { StoredTable, Tables } from './tables.ts'
-import { Trace } from './trace.ts'
+import type { Trace } from './trace.ts'
 
 const depthMax = 32
 
@@ -25,12 +24,17 @@ interface Shown {
   readonly relation: Relation
   /** What its definition touches beside: conditions of a view, which nobody who asks it has chosen. */
   readonly raises: Flow
+  /** What functions in it gave, which planning may show. */
+  readonly called: Flow
 }
 
 export interface Relations {
   readonly tables: Tables
-  readonly shown: Map<StoredTable, Shown>
+  /** By where functions look that stand in views. */
+  readonly shown: Map<string, Map<StoredTable, Shown>>
 }
+
+const lostShown: Shown = { relation: lostRelation, raises: lost, called: lost }
 
 /** Whatever the name may mean. */
 export function storedRelation(trace: Trace, schema: string, name: string): Relation {
@@ -44,16 +48,24 @@ export function storedRelation(trace: Trace, schema: string, name: string): Rela
 }
 
 function tableRelation(trace: Trace, stored: StoredTable): Relation {
-  const { shown } = trace.index.lineage
+  const shown = shownUnder(trace)
   let found = shown.get(stored)
   if (found === undefined) {
     // A view that stands in itself, by way of a function, is lost.
-    shown.set(stored, { relation: lostRelation, raises: lost })
-    found = trace.depth < depthMax ? show(trace, stored) : { relation: lostRelation, raises: lost }
+    shown.set(stored, lostShown)
+    found = trace.depth < depthMax ? show(trace, stored) : lostShown
     shown.set(stored, found)
   }
   trace.raises.add(found.raises)
+  trace.called.add(found.called)
   return found.relation
+}
+
+function shownUnder({ index, sessionPath }: Trace): Map<StoredTable, Shown> {
+  const key = JSON.stringify(sessionPath ?? null)
+  const known = index.lineage.shown.get(key) ?? new Map<StoredTable, Shown>()
+  index.lineage.shown.set(key, known)
+  return known
 }
 
 /** Of two that one name may mean: whichever it is. */
@@ -71,8 +83,7 @@ function alike(one: Relation, other: Relation): Relation {
 
 function show(outer: Trace, stored: StoredTable): Shown {
   const { table, refs } = stored
-  // Its names are those of the catalogue's own reader: each with its schema, or PostgreSQL's.
-  const trace = new Trace({ index: outer.index, path: [], depth: outer.depth + 1 })
+  const trace = outer.inside()
   const query = table.query ?? viewQuery(outer.index, stored)
   const behind = query === undefined ? undefined : queryOf(trace, query)
   const isLost = query === undefined && table.kind === 'v' && !isSystem(stored)
@@ -94,7 +105,7 @@ function show(outer: Trace, stored: StoredTable): Shown {
     }),
   }
   for (const uses of [trace.reads, trace.copies, trace.called]) trace.raises.add(uses.flow)
-  return { relation, raises: query === undefined ? derived([]) : trace.raises.flow }
+  return { relation, raises: trace.raises.flow, called: trace.called.flow }
 }
 
 function both(own: Flow, more: Flow): Flow {

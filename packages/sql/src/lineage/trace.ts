@@ -57,6 +57,8 @@ export interface Ctes {
 export interface TraceOptions {
   readonly index: Index
   readonly path: SearchPath
+  /** Where bodies of functions look, which is the session's own; absent: the same. */
+  readonly sessionPath?: SearchPath
   /** What `$1` and on stand for; those of a client are made of nothing that is stored. */
   readonly parameters?: readonly Flow[]
   /** What an EXECUTE runs. */
@@ -68,6 +70,7 @@ export interface TraceOptions {
 export class Trace {
   readonly index: Index
   readonly path: SearchPath
+  readonly sessionPath: SearchPath
   readonly parameters: readonly Flow[] | undefined
   readonly behind: TreeNode | undefined
   readonly depth: number
@@ -79,12 +82,20 @@ export class Trace {
   #steps = 0
   #nested = 0
 
-  constructor({ index, path, parameters, behind, depth = 0 }: TraceOptions) {
+  constructor(options: TraceOptions) {
+    const { index, path, parameters, behind, depth = 0 } = options
     this.index = index
     this.path = path
+    this.sessionPath = 'sessionPath' in options ? options.sessionPath : path
     this.parameters = parameters
     this.behind = behind
     this.depth = depth
+  }
+
+  /** For a text of the catalogue's, in which every name has its schema, or is PostgreSQL's own. */
+  inside(options: Partial<TraceOptions> = {}): Trace {
+    const { index, sessionPath, depth } = this
+    return new Trace({ index, path: [], sessionPath, depth: depth + 1, ...options })
   }
 
   /** @throws TooMuch */
