@@ -55,6 +55,8 @@ export interface Recorder {
   /** Phase opened (with the decision that let it in) or refused. */
   session(record: SessionRecord, phase: 'opened' | 'refused', decision: Decision, detail: string): void
   intent(intent: Intent): void
+  /** Another decision about a command that stands recorded and has not run (a person let it pass): before it is forwarded. */
+  redecided(sessionId: string, number: number, decision: Decision): void
   /** Writes a `started` or `progress` event: still running after half a second, then every 10 s or 16 MiB. */
   progress(sessionId: string, number: number, at: number, progress: Progress): void
   /** Written at the latest in the same turn of the event loop, without commit. A refused command has intent and outcome in one commit. */

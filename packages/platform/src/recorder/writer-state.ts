@@ -14,7 +14,8 @@ import type {
 import type { DecisionKind } from './format.ts'
 
 export interface RunningEntry {
-  readonly intent: Intent
+  /** With the latest decision. */
+  intent: Intent
   readonly frame: number
   /** Frame of the first progress; 0 for none. */
   startedFrame: number

@@ -85,6 +85,33 @@ test('a command that something else ended than let it pass tells what ended it',
   assert.deepEqual(draft.event.decision, { ...cut, delayUs: 70 })
 })
 
+test('a command that waited for another decision is one command, with the latest, also where it died before it ended', async (t) => {
+  const { recorder } = start(t)
+  recorder.value.session(sessionRecord('s1'), 'opened', allow, '')
+  const held: Decision = { ...allow, id: 'd1', action: 'hold', reason: 'policy_hold', approvalId: 'a1' }
+  const letIn: Decision = { ...allow, id: 'd2', approvalId: 'a1', delayUs: 70 }
+  recorder.value.intent({ ...intentOf('s1', 1, analysis), decision: held })
+  recorder.value.progress('s1', 1, 1_700_000_000_000_100, { rowsIn: 0, rowsOut: 0, bytesIn: 0, bytesOut: 0 })
+  recorder.value.commit()
+  recorder.value.redecided('s1', 1, letIn)
+  recorder.value.commit()
+  const [, waits, ...others] = readAll(recorder.value.dir)
+  assert.ok(waits?.kind === 'command')
+  assert.deepEqual([waits.event.phase, waits.event.decision], ['started', held])
+  assert.equal(others.length, 0)
+  const tail = openTail(recorder.value.dir, undefined, fail)
+  drain(tail)
+  const [open] = tail.fold.open()
+  assert.deepEqual([open?.running.length, open?.running[0]?.intent.decision], [1, letIn])
+  assert.equal(open?.totals.commands, 1)
+  tail.close()
+  recorder.value.outcome('s1', 1, 1_700_000_000_000_500, ok)
+  await recorder.stop()
+  const ended = readAll(recorder.value.dir)[2]
+  assert.ok(ended?.kind === 'command')
+  assert.deepEqual([ended.event.phase, ended.event.decision], ['finished', letIn])
+})
+
 test('segments roll, and the last one alone tells what is open', async (t) => {
   const { recorder } = start(t, { segmentBytes: 2048 })
   recorder.value.session(sessionRecord('s1'), 'opened', allow, '')

@@ -105,6 +105,7 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
       },
       session,
       intent,
+      redecided,
       progress,
       outcome,
       sessionClosed,
@@ -134,6 +135,17 @@ export function createRecorder(options: RecorderOptions, sync: SyncFile = syncFi
     pending.isGuarded = true
     ledger.intent(live, intended)
     putIntentWithWords(out, ledger, live.session, intended, false, false)
+  }
+
+  /** Told once more, by the same number: whoever reads the log takes the latest. */
+  function redecided(sessionId: string, number: number, decision: Decision): void {
+    const live = ledger.session(sessionId)
+    const entry = live?.running.get(number)
+    if (!live || !entry || entry.result) return
+    pending.isGuarded = true
+    const intent = { ...entry.intent, decision }
+    entry.intent = intent
+    putIntentWithWords(out, ledger, live.session, intent, true, entry.startedFrame !== 0)
   }
 
   function progress(sessionId: string, number: number, at: number, counts: Progress): void {

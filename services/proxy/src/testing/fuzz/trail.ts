@@ -98,6 +98,8 @@ export class Trail implements Recorder {
     })
   }
 
+  redecided(): void {}
+
   progress(): void {}
 
   outcome(_sessionId: string, number: number, _at: number, result: CommandResult): void {
