@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
+import { approvals } from './approvals-schema.ts'
 import { clientCertificate } from './client-certificate-schema.ts'
 import {
   filePath,
@@ -366,6 +367,7 @@ export const configSchema = z.strictObject({
     })
     .optional()
     .describe('Rules for what may run. Where absent, whoever may connect may run anything.'),
+  approvals: approvals.prefault({}).describe('What people approve, see [approvals](approvals.md).'),
   targets: z.array(target).describe('Targets; those that the API adds are not among them. May be empty.'),
   proxy,
   analyzer: analyzer.prefault({}),

@@ -1,5 +1,6 @@
 // Rules by people -> what may run. Pure, but for reading its own library and the file that a configuration names: no clock
 // and no socket. Refuses to let anything through for what it does not know.
+export type { ApprovalTerms } from './approval-schema.ts'
 export { attributes, commandValues, isOnEvents, type Values, whereAttribute } from './attributes.ts'
 export { loadPolicy, type PolicyTarget } from './check-targets.ts'
 export {

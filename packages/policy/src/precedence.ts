@@ -10,14 +10,15 @@ export function fold(
 ): Judged {
   const enforced = rules.filter(({ observe }) => !observe)
   const decided = decide(enforced, isOpen)
-  const passes = decided.action === 'allow'
+  const mayPass = decided.action === 'allow' || decided.action === 'hold'
   const wouldBe = strictest(rules)
   const alerts = enforced.flatMap(({ name, alert }) => (alert ? [{ rule: name, severity: alert }] : []))
   return {
     ...decided,
-    caps: passes ? leastCaps(enforced) : {},
-    masks: passes ? masksOf(enforced) : [],
-    observedMasks: passes ? masksOf(rules.filter(({ observe }) => observe)) : [],
+    holds: decided.action === 'hold' ? holdsOf(enforced) : none,
+    caps: mayPass ? leastCaps(enforced) : {},
+    masks: mayPass ? masksOf(enforced) : [],
+    observedMasks: mayPass ? masksOf(rules.filter(({ observe }) => observe)) : [],
     alerts,
     observed: wouldBe && ranks[wouldBe.action] > ranks[decided.action] ? wouldBe : undefined,
     attributes: alerts.length === 0 ? attributes : { ...attributes, 'policy.alerts': JSON.stringify(alerts) },
@@ -44,6 +45,14 @@ function strictest(rules: readonly ParsedRule[]): { action: 'hold' | 'block'; ru
 
 function masksOf(rules: readonly ParsedRule[]): Judged['masks'] {
   return rules.flatMap(({ name, mask }) => (mask ? [{ ...mask, rule: name }] : []))
+}
+
+const none: Judged['holds'] = []
+
+function holdsOf(rules: readonly ParsedRule[]): Judged['holds'] {
+  return rules
+    .filter(({ action }) => action === 'hold')
+    .map(({ name, approval }) => ({ rule: name, approval }))
 }
 
 function leastCaps(rules: readonly ParsedRule[]): Judged['caps'] {

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { patternFault } from '@portcullis/expressions'
 import { contentGroups, contentKinds } from '@portcullis/kernel'
 import { z } from 'zod'
+import { approval } from './approval-schema.ts'
 
 const groups = Object.keys(contentGroups) as (keyof typeof contentGroups)[]
 
@@ -96,6 +97,7 @@ const changeable = {
   match: match.optional(),
   observe: z.boolean().optional(),
   alert: severity.optional(),
+  approval: approval.optional(),
 }
 
 const used = z.strictObject({
@@ -123,6 +125,10 @@ const rule = ownRule
   .refine(
     ({ action, mask }) => (action === 'mask') === (mask !== undefined),
     'action mask and the key mask go together',
+  )
+  .refine(
+    ({ action, approval }) => approval === undefined || action === 'hold',
+    'the key approval goes with action hold',
   )
 
 const example = z.strictObject({

@@ -1,4 +1,5 @@
 import type { Identity, Origin, Severity } from '@portcullis/kernel'
+import type { ApprovalTerms } from './approval-schema.ts'
 import type { Mask, RuleCaps } from './schema.ts'
 
 /** What a rule may ask of a session, the same for as long as it lives. */
@@ -36,7 +37,9 @@ export interface Judged {
   readonly action: 'allow' | 'deny' | 'hold' | 'block'
   /** The first, in the order of the file, of those that made it so. */
   readonly rule: string
-  /** Of all cap rules that apply the least of each; with the rule's name. */
+  /** Of `hold`: all rules that hold it, in the order of the file, and how people approve it. */
+  readonly holds: readonly { readonly rule: string; readonly approval: ApprovalTerms | undefined }[]
+  /** Of all cap rules that apply the least of each; with the rule's name. Of what is held: once a person lets it pass. */
   readonly caps: { readonly [Cap in keyof RuleCaps]?: { readonly most: number; readonly rule: string } }
   /** The same list for the same rules. */
   readonly masks: readonly RuleMask[]

@@ -1,0 +1,60 @@
+/** Approvals: what holds where a rule says nothing else, and what bounds all of them. */
+import { z } from 'zod'
+import { positive } from './forms.ts'
+
+export const approvals = z.strictObject({
+  link: z
+    .url()
+    .optional()
+    .describe(
+      'Base of the address that a held client is told, `LINK/approvals/ID`; where absent `people.publicUrl`, else none.',
+    ),
+  groups: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(['*'])
+    .describe(
+      'Who may approve what a rule names nobody for; "*" for everybody whose role lets them approve.',
+    ),
+  delegatorsMay: z
+    .boolean()
+    .default(false)
+    .describe('Whether those on whose behalf an identity acts may approve what it asks for.'),
+  perInstance: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether an approval is for the running copy alone. A copy that comes again with a new token then needs another.',
+    ),
+  answerSec: positive.max(604_800).default(3600).describe('How long people have to answer.'),
+  usableSec: positive
+    .max(604_800)
+    .default(900)
+    .describe(
+      'How long what was approved may be used: once, or as often as wanted where the rule says window.',
+    ),
+  waitSec: z
+    .number()
+    .int()
+    .min(0)
+    .max(86_400)
+    .default(300)
+    .describe(
+      'How long a held command waits in its connection; 0: it is refused at once, and passes when it comes again once it is approved.',
+    ),
+  waitInTransactionSec: z
+    .number()
+    .int()
+    .min(0)
+    .max(3600)
+    .default(5)
+    .describe('The same inside of an open transaction, whose locks are held meanwhile.'),
+  noticeSec: positive
+    .max(3600)
+    .default(30)
+    .describe('How often a client that waits is told so, where its protocol can.'),
+  pendingPerIdentityMax: positive
+    .default(20)
+    .describe('Held commands of one identity that may wait for an answer; more are refused.'),
+  pendingPerTargetMax: positive.default(200).describe('The same of one target.'),
+})
