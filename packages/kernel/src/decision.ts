@@ -8,6 +8,7 @@ export type Reason =
   | 'policy_block' // a rule says so
   | 'policy_hold' // a rule says that a person must let it pass
   | 'policy_default' // no rule allows it
+  | ApprovalReason
   | 'mask_unavailable' // a rule masks what it answers, and nothing can for this protocol
   | 'cap_rows_statement'
   | 'cap_bytes_statement'
@@ -26,6 +27,15 @@ export type Reason =
   | 'gate_credentials' // would change how the gate itself signs in at the target
   | 'unsupported' // a protocol step that would blind the gate
   | 'draining'
+
+/** What became of the question to people whether it may pass. */
+export type ApprovalReason =
+  | 'approval_pending' // they have been asked
+  | 'approval_denied'
+  | 'approval_expired' // nobody answered in time
+  | 'approval_cancelled' // the client gave up waiting
+  | 'approval_limit' // as many as may are waiting for an answer
+  | 'approval_unavailable' // they cannot be asked, or the answer cannot be spent, now
 
 /** One of the times that a target gives its sessions is up. */
 export type TimeoutReason = 'statement_timeout' | 'idle_session_timeout' | 'idle_in_transaction_timeout'

@@ -14,6 +14,7 @@ export {
   type ApprovalRequest,
   type CommandRequest,
   objectionToApprover,
+  overBy,
   type Quorum,
   type Standing,
   standingOf,

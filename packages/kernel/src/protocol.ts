@@ -80,6 +80,18 @@ export interface Unit {
    * every rate, and recorded only where it is refused.
    */
   readonly describes?: boolean
+  /**
+   * What the client sent, for people to approve and for the digest that binds their answer to it. Absent or undefined where
+   * the bytes do not tell what will run (a name whose text is elsewhere, values that are too long to be shown).
+   */
+  readonly original?: () => Original | undefined
+  /**
+   * It only prepares what comes again with its values (Parse before Bind): where it would be held it passes, and what comes
+   * with the values is held. Called then, so that the protocol keeps what the later unit's `original` needs.
+   */
+  readonly defers?: () => void
+  /** It would hold locks at the target while it waits. */
+  readonly inTransaction?: boolean
   /** A command for each analysis whose caps it counts against in place of caps of its own: what a FETCH gets is its cursor's. */
   readonly charges?: readonly (Command | undefined)[]
   /** Of `analyses`. Absent: the lineage of whatever it answers is lost. */
@@ -89,6 +101,13 @@ export interface Unit {
     Reason,
     'statement_too_large' | 'too_many_statements' | 'unsupported' | 'gate_credentials'
   >
+}
+
+export interface Original {
+  /** All bytes that decide what runs: the text, then each value with its type and format. Not kept beyond the call. */
+  readonly pieces: readonly Uint8Array[]
+  /** The values as people read them; long ones may be cut. */
+  readonly values: readonly string[]
 }
 
 /** A command that was recorded; its meter is counted down in place on the way back. */
@@ -120,8 +139,27 @@ export interface Road {
   refused(unit: Unit, refusal: Refusal): string
   /** All that is queued stands recorded: write it. */
   send(): void
-  /** Before a wait (throttle, hold): a protocol may tell its client. */
+  /** Before a wait (throttle, rate): a protocol may tell its client. */
   waiting?(unit: Unit, reason: Reason, waitMs: number): void
+  /**
+   * The unit waits for a person: told when the wait begins, then every so often, and undefined when it is over, whatever
+   * came of it. A protocol keeps its client's connection alive meanwhile, and says that it waits in the client's own
+   * language (a NOTICE; a line on stderr; HTTP has none, so it asks for no wait and answers 403 with Retry-After).
+   */
+  holding?(unit: Unit, hold: Hold | undefined): void
+}
+
+/** A command that waits for a person. */
+export interface Hold {
+  readonly approvalId: string
+  /** Where people answer; empty where nobody said so. */
+  readonly link: string
+  /** The name of the rule, or of the verdict. */
+  readonly by: string
+  /** How long it waits yet at most. */
+  readonly waitMs: number
+  /** cancelled: the client gives up. draining: the gate stops, and the question stays open. */
+  end(why: 'cancelled' | 'draining'): void
 }
 
 export interface Session {

@@ -18,17 +18,16 @@ import {
   SessionEnded,
   type Unit,
 } from '@portcullis/kernel'
-import type { Unmaskable } from '@portcullis/masking'
 import { type Judged, whereAttribute } from '@portcullis/policy'
+import type { Held, Holds, Pass } from './holds.ts'
 import type { IdSource } from './ids.ts'
-import { createMaskMaker, type MaskedUnit } from './masks.ts'
+import { type ByRules, createJudge, delayOf, type Past, type Ready, type Ruling } from './judge.ts'
+import type { MaskedUnit } from './masks.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
-import { decision, refusal, refusalByVerdict } from './refusals.ts'
-import { against, allowedBy, cappedBy, judgeUnit, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
+import { decision, refusal } from './refusals.ts'
+import { allowedBy, cappedBy, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
 import type { VerdictTable } from './verdicts.ts'
 
-const refusalsAtOnce = 20
-const refusalWaitMs = 100
 const refusedTextMax = 4096
 
 export interface GateDeps {
@@ -40,6 +39,8 @@ export interface GateDeps {
   readonly rules: Rules
   /** False once the folded control state is older than allowed. */
   readonly controlFresh: () => boolean
+  /** Absent: nobody is asked, and what is held is refused. */
+  readonly holds?: Holds | undefined
 }
 
 export interface GateSettings {
@@ -67,35 +68,22 @@ export interface Gated extends Ruled {
   refusals: number
   /** Set once the session must not go on. */
   ended: Refusal | undefined
-  /** Resolves after the time, or earlier when a verdict or the session's end may change the answer. */
+  /** The connection is gone, by nobody's order. */
+  isGone: boolean
+  /** What waits for a person, and stands recorded already. `abandon`: it will not run. */
+  held: { readonly approvalId: string; abandon(): void } | undefined
+  /** Resolves after the time (a second at most), or earlier when a verdict or the session's end may change the answer. */
   sleep(ms: number): Promise<void>
+  /** Ends the sleep. */
+  wake(): void
 }
 
 /** A command with what the gate keeps of it. */
 export interface GatedCommand extends Command {
   readonly meter: CommandMeter
   mask: MaskPlan | undefined
-}
-
-type Ruling =
-  | (ByRules & {
-      readonly kind: 'allow'
-      readonly decision?: Decision
-      readonly masked?: MaskedUnit | undefined
-    })
-  | (ByRules & { readonly kind: 'refuse'; readonly refusal: Refusal })
-  | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
-
-/** What the policy makes of each analysis of the unit; absent where nobody asked it. */
-interface ByRules {
-  readonly judged?: readonly Judged[] | undefined
-}
-
-/** What a command waits for; its decision says so once it has passed. */
-interface Waiting {
-  readonly reason: Reason
-  readonly verdictId: string
-  readonly rule: string
+  /** A person let it pass. */
+  pass?: Pass | undefined
 }
 
 export interface Gate {
@@ -112,22 +100,16 @@ export interface Gate {
 const turnMsMax = 10
 
 export function createGate(deps: GateDeps): Gate {
-  const { recorder, verdicts, clock, ids, settings } = deps
-  const masks = createMaskMaker()
-  const nowMs = () => Math.floor(clock.nowUs() / 1000)
-  const refuse = (
-    { allow: { policyVersion } }: Pick<Gated, 'allow'>,
-    reason: Exclude<Reason, `verdict_${string}`>,
-    parts: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number } = {},
-  ) => refusal(reason, { id: ids(), policyVersion, ...parts })
+  const { recorder, clock, ids, settings } = deps
+  const { decide, plainly, refuse } = createJudge(deps)
 
   function pass(session: Gated, road: Road): undefined | Promise<void> {
     const sinceMs = clock.monotonicMs()
     for (let unit = road.next(); unit; unit = road.next()) {
-      const ruling = unit instanceof Promise ? undefined : decide(session, unit, 0)
-      if (unit instanceof Promise || !ruling || ruling.kind === 'wait')
+      const ruling = unit instanceof Promise ? undefined : decide(session, unit, atOnce)
+      if (unit instanceof Promise || !ruling || ruling.kind === 'wait' || ruling.kind === 'hold')
         return passLater(session, road, unit, ruling)
-      record(session, road, unit, ruling)
+      record(session, road, unit, ruling, atOnce)
       if (clock.monotonicMs() - sinceMs > turnMsMax) return passRest(session, road)
     }
     return forward(session, road)
@@ -149,154 +131,93 @@ export function createGate(deps: GateDeps): Gate {
   ): Promise<void> {
     await forward(session, road)
     const unit = await coming
-    const sinceMs = clock.monotonicMs()
-    let ruling = first ?? decide(session, unit, 0)
-    while (ruling.kind === 'wait') {
-      road.waiting?.(unit, ruling.reason, ruling.waitMs)
-      await session.sleep(ruling.waitMs)
-      ruling = decide(session, unit, clock.monotonicMs() - sinceMs, ruling)
+    const past: Past = { waitedMs: 0, heldMs: 0 }
+    let ruling = first ?? decide(session, unit, past)
+    while (ruling.kind === 'wait' || ruling.kind === 'hold') {
+      const sinceMs = clock.monotonicMs()
+      if (ruling.kind === 'wait') {
+        past.waitedFor = ruling
+        road.waiting?.(unit, ruling.reason, ruling.waitMs)
+        await session.sleep(ruling.waitMs)
+        past.waitedMs += clock.monotonicMs() - sinceMs
+        ruling = decide(session, unit, past)
+      } else {
+        const answer = await askPeople(session, road, unit, ruling, past)
+        past.heldMs += clock.monotonicMs() - sinceMs
+        ruling = 'key' in answer ? decide(session, unit, { ...past, pass: answer }) : answer
+        if ('key' in answer) past.pass = answer
+      }
     }
-    record(session, road, unit, ruling)
+    record(session, road, unit, ruling, past)
+    session.held = undefined
     await pass(session, road)
   }
 
-  /** What is refused again and again is refused slowly: a storm must not fill the log that everybody needs. */
-  function decide(session: Gated, unit: Unit, waitedMs: number, waitedFor?: Waiting): Ruling {
-    const ruling = judge(session, unit, waitedMs, waitedFor)
-    if (ruling.kind !== 'refuse' || waitedMs > 0 || session.refusals < refusalsAtOnce) return ruling
-    const { reason, decision } = ruling.refusal
-    return { kind: 'wait', reason, verdictId: decision.verdictId, rule: decision.rule, waitMs: refusalWaitMs }
-  }
-
-  function judge(session: Gated, unit: Unit, waitedMs: number, waitedFor: Waiting | undefined): Ruling {
-    if (session.ended) throw new SessionEnded(session.ended)
-    const delayUs = Math.round(waitedMs * 1000)
-    const harmless = unit.undoes === true
-    if (!recorder.available)
-      return { kind: 'refuse', refusal: refuse(session, 'recording_unavailable', { delayUs }) }
-    if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
-      throw new SessionEnded(refuse(session, 'session_expired'))
-    if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
-    const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
-    const planned = masks.plansFor(unit, judged, settings.mode === 'enforce')
-    const masked = planned && 'plans' in planned ? planned : undefined
-    const objected = harmless ? undefined : objection(session, unit, judged, planned, waitedMs, delayUs)
-    if (objected && settings.mode === 'observe')
-      return { kind: 'allow', decision: observed(session, objected), judged, masked }
-    if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
-    if (!waitedFor) return { kind: 'allow', judged, masked }
-    const { reason, verdictId, rule } = waitedFor
-    return {
-      kind: 'allow',
-      judged,
-      masked,
-      decision: { ...session.allow, action: 'throttle', reason, verdictId, rule, delayUs },
-    }
-  }
-
-  /** Why not, in the one order: control state, verdicts, policy, rates and caps. */
-  function objection(
+  /** Where they let it pass, it is decided again: verdicts and rules may be others by now. */
+  async function askPeople(
     session: Gated,
+    road: Road,
     unit: Unit,
-    judged: readonly Judged[] | undefined,
-    planned: MaskedUnit | Unmaskable | undefined,
-    waitedMs: number,
-    delayUs: number,
-  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
-    if (!deps.controlFresh())
-      return { kind: 'refuse', refusal: refuse(session, 'control_stale', { delayUs }) }
-    const verdict = verdicts.find(session.verdictKeys, session.target)
-    const byVerdict = () =>
-      refusalByVerdict(
-        verdict as NonNullable<typeof verdict>,
-        ids(),
-        session.allow.policyVersion,
-        clock.nowUs(),
-        delayUs,
-      )
-    if (verdict && verdict.action !== 'throttle') return { kind: 'refuse', refusal: byVerdict() }
-    const byPolicy = against(judged)
-    if (byPolicy) {
-      const { reason, rule } = byPolicy
-      return { kind: 'refuse', refusal: refuse(session, reason, { rule, delayUs }) }
-    }
-    if (planned && 'refusedBy' in planned) {
-      const { refusedBy: rule, why: detail } = planned
-      return { kind: 'refuse', refusal: refuse(session, 'mask_unavailable', { rule, detail, delayUs }) }
-    }
-    if (unit.adopts || unit.describes) return undefined
-    if (verdict) {
-      const waitMs = session.budget.takeThrottled(
-        verdict.verdictId,
-        verdict.ratePerMinute,
-        unit.analyses.length,
-      )
-      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax)
-        return { kind: 'refuse', refusal: { ...byVerdict(), retryAfterMs: waitMs } }
-      if (waitMs > 0) {
-        return { kind: 'wait', reason: 'verdict_throttle', verdictId: verdict.verdictId, rule: '', waitMs }
-      }
-    }
-    return overCap(session, unit, waitedMs, delayUs)
+    held: ByRules & Held,
+    past: Past,
+  ): Promise<Pass | Extract<Ruling, { kind: 'refuse' }>> {
+    const { judged } = held
+    const number = past.begun?.[0] ?? unit.adopts?.number ?? session.commands + 1
+    const answer = await deps.holds?.settle(
+      {
+        ...{ session, unit, commandId: `${session.id}.${number}` },
+        begin: (approvalId) => beginWaiting(session, road, unit, held, past, approvalId),
+        tell: (hold) => road.holding?.(unit, hold),
+      },
+      held,
+    )
+    if (answer && 'key' in answer) return answer
+    const delayUs = delayOf(past)
+    const refused = answer ?? (await plainly(session, held, delayUs))
+    const decision = { ...refused.decision, delayUs: Math.max(refused.decision.delayUs, delayUs) }
+    return { kind: 'refuse', refusal: { ...refused, decision }, judged }
   }
 
-  function overCap(
+  /** Whoever looks at the trail finds what waits: its commands stand there from now on, held. */
+  function beginWaiting(
     session: Gated,
+    road: Road,
     unit: Unit,
-    waitedMs: number,
-    delayUs: number,
-  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
-    const { caps, budget, pool } = session
-    if (caps.commandsPerSecond !== undefined) {
-      const waitMs = budget.takeCommands(unit.analyses.length)
-      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax) {
-        return {
-          kind: 'refuse',
-          refusal: refuse(session, 'cap_commands', {
-            rule: 'commandsPerSecond',
-            retryAfterMs: waitMs,
-            delayUs,
-          }),
-        }
-      }
-      if (waitMs > 0) {
-        return { kind: 'wait', reason: 'cap_commands', verdictId: '', rule: 'commandsPerSecond', waitMs }
-      }
+    held: ByRules & Held,
+    past: Past,
+    approvalId: string,
+  ): undefined | Promise<void> {
+    const { rule, verdictId, reason, policyVersion } = held
+    const parts = { action: 'hold', reason, rule, verdictId, approvalId, policyVersion } as const
+    const waits = decision({ id: ids(), ...parts })
+    const numbers: number[] = []
+    if (unit.adopts) {
+      recorder.redecided(session.id, unit.adopts.number, waits)
+      numbers.push(unit.adopts.number)
+    } else {
+      past.begun ??= unit.analyses.map((_, index) =>
+        intend(session, unit, index, held.judged?.[index], waits),
+      )
+      numbers.push(...past.begun)
     }
-    if (caps.rowsPerWindow === undefined && caps.bytesPerWindow === undefined) return undefined
-    if (!unit.analyses.some((analysis) => analysis.returnsRows)) return undefined
-    for (const kind of ['rows', 'bytes'] as const) {
-      const rule = kind === 'rows' ? 'rowsPerWindow' : 'bytesPerWindow'
-      if (caps[rule] === undefined) continue
-      const taken = pool.take(kind, 1)
-      pool.giveBack(kind, taken)
-      if (taken === 0)
-        return {
-          kind: 'refuse',
-          refusal: refuse(session, `cap_${kind}_window`, {
-            rule,
-            retryAfterMs: budget.windowFreesInMs(),
-            delayUs,
-          }),
-        }
+    for (const number of numbers) recorder.progress(session.id, number, clock.nowUs(), nothingYet)
+    session.held = {
+      approvalId,
+      abandon() {
+        const at = clock.nowUs()
+        for (const number of past.begun ?? [])
+          recorder.outcome(session.id, number, at, nothingPassed('cancelled'))
+      },
     }
-    return undefined
+    return forward(session, road)
   }
 
-  function record(session: Gated, road: Road, unit: Unit, ruling: Exclude<Ruling, { kind: 'wait' }>): void {
+  function record(session: Gated, road: Road, unit: Unit, ruling: Ready, past: Past): void {
     if (ruling.kind === 'allow') {
       // What is let through to everybody does not make up for what was refused.
       if (!unit.undoes) session.refusals = 0
-      const commands: Command[] = []
-      const { judged, masked } = ruling
-      if (unit.adopts) {
-        // What the rules say now counts, not when it was prepared.
-        ;(unit.adopts as GatedCommand).mask = masked?.plans[0]
-        commands.push(unit.adopts)
-      } else if (!unit.describes)
-        for (let index = 0; index < unit.analyses.length; index++)
-          commands.push(intend(session, unit, index, judged?.[index], ruling.decision, masked))
-      road.allowed(unit, commands)
+      ruling.defers?.()
+      road.allowed(unit, letIn(session, unit, ruling, past))
       return
     }
     session.refusals++
@@ -307,10 +228,37 @@ export function createGate(deps: GateDeps): Gate {
       unit.analyses.findIndex((analysis) => !analysis.undoes),
     )
     unit.analyses.forEach((_, index) => {
-      const { number } =
-        unit.adopts ?? intend(session, clipped(unit), index, ruling.judged?.[index], ruling.refusal.decision)
+      const { decision } = ruling.refusal
+      const before = unit.adopts?.number ?? past.begun?.[index]
+      const number = before ?? intend(session, clipped(unit), index, ruling.judged?.[index], decision)
       const result = index === blamed ? { ...nothingPassed('refused'), errorCode } : nothingPassed('skipped')
-      recorder.outcome(session.id, number, at, result, unit.adopts && ruling.refusal.decision)
+      recorder.outcome(session.id, number, at, result, before === undefined ? undefined : decision)
+    })
+  }
+
+  /** The commands of what is let through, which stand recorded. */
+  function letIn(
+    session: Gated,
+    unit: Unit,
+    { judged, decision, masked }: Extract<Ruling, { kind: 'allow' }>,
+    { pass, begun }: Past,
+  ): readonly Command[] {
+    if (unit.adopts) {
+      const adopted: GatedCommand = unit.adopts as GatedCommand
+      // What the rules say now counts, not when it was prepared.
+      adopted.mask = masked?.plans[0]
+      if (pass) {
+        adopted.pass = pass
+        if (decision) recorder.redecided(session.id, adopted.number, decision)
+      }
+      return [adopted]
+    }
+    if (unit.describes) return []
+    return unit.analyses.map((_, index) => {
+      const before = begun?.[index]
+      if (before !== undefined && decision) recorder.redecided(session.id, before, decision)
+      const number = before ?? intend(session, unit, index, judged?.[index], decision, masked)
+      return { ...commandOf(session, unit, index, number, judged?.[index], masked), ...(pass && { pass }) }
     })
   }
 
@@ -321,7 +269,7 @@ export function createGate(deps: GateDeps): Gate {
     judged: Judged | undefined,
     given?: Decision,
     masked?: MaskedUnit,
-  ): GatedCommand {
+  ): number {
     const analysis = unit.analyses[index] as Unit['analyses'][number]
     const number = ++session.commands
     const wouldMask = masked?.observed[index] ?? []
@@ -341,6 +289,18 @@ export function createGate(deps: GateDeps): Gate {
         ...(wouldMask.length > 0 && { 'mask.observed': JSON.stringify(wouldMask) }),
       },
     })
+    return number
+  }
+
+  function commandOf(
+    session: Gated,
+    unit: Unit,
+    index: number,
+    number: number,
+    judged: Judged | undefined,
+    masked: MaskedUnit | undefined,
+  ): GatedCommand {
+    const analysis = unit.analyses[index] as Unit['analyses'][number]
     const charged = unit.charges?.[index] as GatedCommand | undefined
     const meter =
       charged?.meter ?? createMeter(capsOf(session, judged), session.pool, refusalOver(session, judged))
@@ -396,20 +356,6 @@ export function createGate(deps: GateDeps): Gate {
       : new SessionEnded(refuse(session, 'recording_unavailable'), { cause })
   }
 
-  function observed(session: Gated, against: Exclude<Ruling, { kind: 'allow' }>): Decision {
-    if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
-    const { reason, verdictId, rule } = against
-    return decision({
-      id: ids(),
-      action: 'throttle',
-      reason,
-      verdictId,
-      rule,
-      policyVersion: session.allow.policyVersion,
-      enforced: false,
-    })
-  }
-
   return {
     pass,
     unasked,
@@ -432,6 +378,9 @@ function attributesOf({ analyses }: Unit, index: number, number: number): Readon
     ...(analyses.length > 1 && { 'message.commands': `"${first}-${first + analyses.length - 1}"` }),
   }
 }
+
+const atOnce: Past = { waitedMs: 0, heldMs: 0 }
+const nothingYet = { rowsIn: 0, rowsOut: 0, bytesIn: 0, bytesOut: 0 }
 
 /** Of a refused text its beginning tells enough. */
 function clipped(unit: Unit): Unit {

@@ -15,6 +15,7 @@ export function maskTexts(recorder: Recorder, search: ContentSearch): Recorder {
     },
     session: (...args) => recorder.session(...args),
     intent: (intent) => recorder.intent(masked(intent)),
+    redecided: (...args) => recorder.redecided(...args),
     progress: (...args) => recorder.progress(...args),
     outcome: (...args) => recorder.outcome(...args),
     sessionClosed: (...args) => recorder.sessionClosed(...args),

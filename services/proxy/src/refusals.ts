@@ -42,16 +42,24 @@ export function refusal(
     rule?: string
     retryAfterMs?: number
     detail?: string
+    hint?: string
+    verdictId?: string
+    approvalId?: string
     delayUs?: number
   },
 ): Refusal {
-  const action: Action = reason === 'policy_hold' ? 'hold' : /^cap_|_timeout$/.test(reason) ? 'cap' : 'block'
+  const action: Action = /^policy_hold$|^approval_/.test(reason)
+    ? 'hold'
+    : /^cap_|_timeout$/.test(reason)
+      ? 'cap'
+      : 'block'
   const { id, policyVersion, rule = '', retryAfterMs, detail = '', delayUs = 0 } = parts
+  const { verdictId = '', approvalId = '', hint = words[reason].hint } = parts
   return {
-    decision: decision({ id, action, reason, rule, policyVersion, delayUs }),
+    decision: decision({ id, action, reason, rule, verdictId, approvalId, policyVersion, delayUs }),
     reason,
     message: detail ? `${words[reason].message}: ${detail}` : words[reason].message,
-    hint: words[reason].hint,
+    hint,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   }
 }
@@ -78,6 +86,27 @@ const words: Record<Reason, { message: string; hint: string }> = {
   policy_hold: {
     message: 'this needs the approval of a person',
     hint: 'The rule in DETAIL holds it; ask the owners of this target.',
+  },
+  approval_pending: {
+    message: 'this needs the approval of a person, who has been asked',
+    hint: 'Send the same again once it is approved.',
+  },
+  approval_denied: {
+    message: 'a person has refused this',
+    hint: 'Do not send it again; ask whoever refused it.',
+  },
+  approval_expired: {
+    message: 'nobody has approved this in time',
+    hint: 'Send it again to have it asked again, and tell whoever may approve it.',
+  },
+  approval_cancelled: { message: 'canceling statement due to user request', hint: '' },
+  approval_limit: {
+    message: 'this needs the approval of a person, and too many wait for one already',
+    hint: 'Wait until some are answered.',
+  },
+  approval_unavailable: {
+    message: 'this needs the approval of a person, and nobody can be asked now',
+    hint: 'Retry later; the operators have been told.',
   },
   policy_default: {
     message: 'no rule allows this',

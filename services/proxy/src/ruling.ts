@@ -67,16 +67,22 @@ function renew(rules: Rules, session: Ruled): void {
   session.rules = policy && { policy, ruleset: policy.rulesFor(session.subject), allows: new Map() }
 }
 
-/** What is forwarded or refused together is judged by the strictest of it; undefined: all of it may pass. */
+/** What is forwarded or refused together is judged by the strictest of it; undefined: all of it may pass, what is held once a person lets it. */
 export function against(
   judged: readonly Judged[] | undefined,
 ): { readonly reason: PolicyReason; readonly rule: string } | undefined {
   if (judged === undefined) return undefined
-  for (const action of ['block', 'hold', 'deny'] as const) {
+  for (const action of ['block', 'deny'] as const) {
     const found = judged.find((one) => one.action === action)
     if (found) return { reason: reasons[action], rule: found.rule }
   }
   return undefined
+}
+
+/** All rules that hold any of it, each once. */
+export function holdsOf(judged: readonly Judged[] | undefined): Judged['holds'] {
+  const holds = judged?.flatMap((one) => one.holds) ?? []
+  return holds.length < 2 ? holds : [...new Map(holds.map((one) => [one.rule, one])).values()]
 }
 
 const reasons = { block: 'policy_block', hold: 'policy_hold', deny: 'policy_default' } as const

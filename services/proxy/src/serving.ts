@@ -25,11 +25,13 @@ import { openTokenUses, tokenUsesDir } from '@portcullis/platform/token-uses'
 import { createPolicyReader } from '@portcullis/policy'
 import { createSqlAnalyzer } from '@portcullis/sql'
 import type { BoundSocket } from './accept-queues.ts'
-import { followAgent } from './agent/client.ts'
+import { createApprovalBook } from './approval-book.ts'
+import { type ControlView, followAgent } from './agent/client.ts'
 import { noWorkerHoldings } from './agent/protocol.ts'
 import { createConfigured } from './configured.ts'
 import { createSessions } from './door.ts'
 import { createGate } from './gate.ts'
+import { createHolds } from './holds.ts'
 import { createIds } from './ids.ts'
 import type { ToSupervisor, ToWorker } from './ipc.ts'
 import { startListener } from './listener.ts'
@@ -177,9 +179,23 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     throttleDelayMsMax: proxy.throttleDelayMsMax,
     sessionMsMax: proxy.sessionSecMax * 1000,
   }
+  const book = createApprovalBook(clock)
+  const line = started(
+    followAgent({
+      socketPath: paths.agentSocket,
+      onState: (state) => takeState(state),
+      onApprovals: (set, all) => book.take(set, all),
+      onFresh: (atUs) => {
+        control.freshAtUs = atUs
+        if (controlFresh()) control.told.resolve()
+      },
+    }),
+  )
+  const link = config.approvals.link ?? config.people?.publicUrl ?? ''
+  const holds = createHolds({ settings: { ...config.approvals, link }, book, line, clock, ids })
   const { maskText } = proxy.recorder
   const trail = maskText ? maskTexts(recorder, maskText) : recorder
-  const gate = createGate({ recorder: trail, verdicts, clock, ids, settings, rules, controlFresh })
+  const gate = createGate({ recorder: trail, verdicts, clock, ids, settings, rules, controlFresh, holds })
   const sessions = createSessions({
     verify: prover.prove,
     judgeUse: createJudgeUse(config.identity, tokenUses, log),
@@ -197,27 +213,6 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     log,
     onLogin: (result) => counters.logins.inc({ result }),
   })
-
-  started(
-    followAgent({
-      socketPath: paths.agentSocket,
-      onState({ verdicts: standing, holdings }) {
-        verdicts.replace(standing)
-        if (holdings === held) return
-        held = holdings
-        sealed = sealedOf(holdings.sealedSecrets)
-        sealedSecrets = new Map(holdings.sealedSecrets.map((secret) => [secret.name, secret]))
-        configured.replace(holdings.settings)
-        rule()
-        prover.replace(holdings)
-        sessions.withdraw()
-      },
-      onFresh: (atUs) => {
-        control.freshAtUs = atUs
-        if (controlFresh()) control.told.resolve()
-      },
-    }),
-  )
 
   const asked = new Map<number, (right: boolean) => void>()
   const cancelKeys = createCancelKeys({
@@ -274,6 +269,18 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   }, tickMs)
   // The port is shared: a worker that took connections before it knows what is in force would refuse what others serve.
   await Promise.race([control.told.promise, sleep(untoldMsMax, undefined, { ref: false })])
+
+  function takeState({ verdicts: standing, holdings }: ControlView): void {
+    verdicts.replace(standing)
+    if (holdings === held) return
+    held = holdings
+    sealed = sealedOf(holdings.sealedSecrets)
+    sealedSecrets = new Map(holdings.sealedSecrets.map((secret) => [secret.name, secret]))
+    configured.replace(holdings.settings)
+    rule()
+    prover.replace(holdings)
+    sessions.withdraw()
+  }
 
   function answer(message: ToWorker, socket: BoundSocket | undefined): void {
     switch (message.kind) {

@@ -112,6 +112,9 @@ export function openSession(
     commands: 0,
     refusals: 0,
     ended: undefined,
+    isGone: false,
+    held: undefined,
+    wake: () => wake?.(),
     sleep: (ms) =>
       new Promise((resolve) => {
         const done = () => {
@@ -158,9 +161,10 @@ export function openSession(
       else if (draining) given.drain(draining)
     },
     kill(refusal) {
-      gated.ended ??= refusal
+      const told = gated.held ? pendingStill(refusal, gated.held.approvalId) : refusal
+      gated.ended ??= told
       wake?.()
-      orders?.kill(refusal)
+      orders?.kill(told)
     },
     drain(refusal) {
       draining = refusal
@@ -183,6 +187,8 @@ export function openSession(
       const ending = gated.ended
       // Whoever still waits in `pass` must find that there is nobody left to forward for.
       gated.ended ??= gate.refuse('draining')
+      gated.isGone = ending === undefined
+      gated.held?.abandon()
       wake?.()
       leave()
       pool.drain()
@@ -231,6 +237,11 @@ export function openSession(
 /** How much a standing verdict says against who acts, 0 to 100: what a rule can ask before it is as strict itself. */
 function riskOf(verdict: Verdict | undefined): number {
   return verdict === undefined ? 0 : { throttle: 50, hold: 75, block: 100, kill: 100 }[verdict.action]
+}
+
+/** What it waited for stays asked. */
+function pendingStill(refusal: Refusal, approvalId: string): Refusal {
+  return { ...refusal, decision: { ...refusal.decision, approvalId } }
 }
 
 function subjectOf({ record, identity, labels }: SessionParts): Subject {

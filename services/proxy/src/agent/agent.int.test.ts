@@ -1,25 +1,20 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Bus,
-  type ControlEvent,
-  type Started,
-  systemClock,
-  topics,
-  type VerdictEvent,
-} from '@portcullis/kernel'
+import { type Bus, type ControlEvent, systemClock, topics, type VerdictEvent } from '@portcullis/kernel'
 import { parseConfig } from '@portcullis/config'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
+import { createApprovalBook } from '../approval-book.ts'
 import { type ControlView, followAgent } from './client.ts'
-import { createFollower, type Follower } from './follower.ts'
+import { startControlParts } from './control.ts'
+import type { Follower } from './follower.ts'
 import { noWorkerHoldings, socketAddress } from './protocol.ts'
-import { type AgentServer, startServer } from './server.ts'
 import { createWorkerHoldings } from './settings.ts'
 import { topicSpecs } from './topics.ts'
 
@@ -280,33 +275,28 @@ async function startBed(t: TestContext): Promise<Bed> {
 async function startAgent(
   t: TestContext,
   bed: Bed,
-): Promise<{ follower: Started<Follower>; stop(): Promise<void> }> {
-  let server: Started<AgentServer> | undefined
-  const forWorkers = createWorkerHoldings(config, { error: (fields) => void bed.refused.push(fields) })
-  const follower = createFollower({
-    dir: join(bed.dir, 'control'),
-    decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
+): Promise<{ follower: { value: Follower }; stop(): Promise<void> }> {
+  const control = await startControlParts({
     clock: systemClock,
-    log: quiet,
-    onChange: (set, removed) => server?.value.changed(set, removed),
-    onHoldings: (holdings) => server?.value.holdingsChanged(forWorkers(holdings)),
-  })
-  server = await startServer({
+    codecs,
+    ids: randomUUID,
+    name: 'gate-1',
+    limits: { pendingPerIdentityMax: 3, pendingPerTargetMax: 5 },
+    publish: bed.bus.publish,
+    dir: join(bed.dir, 'control'),
     socketPath: bed.socketPath,
-    verdicts: follower.value.standing,
-    holdings: () => forWorkers(follower.value.holdings()),
-    freshAtUs: follower.value.freshAtUs,
+    forWorkers: createWorkerHoldings(config, { error: (fields) => void bed.refused.push(fields) }),
     onWorkers() {},
+    log: quiet,
   })
   let stopped = false
   const stop = async () => {
     if (stopped) return
     stopped = true
-    await server?.stop()
-    await follower.stop()
+    await control.stop()
   }
   t.after(stop)
-  return { follower, stop }
+  return { follower: control, stop }
 }
 
 async function startWorker(t: TestContext, { socketPath }: Bed) {
@@ -314,6 +304,7 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
   let states = 0
   let freshAtUs = 0
   const bell = new EventTarget()
+  const book = createApprovalBook(systemClock)
   const following = followAgent({
     socketPath,
     onState(next) {
@@ -321,6 +312,7 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
       states++
       bell.dispatchEvent(new Event('state'))
     },
+    onApprovals: (set, all) => book.take(set, all),
     onFresh(atUs) {
       freshAtUs = atUs
     },
@@ -332,6 +324,9 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
     holdings: () => state.holdings,
     states: () => states,
     freshAtUs: () => freshAtUs,
+    book,
+    line: following.value,
+    stop: following.stop,
     async has(id: string) {
       while (!ids().includes(id))
         await new Promise((resolve) => bell.addEventListener('state', resolve, { once: true }))

@@ -3,6 +3,8 @@
  * topics; pure but for the clock it is handed. It refuses what does not decode, and reports it.
  */
 import {
+  type Approval,
+  approvalAggregate,
   type ControlEvent,
   evolveControl,
   type Holdings,
@@ -11,6 +13,7 @@ import {
   noHoldings,
   pruneControl,
   type Received,
+  type Rejection,
   topics,
   type Verdict,
   type VerdictEvent,
@@ -22,6 +25,9 @@ export interface StandingFold {
   standing(nowUs: number): Map<string, Verdict>
   /** The same object until one of them changes. */
   holdings(): Holdings
+  approvals(): ReadonlyMap<string, Approval>
+  /** Those that have changed since this was asked last. */
+  takeChangedApprovals(): readonly Approval[]
   /** Whether it was lifted by hand, or by the analyzer. */
   isLifted(verdictId: string): boolean
 }
@@ -34,11 +40,13 @@ export interface Decoders {
 export function createStandingFold(
   decoders: Decoders,
   onRefused: (record: Received, why: unknown) => void,
+  onControl: (event: ControlEvent, rejection: Rejection | undefined) => void,
 ): StandingFold {
   const control = initialControl()
   let holdings = noHoldings
   const analyzed = new Map<string, Verdict>()
   const liftedByAnalyzer = new Set<string>()
+  const changedApprovals = new Set<string>()
 
   return {
     apply(records) {
@@ -61,6 +69,13 @@ export function createStandingFold(
       return standing
     },
     holdings: () => holdings,
+    approvals: () => control.approvals,
+    takeChangedApprovals() {
+      if (changedApprovals.size === 0) return []
+      const changed = Array.from(changedApprovals, (id) => control.approvals.get(id) ?? [])
+      changedApprovals.clear()
+      return changed.flat()
+    },
     isLifted: (verdictId) => control.lifted.has(verdictId) || liftedByAnalyzer.has(verdictId),
   }
 
@@ -82,7 +97,10 @@ export function createStandingFold(
   function takeControl(record: Received, value: Uint8Array): void {
     const event = decoders.control(value)
     const { accepted, rejection } = evolveControl(control, { event, offset: record.offset })
-    if (accepted && !event.type.startsWith('verdict.')) holdings = holdingsOf(control)
+    if (event.type.startsWith('approval.')) {
+      if (accepted) changedApprovals.add(event.aggregateId.slice(approvalAggregate('').length))
+    } else if (accepted && !event.type.startsWith('verdict.')) holdings = holdingsOf(control)
+    onControl(event, rejection)
     // Of two writers one loses, and everybody's fold says so; only what nobody should have written is news.
     if (rejection?.code === 'invalid' || rejection?.code === 'unknown_type') onRefused(record, rejection.why)
   }

@@ -4,10 +4,13 @@
  * refuses to call itself fresh on anything but a bus that was read to its end and can be read now.
  */
 import {
+  type Approval,
   type Bus,
   type Clock,
+  type ControlEvent,
   type Holdings,
   type Received,
+  type Rejection,
   type Started,
   topics,
   type Verdict,
@@ -29,6 +32,10 @@ export interface FollowerOptions {
   readonly log: FollowerLog
   onChange(set: readonly Verdict[], removed: readonly string[]): void
   onHoldings(holdings: Holdings): void
+  /** Those that have changed, once the log was read to its end: what stands in the middle of it is of no use. */
+  onApprovals(changed: readonly Approval[]): void
+  /** Each event of the control log, with why the fold refused it. */
+  onControl(event: ControlEvent, rejection: Rejection | undefined): void
 }
 
 export interface Follower {
@@ -36,6 +43,10 @@ export interface Follower {
   attach(bus: Bus): Promise<void>
   standing(): readonly Verdict[]
   holdings(): Holdings
+  /** None before the log was read to its end: those are not stored. */
+  approvals(): Iterable<Approval>
+  /** Whether the log was read to its end, and can be read now. */
+  isFresh(): boolean
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. */
   freshAtUs(): number
   /** Records that did not decode or were refused. */
@@ -66,10 +77,14 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
   let isHoldingsDirty = false
   let storing: NodeJS.Timeout | undefined
   let storedAtMs = Number.NEGATIVE_INFINITY
-  const fold = createStandingFold(options.decoders, ({ topic, partition, offset }, why) => {
-    refused++
-    log.error({ topic, partition, offset, why: String(why) }, 'a record was not taken into the state')
-  })
+  const fold = createStandingFold(
+    options.decoders,
+    ({ topic, partition, offset }, why) => {
+      refused++
+      log.error({ topic, partition, offset, why: String(why) }, 'a record was not taken into the state')
+    },
+    options.onControl,
+  )
   refresh()
   const timer = setInterval(tick, tickMs)
 
@@ -78,6 +93,8 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
       attach,
       standing: () => Array.from(standing.values()),
       holdings: () => holdings,
+      approvals: () => (inherited ? [] : fold.approvals().values()),
+      isFresh,
       freshAtUs: currentFreshAtUs,
       refused: () => refused,
     },
@@ -112,8 +129,12 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
     })
   }
 
+  function isFresh(): boolean {
+    return healthy && !inherited
+  }
+
   function currentFreshAtUs(): number {
-    if (healthy && !inherited) freshAtUs = clock.nowUs()
+    if (isFresh()) freshAtUs = clock.nowUs()
     return freshAtUs
   }
 
@@ -132,6 +153,8 @@ export function createFollower(options: FollowerOptions): Started<Follower> {
       isDirty = true
       options.onChange(set, removed)
     }
+    const approvals = inherited ? [] : fold.takeChangedApprovals()
+    if (approvals.length > 0) options.onApprovals(approvals)
     // Half a log could bring back what a later event of it took away.
     const held = inherited ? holdings : fold.holdings()
     if (held !== holdings) {

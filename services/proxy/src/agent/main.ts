@@ -11,10 +11,10 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectBus } from '@portcullis/platform/connect'
 import { createShipper } from '@portcullis/platform/recorder'
 import { createLog, createMetrics, type Log, type Metrics } from '@portcullis/platform/service'
+import { createIds } from '../ids.ts'
 import type { ToAgent } from '../ipc.ts'
 import { proxyPaths } from '../paths.ts'
-import { createFollower } from './follower.ts'
-import { type AgentServer, startServer } from './server.ts'
+import { startControlParts } from './control.ts'
 import { createWorkerHoldings } from './settings.ts'
 import { topicSpecs } from './topics.ts'
 
@@ -39,24 +39,16 @@ async function startAgent(
     connectBus(config.bus.url, busOptions(config, log)),
   )
   const shipper = createShipper({ dir: paths.records, bus: bus.value, codecs, clock, log })
-  let server: Started<AgentServer> | undefined
-  const forWorkers = createWorkerHoldings(config, log)
-  const follower = createFollower({
+  const control = await startControlParts({
+    ...{ clock, codecs, log, ids: createIds(clock), name: config.proxy.name, limits: config.approvals },
+    publish: bus.value.publish,
     dir: paths.control,
-    decoders: { verdict: codecs.verdict.decode, control: codecs.control.decode },
-    clock,
-    log,
-    onChange: (set, removed) => server?.value.changed(set, removed),
-    onHoldings: (holdings) => server?.value.holdingsChanged(forWorkers(holdings)),
-  })
-  server = await startServer({
     socketPath: paths.agentSocket,
-    verdicts: follower.value.standing,
-    holdings: () => forWorkers(follower.value.holdings()),
-    freshAtUs: follower.value.freshAtUs,
+    forWorkers: createWorkerHoldings(config, log),
     // Looking is cheap, and a worker that left may have died.
     onWorkers: () => shipper.value.ring(),
   })
+  const follower = control.value
   attach(bus.value).catch((error) => {
     if (!stopping.signal.aborted) throw error
   })
@@ -72,8 +64,7 @@ async function startAgent(
   }
 
   async function letGo(): Promise<void> {
-    await server?.stop()
-    await follower.stop()
+    await control.stop()
     await shipper.stop()
     await bus.stop()
   }
@@ -81,7 +72,7 @@ async function startAgent(
   /** The bus may be away when the agent starts: until it is there the workers have what was known last. */
   async function attach(to: Bus): Promise<void> {
     await retry('the bus is away', () => to.ensureTopics(topicSpecs(config.bus)))
-    if (!stopping.signal.aborted) await retry('the bus is away', () => follower.value.attach(to))
+    if (!stopping.signal.aborted) await retry('the bus is away', () => follower.attach(to))
   }
 
   async function retry<T>(what: string, step: () => Promise<T>): Promise<T> {
@@ -102,8 +93,8 @@ async function startAgent(
     gauges.failed.set(stats.failedPublishes)
     gauges.lag.set(stats.lagSeconds)
     gauges.lagBytes.set(await shipper.value.backlogBytes())
-    gauges.verdicts.set(follower.value.standing().length)
-    gauges.age.set((clock.nowUs() - follower.value.freshAtUs()) / 1e6)
+    gauges.verdicts.set(follower.standing().length)
+    gauges.age.set((clock.nowUs() - follower.freshAtUs()) / 1e6)
   }
 }
 

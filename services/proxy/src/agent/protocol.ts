@@ -1,6 +1,6 @@
 /**
- * What the agent says to the workers of its replica, one JSON object a line over a unix socket. Workers say nothing.
- * It refuses lines longer than any state it could have.
+ * What the agent and the workers of its replica say to each other, one JSON object a line over a unix socket. A worker asks
+ * for approvals and spends them, and says nothing else. Both refuse lines longer than any they could need.
  */
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
@@ -8,7 +8,13 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { ApiSettings } from '@portcullis/config'
 import { noSettings } from '@portcullis/config/api-settings'
-import { type Holdings, noHoldings, type Verdict } from '@portcullis/kernel'
+import {
+  type Approval,
+  type CommandRequest,
+  type Holdings,
+  noHoldings,
+  type Verdict,
+} from '@portcullis/kernel'
 import type { PolicyDocument } from '@portcullis/policy'
 
 /** What a worker holds: the holdings, with what the API configured in them read and checked. */
@@ -20,26 +26,70 @@ export type WorkerHoldings = Omit<Holdings, 'targets' | 'issuers' | 'policies'> 
 const { targets: _, issuers: __, policies: ___, ...nothing } = noHoldings
 export const noWorkerHoldings: WorkerHoldings = { ...nothing, settings: noSettings, policies: [] }
 
+/** What a worker knows of an approval. */
+export interface ApprovalMark extends Pick<Approval, 'approvalId' | 'state' | 'usableUntil'> {
+  readonly kind: Approval['request']['kind']
+  readonly digest: string
+  /** Key of the identity. */
+  readonly identity: string
+  readonly target: string
+  readonly role: string
+  readonly deadline: number
+  /** It is not spent by one use. */
+  readonly isWindow: boolean
+  /** Nothing can come of it from then on, microseconds since 1970 UTC. */
+  readonly overBy: number
+  /** Of the latest answer. */
+  readonly reason: string
+}
+
+export type FromWorker =
+  | { readonly kind: 'ask'; readonly id: number; readonly request: CommandRequest }
+  | {
+      readonly kind: 'spend'
+      readonly id: number
+      readonly approvalId: string
+      readonly digest: string
+      readonly commandId: string
+    }
+  /** One who asked no longer waits. `withdraw`: where nobody else does either, the question is taken back. */
+  | { readonly kind: 'leave'; readonly approvalId: string; readonly withdraw: boolean }
+
+/** limit: too many are pending. lost: it cannot be spent. away: not now, or it is not known what became of it. */
+export type Asked = { readonly approvalId: string } | { readonly why: 'limit' | 'lost' | 'away' }
+
 export type FromAgent =
   /** First on every connection: all that stands. */
-  | { readonly kind: 'snapshot'; readonly verdicts: readonly Verdict[]; readonly holdings: WorkerHoldings }
+  | {
+      readonly kind: 'snapshot'
+      readonly verdicts: readonly Verdict[]
+      readonly holdings: WorkerHoldings
+      readonly approvals: readonly ApprovalMark[]
+    }
   | { readonly kind: 'delta'; readonly set: readonly Verdict[]; readonly removed: readonly string[] }
   /** All of them, where one has changed. */
   | { readonly kind: 'holdings'; readonly holdings: WorkerHoldings }
+  /** Those that have changed. */
+  | { readonly kind: 'approvals'; readonly set: readonly ApprovalMark[] }
+  | { readonly kind: 'answer'; readonly id: number; readonly asked: Asked }
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. Every 250 ms. */
   | { readonly kind: 'fresh'; readonly atUs: number }
 
 export const freshEveryMs = 250
-const lineBytesMax = 256 << 20
+export const agentLineBytesMax = 256 << 20
+export const workerLineBytesMax = 4 << 20
 /** A socket's path has room for 107 bytes. */
 const socketPathBytesMax = 100
 
-export function lineOf(message: FromAgent): string {
+export function lineOf(message: FromAgent | FromWorker): string {
   return `${JSON.stringify(message)}\n`
 }
 
-/** Takes pieces of a stream, gives whole messages. Throws where the other side is not an agent of this version. */
-export function createLineReader(onMessage: (message: FromAgent) => void): (piece: string) => void {
+/** Takes pieces of a stream, gives whole messages. Throws where the other side is not of this version. */
+export function createLineReader<Message>(
+  bytesMax: number,
+  onMessage: (message: Message) => void,
+): (piece: string) => void {
   const pieces: string[] = []
   let held = 0
   return (piece) => {
@@ -50,12 +100,12 @@ export function createLineReader(onMessage: (message: FromAgent) => void): (piec
       pieces.length = 0
       held = 0
       from = end + 1
-      onMessage(JSON.parse(line) as FromAgent)
+      onMessage(JSON.parse(line) as Message)
     }
     if (from >= piece.length) return
     pieces.push(piece.slice(from))
     held += piece.length - from
-    if (held > lineBytesMax) throw new Error(`a line of more than ${lineBytesMax} bytes from the agent`)
+    if (held > bytesMax) throw new Error(`a line of more than ${bytesMax} bytes`)
   }
 }
 

@@ -1,17 +1,32 @@
 /**
  * The agent's mouth: tells every worker what stands, then what changes, and four times a second how fresh that is. A
- * worker that does not read is cut off and starts anew with a snapshot. It refuses to listen to anything.
+ * worker that does not read is cut off and starts anew with a snapshot. It listens to what a worker may ask, and cuts off
+ * whoever says anything else.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import type { Started, Verdict } from '@portcullis/kernel'
-import { freshEveryMs, lineOf, socketAddress, type WorkerHoldings } from './protocol.ts'
+import {
+  type ApprovalMark,
+  type Asked,
+  createLineReader,
+  freshEveryMs,
+  type FromWorker,
+  lineOf,
+  socketAddress,
+  type WorkerHoldings,
+  workerLineBytesMax,
+} from './protocol.ts'
 
 export interface ServerOptions {
   readonly socketPath: string
   readonly verdicts: () => readonly Verdict[]
   readonly holdings: () => WorkerHoldings
+  readonly approvals: () => readonly ApprovalMark[]
   readonly freshAtUs: () => number
+  /** A worker says something; what is answered where it waits for an answer. */
+  take(worker: object, message: FromWorker): Promise<Asked> | undefined
+  gone(worker: object): void
   /** A worker came or went; it may have died. */
   onWorkers(count: number): void
 }
@@ -19,6 +34,7 @@ export interface ServerOptions {
 export interface AgentServer {
   changed(set: readonly Verdict[], removed: readonly string[]): void
   holdingsChanged(holdings: WorkerHoldings): void
+  approvalsChanged(set: readonly ApprovalMark[]): void
 }
 
 const unreadBytesMax = 64 << 20
@@ -30,13 +46,24 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
   const server = createServer((socket) => {
     workers.add(socket)
     options.onWorkers(workers.size)
-    socket.resume()
+    const read = createLineReader<FromWorker>(workerLineBytesMax, (message) => hear(socket, message))
+    socket.setEncoding('utf8')
+    socket.on('data', (piece: string) => {
+      try {
+        read(piece)
+      } catch {
+        socket.destroy()
+      }
+    })
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       workers.delete(socket)
+      options.gone(socket)
       options.onWorkers(workers.size)
     })
-    send(socket, lineOf({ kind: 'snapshot', verdicts: options.verdicts(), holdings: options.holdings() }))
+    const { verdicts, holdings, approvals } = options
+    const all = { verdicts: verdicts(), holdings: holdings(), approvals: approvals() }
+    send(socket, lineOf({ kind: 'snapshot', ...all }))
     send(socket, lineOf({ kind: 'fresh', atUs: options.freshAtUs() }))
   })
   rmSync(address, { force: true })
@@ -53,12 +80,23 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
         if (set.length > 0 || removed.length > 0) tell(lineOf({ kind: 'delta', set, removed }))
       },
       holdingsChanged: (holdings) => tell(lineOf({ kind: 'holdings', holdings })),
+      approvalsChanged: (set) => tell(lineOf({ kind: 'approvals', set })),
     },
     async stop() {
       clearInterval(beating)
       for (const socket of workers) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
     },
+  }
+
+  function hear(socket: Socket, message: FromWorker): void {
+    const answer = options.take(socket, message)
+    if (!answer || message.kind === 'leave') return
+    const { id } = message
+    answer.then(
+      (asked) => send(socket, lineOf({ kind: 'answer', id, asked })),
+      () => socket.destroy(),
+    )
   }
 
   function tell(line: string): void {

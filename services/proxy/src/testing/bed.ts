@@ -32,6 +32,7 @@ import pg from 'pg'
 import { openAcceptQueues } from '../accept-queues.ts'
 import { createSessions, type Sessions } from '../door.ts'
 import { createGate } from '../gate.ts'
+import type { Holds } from '../holds.ts'
 import { createIds } from '../ids.ts'
 import { startListener } from '../listener.ts'
 import { maskTexts } from '../mask-texts.ts'
@@ -115,6 +116,8 @@ export interface BedOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** How old the target's catalogue may get; not read where absent. */
   readonly catalogueRefreshMs?: number
+  /** Who is asked about what is held; where absent it is refused. */
+  readonly holds?: Holds
 }
 
 export async function startBed(options: BedOptions): Promise<Started<Bed>> {
@@ -156,7 +159,16 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     sessionMsMax: 3_600_000,
   }
   const rules = createRules(options.policy === undefined ? undefined : policyFrom(options.policy))
-  const gate = createGate({ recorder, verdicts, clock, ids, settings, rules, controlFresh })
+  const gate = createGate({
+    recorder,
+    verdicts,
+    clock,
+    ids,
+    settings,
+    rules,
+    controlFresh,
+    holds: options.holds,
+  })
   const sessions = createSessions({
     verify: async (subject) => {
       if (subject === 'bad') throw new Error('the token is bad')
@@ -318,6 +330,7 @@ function noRecorder(): Started<Recorder> {
     available: true,
     session: nothing,
     intent: nothing,
+    redecided: nothing,
     progress: nothing,
     outcome: nothing,
     sessionClosed: nothing,
@@ -361,6 +374,12 @@ function watched(
       }
       open.set(`${intent.sessionId}.${intent.number}`, one)
       commands.push(one)
+    },
+    redecided(sessionId, number, decision) {
+      recorder.redecided(sessionId, number, decision)
+      const one = open.get(`${sessionId}.${number}`)
+      if (!one || one.result) throw new Error(`no command waits: ${sessionId}.${number}`)
+      one.decision = decision
     },
     outcome(sessionId, number, at, result, decision) {
       recorder.outcome(sessionId, number, at, result, decision)

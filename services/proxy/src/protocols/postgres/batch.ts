@@ -26,6 +26,14 @@ export class Batch {
     this.output.add(frame.buffer, frame.start, frame.end)
   }
 
+  /**
+   * Forwards it with what comes next. A Parse takes locks, which a person's answer to the Bind behind it must not wait with;
+   * and no server answers it before something follows.
+   */
+  withhold(frame: Frame): void {
+    this.output.withhold(frame.buffer, frame.start, frame.end)
+  }
+
   /** Forwards a message that the server answers at the next Sync. */
   open(frame: Frame): void {
     this.forward(frame)

@@ -13,6 +13,12 @@ const sqlstates: Record<Reason, string> = {
   policy_block: '42501',
   policy_hold: '42501',
   policy_default: '42501',
+  approval_pending: '42501',
+  approval_denied: '42501',
+  approval_expired: '42501',
+  approval_cancelled: '57014', // query_canceled
+  approval_limit: '53400',
+  approval_unavailable: '57P03', // cannot_connect_now
   mask_unavailable: '42501',
   cap_rows_statement: '54000', // program_limit_exceeded
   cap_bytes_statement: '54000',

@@ -17,6 +17,8 @@ export interface Prepared {
   readonly analyses: readonly StatementAnalysis[]
   /** OIDs of its parameters' types as far as the client or the server has told them. */
   types: readonly number[]
+  /** SHA-256 over its text and the types of its parameters, where people are to approve what is bound to it. */
+  textDigest?: Buffer
 }
 
 /** A command on its way, counted in place. */

@@ -3,13 +3,31 @@ import type { Socket } from 'node:net'
 
 export class Output {
   #pieces: { buffer: Buffer; start: number; end: number }[] = []
+  #withheld: Buffer[] = []
 
   /** `buffer[start, end)`, kept by reference until `flush`. */
   add(buffer: Buffer, start = 0, end = buffer.length): void {
     if (start === end) return
+    this.#release()
     const last = this.#pieces.at(-1)
     if (last && last.buffer === buffer && last.end === start) last.end = end
     else this.#pieces.push({ buffer, start, end })
+  }
+
+  /** Goes before what is added next, and not without it. Copied. */
+  withhold(buffer: Buffer, start: number, end: number): void {
+    this.#withheld.push(Buffer.from(buffer.subarray(start, end)))
+  }
+
+  /** How many pieces are withheld. */
+  get withheld(): number {
+    return this.#withheld.length
+  }
+
+  #release(): void {
+    if (this.#withheld.length === 0) return
+    for (const buffer of this.#withheld) this.#pieces.push({ buffer, start: 0, end: buffer.length })
+    this.#withheld = []
   }
 
   /** Returns false where the socket asks to wait for 'drain'. */

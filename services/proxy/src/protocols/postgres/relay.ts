@@ -5,7 +5,14 @@
  * Back-pressure: a slow client pauses the server's socket, a slow server (or the gate) pauses the client's. A client that is
  * gone meanwhile is found by vanished.ts.
  */
-import { type Clock, type Refusal, type Session, SessionEnded, type TimeoutReason } from '@portcullis/kernel'
+import {
+  type Clock,
+  type Hold,
+  type Refusal,
+  type Session,
+  SessionEnded,
+  type TimeoutReason,
+} from '@portcullis/kernel'
 import type { Keyed } from '@portcullis/masking'
 import { ServerViolation } from './answer-rules.ts'
 import { Answers } from './answers.ts'
@@ -67,6 +74,8 @@ export function startRelay(parts: RelayParts): Relay {
   let passing = false
   let cancelAsked = false
   let draining: Refusal | undefined
+  /** What waits for a person. */
+  let hold: Hold | undefined
   let leaving = false
   let lateCut: NodeJS.Timeout | undefined
   let ended = false
@@ -92,6 +101,7 @@ export function startRelay(parts: RelayParts): Relay {
       leaving = true
     },
     notice,
+    holding,
   })
   const answers: Answers = new Answers(
     {
@@ -148,6 +158,7 @@ export function startRelay(parts: RelayParts): Relay {
     cancelRunning: (refusal) => guarded(() => cut(refusal)),
     drain: (refusal) => {
       draining = refusal
+      hold?.end('draining')
       drainIfIdle()
     },
     running: () => {
@@ -185,6 +196,7 @@ export function startRelay(parts: RelayParts): Relay {
         () => {
           passing = false
           guarded(goOn)
+          if (draining) drainIfIdle()
         },
         (error) => fail(error),
       )
@@ -232,8 +244,17 @@ export function startRelay(parts: RelayParts): Relay {
     flushToClient()
   }
 
+  /** Also what keeps the connection from looking idle to whoever is between. */
+  function holding(now: Hold | undefined): void {
+    hold = now
+    if (ended || !hold || !answers.atBoundary) return
+    toClient.add(holdNotice(hold))
+    flushToClient()
+  }
+
   function cancel(): void {
-    if (ended || requests.cancelling || ledger.idle) return
+    hold?.end('cancelled')
+    if (ended || requests.cancelling || !requests.serverBusy) return
     cancelAsked = true
     requests.cancelling = true
     void upstream.cancel().then(() => {
@@ -244,6 +265,7 @@ export function startRelay(parts: RelayParts): Relay {
 
   /** What the session's time is spent on: all that leads to an execution is one statement. */
   function doing(): Doing {
+    if (hold) return undefined
     const { head } = ledger
     if (head) return ledger.underWay ?? head
     if (passing) return undefined
@@ -356,6 +378,15 @@ export function startRelay(parts: RelayParts): Relay {
   }
 
   return { cancel, over: over.promise }
+}
+
+function holdNotice({ approvalId, link, by, waitMs }: Hold): Buffer {
+  return fieldsMessage(backend.notice, {
+    ...{ S: 'NOTICE', V: 'NOTICE', C: '00000' },
+    M: `portcullis: this waits for the approval of a person, for ${Math.ceil(waitMs / 1000)} s at most`,
+    D: `reason=policy_hold approval=${approvalId} by=${by}`,
+    ...(link && { H: link }),
+  })
 }
 
 /** Terminate. */

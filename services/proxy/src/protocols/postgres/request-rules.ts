@@ -15,7 +15,7 @@ export function requestRules(statementBytesMax: number): FrameRules {
         case frontend.copyData:
           return 'stream'
         case frontend.bind:
-          // Its values may decide; a long one is more likely data.
+          // Its values may decide, and people may have to see them; a long one is more likely data.
           return length > boundBytesMax ? 'prefix' : 'whole'
         case frontend.query:
         case frontend.parse:

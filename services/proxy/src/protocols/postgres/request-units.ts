@@ -31,6 +31,8 @@ export interface Pending {
   readonly allowed: (runs: readonly Running[]) => void
   /** What must reach the server before its frame does. */
   readonly before?: ((runs: readonly Running[]) => void) | undefined
+  /** It goes to the server with what follows. */
+  withheld: boolean
   /** The command that the unit goes on with. */
   readonly adopted: Running | undefined
 }
@@ -58,7 +60,7 @@ export class Units {
   }
 
   simple(frame: Frame, parts: Parts, allowed: Pending['allowed']): Unit {
-    this.#pending = { frame, simple: true, allowed, adopted: undefined }
+    this.#pending = { frame, simple: true, allowed, withheld: false, adopted: undefined }
     return this.#unit(parts)
   }
 
@@ -69,17 +71,22 @@ export class Units {
     adopted?: Running,
     before?: Pending['before'],
   ): Unit {
-    this.#pending = { frame, simple: false, allowed, adopted, before }
+    this.#pending = { frame, simple: false, allowed, withheld: false, adopted, before }
     return this.#unit(parts)
   }
 
   tooLarge(frame: Frame, simple: boolean): Unit {
-    this.#pending = { frame, simple, allowed: letThrough, adopted: undefined }
+    this.#pending = { frame, simple, allowed: letThrough, withheld: false, adopted: undefined }
     return this.#unit(tooLarge(frame))
   }
 
   isTooLarge(frame: Frame): boolean {
     return frame.end - frame.start + frame.rest > this.#deps.statementBytesMax
+  }
+
+  /** Nothing is under way at the server: then it need not know yet of what only prepares. */
+  withhold(): void {
+    if (this.#pending && !this.#isUnderWay()) this.#pending.withheld = true
   }
 
   takePending(): Pending | undefined {
@@ -137,14 +144,22 @@ export class Units {
     this.#deps.readText.settled()
   }
 
+  #isUnderWay(): boolean {
+    return this.#deps.status() !== 'I' || this.#deps.ledger.size > this.#batch.output.withheld
+  }
+
   #unit(parts: Parts): Unit {
     const objection = parts.objection ?? this.#deps.objection(parts.analyses)
     const origin = originsOf(parts.analyses)
     const charges = origin && this.#names.charges(parts.analyses)
+    // What a name stands for is not in the bytes that name it.
+    const { original, ...others } = parts
     return {
       receivedAt: this.#receivedAt,
       lineagesOf: this.#deps.readText.lineagesOf,
-      ...parts,
+      ...others,
+      ...(original && !origin && { original }),
+      inTransaction: this.#isUnderWay(),
       ...(objection && { objection }),
       ...(origin && { attributes: { origin } }),
       ...(charges && { charges }),

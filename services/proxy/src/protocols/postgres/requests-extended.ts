@@ -3,7 +3,8 @@
  * goes on with the one that its portal opened: decided again, recorded once. What was opened and not executed by the
  * Sync was only prepared. It refuses a name beyond the room for names, and takes one that it never saw for unknown.
  */
-import type { Unit } from '@portcullis/kernel'
+import { createHash } from 'node:crypto'
+import type { Original, Unit } from '@portcullis/kernel'
 import type { Batch } from './batch.ts'
 import { bindValuesOf, parameterTypesOf } from './bind-values.ts'
 import type { CopyIn } from './copy-in.ts'
@@ -13,6 +14,7 @@ import { describePortal, unknownStatementAnalysis } from './own-messages.ts'
 import type { ReadText } from './read-text.ts'
 import { endOfString, mayBeCut, mayCopyIn, nameOf, whenRead } from './request-rules.ts'
 import type { Units } from './request-units.ts'
+import { shownValuesOf } from './shown-values.ts'
 import type { Portal } from './statements.ts'
 import { frontend, headerBytes, message } from './wire.ts'
 
@@ -23,6 +25,8 @@ export interface ExtendedRequestsDeps {
   readonly isTimed: boolean
 }
 
+/** It takes a time that others wait. */
+const digestedBytesMax = 65_536
 const tooMany = { objection: 'too_many_statements' } as const
 /** What Close and Describe say of a name that is a statement's, not a portal's. */
 const ofStatement = 0x53
@@ -54,15 +58,30 @@ export class ExtendedRequests {
       const prepared: Prepared = { name, analyses: read, types }
       const analyses = units.meaning(units.bound(read))
       const undoes = units.undoes(analyses, name)
-      const parts = statements.hasRoomFor(prepared) ? { analyses, undoes } : { analyses, ...tooMany }
-      return units.extended(frame, parts, (runs) => {
+      // What is held is held with its values; what these decide, and what keeps its name, may come to be.
+      const isOpen = read.some(({ open }) => open !== undefined)
+      const mayBeHeld = (isOpen || name !== '') && end - nameEnd <= digestedBytesMax
+      const digest = () => {
+        prepared.textDigest ??= createHash('sha256')
+          .update(buffer.subarray(nameEnd + 1, end))
+          .digest()
+      }
+      const defers = () => {
+        digest()
+        units.withhold()
+      }
+      const parts = statements.hasRoomFor(prepared) ? { analyses, undoes, defers } : { analyses, ...tooMany }
+      const unit = units.extended(frame, parts, (runs) => {
         this.#batch.isOpen = true
+        if (mayBeHeld) digest()
         readText.unsure()
         statements.prepare(prepared)
         // No server takes more than one; they must have an outcome all the same.
         for (const run of runs) statements.opened(run, run === runs[0] ? prepared : undefined)
         ledger.push({ kind: 'parse', prepared, runs })
       })
+      if (isOpen) units.withhold()
+      return unit
     })
   }
 
@@ -79,10 +98,11 @@ export class ExtendedRequests {
     const prepared = known && this.#withValues(known, frame, nameEnd + 1)
     const meant = prepared && this.#units.meaning(prepared.analyses)
     const opened = known && statements.takeOpened(known, meant?.[0])
+    const original = () => originalOf(frame, nameEnd + 1, known)
     if (opened) {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && portal === ''
-      const parts = { analyses: [command.analysis], undoes, adopts: command }
+      const parts = { analyses: [command.analysis], undoes, adopts: command, original }
       const goOn = () => {
         opened.bytesIn += end - frame.start + frame.rest
         this.#bound(portal, prepared, [opened])
@@ -91,7 +111,9 @@ export class ExtendedRequests {
     }
     const analyses = meant ?? [unknownStatementAnalysis(name)]
     const undoes = this.#units.undoes(analyses, name, portal)
-    const parts = statements.hasRoomForPortal(portal) ? { analyses, undoes } : { analyses, ...tooMany }
+    const parts = statements.hasRoomForPortal(portal)
+      ? { analyses, undoes, original }
+      : { analyses, ...tooMany }
     return this.#units.extended(frame, parts, (runs) => {
       for (const run of runs) statements.opened(run)
       this.#bound(portal, prepared, runs)
@@ -142,7 +164,7 @@ export class ExtendedRequests {
       const undoes = command.analysis.undoes && name === '' && prepared?.name === ''
       return this.#units.extended(
         frame,
-        { analyses: [command.analysis], undoes, adopts: command },
+        { analyses: [command.analysis], undoes, adopts: command, describes: true },
         goOn,
         opened,
       )
@@ -203,6 +225,13 @@ export class ExtendedRequests {
     if (mayBeCut(run) || mayCopyIn(run)) this.#batch.holdAndFlush(run)
     else if (this.#deps.isTimed) this.#batch.output.add(message(frontend.flush))
   }
+}
+
+/** Undefined where the gate did not see the text, or not all of the values. */
+function originalOf(frame: Frame, start: number, prepared: Prepared | undefined): Original | undefined {
+  const values = frame.rest === 0 ? shownValuesOf(frame.buffer, start, frame.end) : undefined
+  if (!values || !prepared?.textDigest) return undefined
+  return { pieces: [prepared.textDigest, values.piece], values: values.shown }
 }
 
 /** By SQL a cursor can take over the name of a portal. */

@@ -38,7 +38,11 @@ export class SimpleRequests {
     const { ledger, readText } = this.#deps
     return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (read) => {
       const analyses = units.meaning(read)
-      return units.simple(frame, { analyses, undoes: units.undoes(analyses) }, (runs) => {
+      const original = () => ({
+        pieces: [frame.buffer.subarray(frame.start + headerBytes, frame.end - 1)],
+        values: [],
+      })
+      return units.simple(frame, { analyses, undoes: units.undoes(analyses), original }, (runs) => {
         readText.unsure()
         ledger.push({ kind: 'query', runs, at: 0, failed: false })
         if (runs.some(mayBeCut)) this.#batch.holdFor = runs.at(-1)

@@ -11,7 +11,7 @@
  *   refused, simple        answered here, or (inside a transaction) a message that must fail goes in its place
  *   refused, extended      the same, and what follows is dropped up to Sync, as a server in error would
  */
-import type { Command, Refusal, Road, Unit } from '@portcullis/kernel'
+import type { Command, Hold, Refusal, Road, Unit } from '@portcullis/kernel'
 import { Batch } from './batch.ts'
 import { CopyIn } from './copy-in.ts'
 import { refusalMessage, sqlstateOf } from './deny.ts'
@@ -36,6 +36,7 @@ export interface RequestsDeps extends UnitsDeps, ExtendedRequestsDeps {
   /** The client says goodbye; the server is told so in its turn. */
   readonly leaving: () => void
   readonly notice: (reason: string, waitMs: number) => void
+  readonly holding: (hold: Hold | undefined) => void
 }
 
 /** The password's is for the start-up alone. */
@@ -184,7 +185,8 @@ export class Requests implements Road {
     }
     if (unit.undoes) this.#units.undoing()
     pending.before?.(runs)
-    this.#batch.forward(frame)
+    if (pending.withheld) this.#batch.withhold(frame)
+    else this.#batch.forward(frame)
     pending.allowed(runs)
   }
 
@@ -221,6 +223,15 @@ export class Requests implements Road {
 
   waiting(_unit: Unit, reason: string, waitMs: number): void {
     this.#deps.notice(reason, waitMs)
+  }
+
+  holding(_unit: Unit, hold: Hold | undefined): void {
+    this.#deps.holding(hold)
+  }
+
+  /** The server works on something, or owes an answer. */
+  get serverBusy(): boolean {
+    return this.#deps.ledger.size > this.#batch.output.withheld
   }
 
   get #frozen(): boolean {

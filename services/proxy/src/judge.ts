@@ -1,0 +1,277 @@
+/**
+ * What is to become of a unit: let through, refused, made to wait, or held for a person. One order for all of it: whether it
+ * can be recorded, the session's own end, control state, verdicts, policy, rates and caps. It changes nothing but what rates
+ * and caps count, records nothing, and asks nobody.
+ */
+import { type Decision, type Reason, type Refusal, SessionEnded, type Unit } from '@portcullis/kernel'
+import type { Unmaskable } from '@portcullis/masking'
+import type { Judged } from '@portcullis/policy'
+import type { Gated, GatedCommand, GateDeps } from './gate.ts'
+import { covers, type Held, type Pass } from './holds.ts'
+import { createMaskMaker, type MaskedUnit } from './masks.ts'
+import { decision, refusal, refusalByVerdict } from './refusals.ts'
+import { against, holdsOf, judgeUnit } from './ruling.ts'
+
+const refusalsAtOnce = 20
+const refusalWaitMs = 100
+
+export type Ruling =
+  | (ByRules & {
+      readonly kind: 'allow'
+      readonly decision?: Decision
+      readonly masked?: MaskedUnit | undefined
+      readonly defers?: () => void
+    })
+  | (ByRules & { readonly kind: 'refuse'; readonly refusal: Refusal })
+  | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
+  | (ByRules & Held & { readonly kind: 'hold' })
+
+export type Ready = Exclude<Ruling, { kind: 'wait' | 'hold' }>
+
+/** What a unit has been through so far. */
+export interface Past {
+  /** For rates and throttles. */
+  waitedMs: number
+  /** For a person. */
+  heldMs: number
+  waitedFor?: Waiting
+  pass?: Pass
+  /** Numbers of its commands, where they were recorded when it began to wait for a person. */
+  begun?: readonly number[]
+}
+
+/** What the policy makes of each analysis of the unit; absent where nobody asked it. */
+export interface ByRules {
+  readonly judged?: readonly Judged[] | undefined
+}
+
+/** What a command waits for; its decision says so once it has passed. */
+interface Waiting {
+  readonly reason: Reason
+  readonly verdictId: string
+  readonly rule: string
+}
+
+export interface Judge {
+  decide(session: Gated, unit: Unit, past: Past): Ruling
+  /** Where nobody can be asked about what is held. */
+  plainly(session: Gated, held: Held, delayUs: number): Refusal
+  refuse(
+    session: Pick<Gated, 'allow'>,
+    reason: Exclude<Reason, `verdict_${string}`>,
+    parts?: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number },
+  ): Refusal
+}
+
+export function createJudge(deps: GateDeps): Judge {
+  const { recorder, verdicts, clock, ids, settings } = deps
+  const masks = createMaskMaker()
+  const nowMs = () => Math.floor(clock.nowUs() / 1000)
+  const refuse: Judge['refuse'] = ({ allow: { policyVersion } }, reason, parts = {}) =>
+    refusal(reason, { id: ids(), policyVersion, ...parts })
+
+  return { decide, plainly, refuse }
+
+  /** Nobody can be asked about this. */
+  function plainly(session: Gated, { reason, rule, policyVersion }: Held, delayUs: number): Refusal {
+    const verdict = reason === 'verdict_hold' && verdicts.find(session.verdictKeys, session.target)
+    return verdict
+      ? refusalByVerdict(verdict, ids(), policyVersion, clock.nowUs(), delayUs)
+      : refuse(session, 'policy_hold', { rule, delayUs })
+  }
+
+  /** What is refused again and again is refused slowly: a storm must not fill the log that everybody needs. */
+  function decide(session: Gated, unit: Unit, past: Past): Ruling {
+    const ruling = judge(session, unit, past)
+    const isNew = past.waitedMs === 0 && past.heldMs === 0
+    if (ruling.kind === 'allow' || ruling.kind === 'wait' || !isNew || session.refusals < refusalsAtOnce)
+      return ruling
+    const { reason, verdictId, rule } =
+      ruling.kind === 'hold' ? ruling : { ...ruling.refusal.decision, reason: ruling.refusal.reason }
+    return { kind: 'wait', reason, verdictId, rule, waitMs: refusalWaitMs }
+  }
+
+  function judge(session: Gated, unit: Unit, past: Past): Ruling {
+    if (session.ended) throw new SessionEnded(session.ended)
+    const delayUs = delayOf(past)
+    const harmless = unit.undoes === true
+    if (!recorder.available)
+      return { kind: 'refuse', refusal: refuse(session, 'recording_unavailable', { delayUs }) }
+    if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
+      throw new SessionEnded(refuse(session, 'session_expired'))
+    if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
+    const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
+    const planned = masks.plansFor(unit, judged, settings.mode === 'enforce')
+    const masked = planned && 'plans' in planned ? planned : undefined
+    const held = harmless ? undefined : holding(session, judged)
+    const passes = held && settings.mode === 'enforce' ? passOf(unit, held, past) : undefined
+    const objected = harmless
+      ? undefined
+      : objection(session, unit, judged, planned, past, passes ? undefined : held)
+    if (objected && settings.mode === 'observe')
+      return { kind: 'allow', decision: observed(session, objected), judged, masked }
+    if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
+    if (held) return { kind: 'allow', judged, masked, ...passedOn(session, unit, held, passes, delayUs) }
+    if (!past.waitedFor) return { kind: 'allow', judged, masked }
+    const { reason, verdictId, rule } = past.waitedFor
+    return {
+      kind: 'allow',
+      judged,
+      masked,
+      decision: { ...session.allow, action: 'throttle', reason, verdictId, rule, delayUs },
+    }
+  }
+
+  /** By a verdict, by rules, or by both: then a person answers for both at once. */
+  function holding(session: Gated, judged: readonly Judged[] | undefined): Held | undefined {
+    const verdict = verdicts.find(session.verdictKeys, session.target)
+    const byVerdict = verdict?.action === 'hold' ? verdict : undefined
+    const holds = holdsOf(judged)
+    if (!byVerdict && holds.length === 0) return undefined
+    return {
+      reason: byVerdict ? 'verdict_hold' : 'policy_hold',
+      rule: holds[0]?.rule ?? '',
+      verdictId: byVerdict?.verdictId ?? '',
+      holds,
+      policyVersion: session.allow.policyVersion,
+    }
+  }
+
+  /** What lets it pass though it is held: a person; or that it only prepares, or asks about, what is held when it runs. */
+  function passOf(unit: Unit, held: Held, past: Past): Pass | 'deferred' | undefined {
+    const { adopts, charges } = unit
+    if (covers(past.pass, held)) return past.pass
+    const before = adopts ? [adopts] : unit.analyses.map((_, index) => charges?.[index])
+    const passes = before.map((command) => (command as GatedCommand | undefined)?.pass)
+    if (passes.every((pass) => covers(pass, held))) return passes[0]
+    return deps.holds && (unit.defers || unit.describes) ? 'deferred' : undefined
+  }
+
+  /** How what is held and passes all the same is recorded. */
+  function passedOn(
+    session: Gated,
+    { defers }: Unit,
+    { reason, rule, verdictId, policyVersion }: Held,
+    passes: Pass | 'deferred' | undefined,
+    delayUs: number,
+  ): Pick<Extract<Ruling, { kind: 'allow' }>, 'decision' | 'defers'> {
+    if (passes === 'deferred') {
+      const parts = { action: 'hold', reason, rule, verdictId, policyVersion, delayUs } as const
+      return { decision: decision({ id: ids(), ...parts }), ...(defers && { defers }) }
+    }
+    const approvalId = passes?.approvalId ?? ''
+    return { decision: { ...session.allow, id: ids(), rule, verdictId, approvalId, delayUs } }
+  }
+
+  /** Why not, in the one order: control state, verdicts, policy, rates and caps. */
+  function objection(
+    session: Gated,
+    unit: Unit,
+    judged: readonly Judged[] | undefined,
+    planned: MaskedUnit | Unmaskable | undefined,
+    past: Past,
+    held: Held | undefined,
+  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+    const { waitedMs } = past
+    const delayUs = delayOf(past)
+    if (!deps.controlFresh())
+      return { kind: 'refuse', refusal: refuse(session, 'control_stale', { delayUs }) }
+    const verdict = verdicts.find(session.verdictKeys, session.target)
+    const byVerdict = () =>
+      refusalByVerdict(
+        verdict as NonNullable<typeof verdict>,
+        ids(),
+        session.allow.policyVersion,
+        clock.nowUs(),
+        delayUs,
+      )
+    if (verdict?.action === 'block' || verdict?.action === 'kill')
+      return { kind: 'refuse', refusal: byVerdict() }
+    const byPolicy = against(judged)
+    if (byPolicy) {
+      const { reason, rule } = byPolicy
+      return { kind: 'refuse', refusal: refuse(session, reason, { rule, delayUs }) }
+    }
+    if (planned && 'refusedBy' in planned) {
+      const { refusedBy: rule, why: detail } = planned
+      return { kind: 'refuse', refusal: refuse(session, 'mask_unavailable', { rule, detail, delayUs }) }
+    }
+    if (held && deps.holds) return { kind: 'hold', ...held }
+    if (held) return { kind: 'refuse', refusal: plainly(session, held, delayUs) }
+    if (unit.adopts || unit.describes) return undefined
+    if (verdict?.action === 'throttle') {
+      const waitMs = session.budget.takeThrottled(
+        verdict.verdictId,
+        verdict.ratePerMinute,
+        unit.analyses.length,
+      )
+      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax)
+        return { kind: 'refuse', refusal: { ...byVerdict(), retryAfterMs: waitMs } }
+      if (waitMs > 0) {
+        return { kind: 'wait', reason: 'verdict_throttle', verdictId: verdict.verdictId, rule: '', waitMs }
+      }
+    }
+    return overCap(session, unit, waitedMs, delayUs)
+  }
+
+  function overCap(
+    session: Gated,
+    unit: Unit,
+    waitedMs: number,
+    delayUs: number,
+  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+    const { caps, budget, pool } = session
+    if (caps.commandsPerSecond !== undefined) {
+      const waitMs = budget.takeCommands(unit.analyses.length)
+      if (waitMs > 0 && waitedMs + waitMs > settings.throttleDelayMsMax) {
+        return {
+          kind: 'refuse',
+          refusal: refuse(session, 'cap_commands', {
+            rule: 'commandsPerSecond',
+            retryAfterMs: waitMs,
+            delayUs,
+          }),
+        }
+      }
+      if (waitMs > 0) {
+        return { kind: 'wait', reason: 'cap_commands', verdictId: '', rule: 'commandsPerSecond', waitMs }
+      }
+    }
+    if (caps.rowsPerWindow === undefined && caps.bytesPerWindow === undefined) return undefined
+    if (!unit.analyses.some((analysis) => analysis.returnsRows)) return undefined
+    for (const kind of ['rows', 'bytes'] as const) {
+      const rule = kind === 'rows' ? 'rowsPerWindow' : 'bytesPerWindow'
+      if (caps[rule] === undefined) continue
+      const taken = pool.take(kind, 1)
+      pool.giveBack(kind, taken)
+      if (taken === 0)
+        return {
+          kind: 'refuse',
+          refusal: refuse(session, `cap_${kind}_window`, {
+            rule,
+            retryAfterMs: budget.windowFreesInMs(),
+            delayUs,
+          }),
+        }
+    }
+    return undefined
+  }
+
+  function observed(session: Gated, against: Exclude<Ruling, { kind: 'allow' }>): Decision {
+    if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
+    const { reason, verdictId, rule, kind } = against
+    return decision({
+      id: ids(),
+      action: kind === 'hold' ? 'hold' : 'throttle',
+      reason,
+      verdictId,
+      rule,
+      policyVersion: session.allow.policyVersion,
+      enforced: false,
+    })
+  }
+}
+
+export function delayOf({ waitedMs, heldMs }: Past): number {
+  return Math.round((waitedMs + heldMs) * 1000)
+}
