@@ -66,10 +66,13 @@ export interface SystemOptions {
       | 'bus'
       | 'secrets'
       | 'ssh'
-      | 'people',
+      | 'people'
+      | 'approvals',
       string
     >
   >
+  /** Rules for what may run, as YAML. */
+  readonly policy?: string
   /** Of every part, beside this process's own. */
   readonly env?: Readonly<Record<string, string>>
   /** Of the API, where somebody has to know it before it starts; a free one otherwise. */
@@ -125,6 +128,7 @@ export async function startSystem(options: SystemOptions): Promise<Started<Syste
       { door: proxyPorts[2 * index] ?? 0, health: proxyPorts[2 * index + 1] ?? 0 },
     ]),
   )
+  if (options.policy !== undefined) writeFileSync(join(dir, 'policy.yaml'), options.policy)
   for (const [name, { door, health }] of doors) {
     writeFileSync(
       join(dir, `${name}.yaml`),
@@ -325,7 +329,7 @@ identity:
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
   own: { key: 'env:OWN_KEY' }${lines(extra.identity, 2)}
-${section('ssh', extra.ssh)}${section('people', extra.people)}${section('secrets', extra.secrets)}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
+${options.policy === undefined ? '' : 'policy: { file: ./policy.yaml }\n'}${section('approvals', extra.approvals)}${section('ssh', extra.ssh)}${section('people', extra.people)}${section('secrets', extra.secrets)}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}
   workers: ${workers}
