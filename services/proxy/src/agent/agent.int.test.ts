@@ -218,12 +218,68 @@ test('a socket path that is too long for the system finds a private place that b
   assert.ok(Buffer.byteLength(socketAddress(long)) < 104)
 })
 
-test('nobody can make the agent listen', async (t) => {
+test('workers ask people through the agent: one question for all who ask the same, spent once, and taken back by the last', async (t) => {
+  const bed = await startBed(t)
+  const agent = await startAgent(t, bed)
+  const [a, b] = [await startWorker(t, bed), await startWorker(t, bed)]
+  await until(() => a.states() > 0 && b.states() > 0)
+  assert.deepEqual(await a.line.ask({ kind: 'ask', request: request('d1') }), { why: 'away' })
+  await agent.follower.value.attach(bed.bus)
+  await until(() => a.freshAtUs() > 0)
+
+  const asked = await Promise.all(
+    [a, b, a].map(({ line }) => line.ask({ kind: 'ask', request: request('d1') })),
+  )
+  const { approvalId } = asked[0] as { approvalId: string }
+  assert.deepEqual(asked, Array(3).fill({ approvalId }))
+  await until(() => b.book.get(approvalId)?.state === 'pending')
+  const answer = {
+    digest: digestOf('d1'),
+    answer: 'approve',
+    reason: 'ok',
+    groups: ['dba'],
+    delegation: [],
+    via: 'api',
+  }
+  const leave = (of: typeof a) => of.line.say({ kind: 'leave', approvalId, withdraw: true })
+  leave(a)
+  leave(b)
+  await bed.publishControl('e1', approvalId, 'approval.answered', { approvalId, ...answer })
+  for (const worker of [a, b]) await until(() => worker.book.decided(digestOf('d1'))?.state === 'approved')
+  const spends = await Promise.all(
+    [a, b, a].map(({ line }, at) =>
+      line.ask({ kind: 'spend', approvalId, digest: digestOf('d1'), commandId: `c${at}` }),
+    ),
+  )
+  assert.deepEqual(spends.filter((one) => 'approvalId' in one).length, 1)
+  assert.deepEqual(spends.filter((one) => 'why' in one && one.why === 'lost').length, 2)
+  await until(() => a.book.decided(digestOf('d1')) === undefined)
+
+  const others = []
+  for (const name of ['d2', 'd3', 'd4'])
+    others.push(await a.line.ask({ kind: 'ask', request: request(name) }))
+  assert.ok(others.every((one) => 'approvalId' in one))
+  assert.deepEqual(await b.line.ask({ kind: 'ask', request: request('d5') }), { why: 'limit' })
+  const [second, third] = others as { approvalId: string }[]
+  a.line.say({ kind: 'leave', approvalId: second?.approvalId ?? '', withdraw: true })
+  await until(() => b.book.get(second?.approvalId ?? '')?.state === 'withdrawn')
+  // One that dies takes nothing back.
+  await a.stop()
+  await sleep(100)
+  assert.equal(b.book.get(third?.approvalId ?? '')?.state, 'pending')
+  const late = await startWorker(t, bed)
+  await until(() => late.book.get(third?.approvalId ?? '')?.state === 'pending')
+})
+
+test('what no worker says is not heard, and ends nobody but who said it', async (t) => {
   const bed = await startBed(t)
   await startAgent(t, bed)
   const socket = connect(socketAddress(bed.socketPath))
   t.after(() => socket.destroy())
+  socket.resume()
   socket.write('{"kind":"snapshot","verdicts":[]}\n'.repeat(1000))
+  socket.write('{"kind":"ask","id":1}\n')
+  await until(() => socket.destroyed)
   const worker = await startWorker(t, bed)
   await until(() => worker.states() > 0)
 })
@@ -339,6 +395,29 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) {
     assert.ok(performance.now() < deadlineMs, `not so after 10 s: ${condition}`)
     await sleep(10)
+  }
+}
+
+const digestOf = (name: string) => Buffer.from(name.padEnd(32, '.')).toString('hex')
+
+function request(name: string): CommandRequest {
+  return {
+    kind: 'command',
+    digest: digestOf(name),
+    identity: {
+      ...{ issuer: 'https://ci', subject: 'job', groups: [], delegation: [], instance: 'i' },
+      ...{ task: '', ancestors: [] },
+    },
+    ...{ target: 'shop', role: '', protocol: 'postgres', database: 'shop', sessionId: 's1' },
+    ...{ quorum: [{ groups: ['dba'], count: 1 }], excludesDelegators: true, use: 'once', usableUs: hourUs },
+    ...{
+      deadline: systemClock.nowUs() + hourUs,
+      waiting: true,
+      statement: name,
+      fingerprint: '',
+      values: [],
+    },
+    ...{ policyVersion: 'p', rule: 'r', verdictId: '', estimatedRows: -1 },
   }
 }
 
