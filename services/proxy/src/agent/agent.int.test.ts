@@ -6,7 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Bus, type ControlEvent, systemClock, topics, type VerdictEvent } from '@portcullis/kernel'
+import {
+  type Bus,
+  type CommandRequest,
+  type ControlEvent,
+  systemClock,
+  topics,
+  type VerdictEvent,
+} from '@portcullis/kernel'
 import { parseConfig } from '@portcullis/config'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
