@@ -1,5 +1,5 @@
 export { VaultError } from './errors.ts'
-export { parseReference } from './reference.ts'
+export { isReference } from './reference.ts'
 export { createSealer, type KeyWrapper, masterKeyOf, type SealContext, type Sealer } from './sealer.ts'
 export { Secret } from './secret.ts'
 export { createSealing, createSources, type SourceSettings } from './sources.ts'

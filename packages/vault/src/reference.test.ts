@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ConfigError, parseConfig } from '@portcullis/config'
-import { parseReference, VaultError } from './index.ts'
+import { isReference, VaultError } from './index.ts'
+import { parseReference } from './reference.ts'
 
 const good = [
   'env:SHOP_PASSWORD',
@@ -71,10 +72,12 @@ proxy: { recorder: { onUnavailable: deny } }
 test('what is a reference, here and in the configuration alike', () => {
   for (const reference of good) {
     assert.equal(parseReference(reference).text, reference)
+    assert.ok(isReference(reference))
     assert.equal(configured(reference), reference)
   }
   for (const reference of bad) {
     assert.throws(() => parseReference(reference), VaultError, reference)
+    assert.ok(!isReference(reference), reference)
     assert.match(configured(reference), /^refused: .*targets\.0\.credentials\.password: must be/s, reference)
   }
 })

@@ -47,6 +47,13 @@ export function parseReference(text: string): Reference {
   return { kind, path: found.path ?? '', field: found.field ?? '', text }
 }
 
+/** Whether it is one. Asked at each sign-in, mostly of plain names: without an error for them. */
+export function isReference(text: string): boolean {
+  const colon = text.indexOf(':')
+  const kind = text.slice(0, Math.max(colon, 0))
+  return isKind(kind) && forms[kind].test(text.slice(colon + 1))
+}
+
 function isKind(text: string): text is Kind {
   return Object.hasOwn(forms, text)
 }

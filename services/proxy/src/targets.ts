@@ -15,7 +15,7 @@ import {
   type TargetHost,
   type UpstreamTls,
 } from '@portcullis/kernel'
-import { type Loan, parseReference, type Vault, VaultError } from '@portcullis/vault'
+import { isReference, type Loan, type Vault, VaultError } from '@portcullis/vault'
 import type { Authorised } from './door.ts'
 
 export interface TargetBook {
@@ -119,6 +119,7 @@ async function borrow(
   { user, password }: TargetConfig['credentials'],
   vault: Pick<Vault, 'borrow'>,
 ): Promise<SignIn> {
+  // A user may be a plain name; the schema lets no name look like a reference.
   const references = [user, password].filter((text) => text !== undefined).filter(isReference)
   const loan: Loan = await vault.borrow(references)
   const revealed = (text: string) => loan.secrets[references.indexOf(text)]?.reveal() ?? text
@@ -126,16 +127,6 @@ async function borrow(
     credentials: () => ({ user: revealed(user), password: password === undefined ? '' : revealed(password) }),
     renew: () => loan.renew(),
     release: () => loan.release(),
-  }
-}
-
-/** A user may be a plain name; the schema lets no name look like a reference. */
-function isReference(text: string): boolean {
-  try {
-    parseReference(text)
-    return true
-  } catch {
-    return false
   }
 }
 

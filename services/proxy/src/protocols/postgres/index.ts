@@ -85,7 +85,8 @@ export function createPostgres(given: PostgresDeps): Protocol {
         )
       } finally {
         clearTimeout(late)
-        socket.end()
+        // Ended once more it would make an error, with its stack, for nobody.
+        if (socket.writable) socket.end()
       }
     },
   }

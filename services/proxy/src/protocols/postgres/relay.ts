@@ -355,15 +355,15 @@ export function startRelay(parts: RelayParts): Relay {
     const isPipelined = ledger.owesBeyondReady
     ledger.abandon(runningOutcome, by)
     for (const run of requests.statements.closeBatch()) ledger.finish(run, 'unknown')
-    client.end()
+    if (client.writable) client.end()
     const late = setTimeout(() => client.destroy(), goodbyeMsMax)
     client.once('close', () => clearTimeout(late))
     if (client.destroyed) clearTimeout(late)
     const close = () => {
       // An idle backend leaves at once when its connection ends; Terminate keeps its log clean. In the middle of a
       // message it would be taken for the bytes that are missing.
-      if (requests.midMessage || answers.saidGoodbye) server.destroy()
-      else if (!server.destroyed) server.end(goodbye, () => server.destroy())
+      if (requests.midMessage || answers.saidGoodbye || !server.writable) server.destroy()
+      else server.end(goodbye, () => server.destroy())
       over.resolve({ detail, by })
     }
     const drop = async () => {
