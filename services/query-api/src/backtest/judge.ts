@@ -63,7 +63,7 @@ export function createRowJudge({ policy, reads, labelsNow }: JudgeOptions): (row
       judged,
       doubts: [
         ...doubts,
-        ...(row.almostNext ? ['time.now_ms'] : []),
+        ...(row.almostNext && judged.attributes['time.now_ms'] !== undefined ? ['time.now_ms'] : []),
         ...(lacksLabels && labelsNow(row.target) === undefined ? ['target.labels'] : []),
       ],
       assumesLabels: lacksLabels,
