@@ -1,5 +1,5 @@
 /**
- * What is worth telling a person, as a fold over verdicts, liftings and findings: one incident for each subject and
+ * What is worth telling a person, as a fold over verdicts, liftings, findings and what rules want told: one incident for each subject and
  * target however many verdicts and findings it collects, told again only where it got worse, and resolved when nothing
  * is in force any more. Pure: time is handed in. It sends nothing and forgets what is over.
  */
@@ -89,6 +89,21 @@ export function onFinding(state: Incidents, finding: FindingEvent, nowUs: number
   incident.severity = worst([incident.severity, finding.severity])
   const worse = severityRank[incident.severity] > severityRank[before]
   return incident.announced && worse ? [alertOf(incident, 'trigger', nowUs)] : []
+}
+
+/** What a rule wants told: at once, and of its rule, identity and target one incident; no verdict takes it over. */
+export function onRuleAlert(state: Incidents, finding: FindingEvent, nowUs: number): Alert[] {
+  if (finding.at < nowUs - findingFreshUs) return []
+  const { identity, feature, severity, target } = finding
+  const dedupKey = dedupKeyOf('rule', `${identityKey(identity)}\n${feature}`, target)
+  const known = state.open.get(dedupKey)
+  const incident = known ?? open(state, dedupKey, nowUs)
+  const before = incident.severity
+  attach(incident, finding, nowUs)
+  incident.severity = worst([before, severity])
+  incident.announced = true
+  const isNews = !known || severityRank[incident.severity] > severityRank[before]
+  return isNews ? [alertOf(incident, 'trigger', nowUs)] : []
 }
 
 /** Lets time pass: tells findings that no verdict came for, and resolves what is over. */

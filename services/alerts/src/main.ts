@@ -87,7 +87,8 @@ function sinksOf({ alerts }: Config, post: Post): { sink: Sink; intervalMs: numb
 async function topicsExist(bus: Bus, log: Log): Promise<void> {
   for (let told = false; ; told = true) {
     try {
-      for (const topic of [topics.control, topics.verdicts, topics.findings]) await bus.endOffsets(topic)
+      for (const topic of [topics.control, topics.verdicts, topics.findings, topics.commands])
+        await bus.endOffsets(topic)
       return
     } catch (cause) {
       if (!(cause instanceof CodedError) || cause.code !== 'unknown_topic') throw cause

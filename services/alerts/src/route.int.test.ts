@@ -5,7 +5,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import { type Bus, type Started, systemClock, topics, type VerdictEvent } from '@portcullis/kernel'
+import {
+  type Bus,
+  type CommandEvent,
+  type Started,
+  systemClock,
+  topics,
+  type VerdictEvent,
+} from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { startControlLog } from '@portcullis/platform/control'
@@ -15,7 +22,7 @@ import { createPagerDutySink } from './sinks/pagerduty.ts'
 import { createPost } from './sinks/post.ts'
 import { createSlackSink } from './sinks/slack.ts'
 import { openStateFile } from './state-file.ts'
-import { verdictOf as plainVerdict, findingOf } from './test-events.ts'
+import { commandOf, findingOf, verdictOf as plainVerdict } from './test-events.ts'
 import { type Receiver, startReceiver, until } from './test-receiver.ts'
 
 const codecs = createCodecs()
@@ -29,7 +36,7 @@ async function room(t: TestContext) {
   const here = join(dir, String(rooms++))
   const bus = await connectBus(`lmdb:${join(here, 'bus')}`, { logger: log })
   await bus.value.ensureTopics(
-    [topics.control, topics.verdicts, topics.findings].map((topic) => ({
+    [topics.control, topics.verdicts, topics.findings, topics.commands].map((topic) => ({
       topic,
       partitions: topic === topics.control ? 1 : 2,
       cleanup: topic === topics.verdicts ? 'compact' : 'delete',
@@ -249,4 +256,59 @@ test('an event that nobody can read is passed over', async (t) => {
   await until(() => pages(receiver).length === 1, 'the page')
   assert.equal(service.value.problem(), undefined)
   await service.stop()
+})
+
+const alerting = (number: number, rule: string, more: Partial<CommandEvent> = {}) =>
+  commandOf(number, {
+    startedAt: systemClock.nowUs(),
+    attributes: { 'policy.alerts': JSON.stringify([{ rule, severity: 'error' }]) },
+    ...more,
+  })
+function publishCommands(bus: Bus, events: readonly CommandEvent[]): Promise<void> {
+  return bus.publish(
+    events.map((event) => ({ topic: topics.commands, key: 'a', value: codecs.command.encode(event) })),
+  )
+}
+
+test('ten thousand commands of which a rule wants it told: one page; another rule or target is another', async (t) => {
+  const { bus, receiver, start } = await room(t)
+  await publishCommands(bus, [alerting(1, 'before')])
+  let service = await start()
+  try {
+    await publish(bus, verdictOf('v1', { target: 'ready' }))
+    await until(() => pages(receiver).length === 1, 'the service to read')
+    for (let from = 0; from < 10_000; from += 2000)
+      await publishCommands(
+        bus,
+        Array.from({ length: 2000 }, (_, at) => alerting(from + at, 'shop/secrets')),
+      )
+    await publishCommands(bus, [
+      alerting(1, 'shop/other'),
+      alerting(2, 'shop/secrets', { target: 'billing' }),
+    ])
+    await until(() => pages(receiver).length === 4, 'a page for each')
+    await until(() => slackCalls(receiver).length === 4, 'and a message')
+    const paged = receiver.requests.flatMap(({ path, text }) =>
+      path === '/v2/enqueue' ? [JSON.parse(text).payload] : [],
+    )
+    assert.deepEqual(paged.map(({ summary }) => summary).slice(1), [
+      'agent-7: rule shop/secrets at shop',
+      'agent-7: rule shop/other at shop',
+      'agent-7: rule shop/secrets at billing',
+    ])
+    assert.match(
+      paged[3].custom_details.explanation,
+      /DELETE of public\.orders at billing: hold \(policy_hold\)/,
+    )
+    await service.stop()
+
+    // What comes while it is away is told, and nothing twice.
+    await publishCommands(bus, [alerting(10_001, 'shop/secrets'), alerting(1, 'shop/late')])
+    service = await start()
+    await until(() => pages(receiver).length === 5, 'what came meanwhile')
+    await settle()
+    assert.equal(pages(receiver).length, 5)
+  } finally {
+    await service.stop()
+  }
 })

@@ -1,5 +1,5 @@
 /**
- * From the bus to the sinks: verdicts, findings and liftings become incidents, incidents become messages. A batch is
+ * From the bus to the sinks: verdicts, findings, liftings and commands of which a rule wants it told become incidents, incidents become messages. A batch is
  * answered for only once its effect stands on disk, together with how far the bus was read. It judges nothing: what is
  * worth telling is in `incidents`, how it is told is each sink's own.
  */
@@ -14,6 +14,7 @@ import {
   type Received,
   type Sink,
   type Started,
+  type TopicPartition,
   topics,
   type VerdictEvent,
 } from '@portcullis/kernel'
@@ -21,8 +22,9 @@ import type { Codecs } from '@portcullis/platform/codec'
 import { type ControlLog, startControlLog } from '@portcullis/platform/control'
 import type { Log, Metrics } from '@portcullis/platform/service'
 import { type ChannelEvent, startChannel } from './channel.ts'
-import { onFinding, onLifted, onTick, onVerdict } from './incidents.ts'
+import { onFinding, onLifted, onRuleAlert, onTick, onVerdict } from './incidents.ts'
 import { emptyOutbox } from './outbox.ts'
+import { mayAlert, ruleAlerts } from './rule-alerts.ts'
 import type { StateFile } from './state-file.ts'
 
 export interface RouteOptions {
@@ -110,20 +112,30 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     onUnreadable: ({ offset, error }) => log.error({ err: error, offset }, 'a control event cannot be read'),
   })
 
-  function takeRecord(record: Received): void {
-    if (record.value === null) return
+  /** Whether there was anything in it. */
+  function takeRecord(record: Received): boolean {
+    if (record.value === null) return false
     const nowUs = clock.nowUs()
+    if (record.topic === topics.commands) {
+      if (!mayAlert(record.value)) return false
+      const alerts = ruleAlerts(codecs.command.decode(record.value))
+      for (const alert of alerts) tell(onRuleAlert(state.incidents, alert, nowUs))
+      return alerts.length > 0
+    }
     if (record.topic === topics.verdicts)
       tell(onVerdict(state.incidents, codecs.verdict.decode(record.value), isLifted, nowUs))
     else tell(onFinding(state.incidents, codecs.finding.decode(record.value), nowUs))
+    return true
   }
 
+  let hasMoved = false
   async function onBatch(records: readonly Received[]): Promise<void> {
+    let isNews = false
     for (const record of records) {
       const place = `${record.topic}/${record.partition}`
       if (record.offset < (state.offsets.get(place) ?? 0)) continue
       try {
-        takeRecord(record)
+        isNews = takeRecord(record) || isNews
       } catch (error) {
         count.unreadable.inc({ topic: record.topic })
         log.error(
@@ -134,7 +146,23 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
       state.offsets.set(place, record.offset + 1)
     }
     count.open.set(state.incidents.open.size)
-    await stateFile.save()
+    // Of commands that nobody wants told, how far they were read is kept now and then: to read them again tells nothing.
+    if (isNews) await stateFile.save()
+    else hasMoved = true
+  }
+
+  /**
+   * A partition not read here before is read from its beginning: what is over by now is not told. Of commands there are too many
+   * for that: whoever starts alerts is told from then on.
+   */
+  async function startAt({ topic, partition }: TopicPartition): Promise<number> {
+    const place = `${topic}/${partition}`
+    const known = state.offsets.get(place)
+    if (known !== undefined || topic !== topics.commands) return known ?? 0
+    const end = (await bus.endOffsets(topic)).get(partition) ?? 0
+    state.offsets.set(place, end)
+    hasMoved = true
+    return end
   }
 
   let consumer: Started<void> | undefined
@@ -149,23 +177,26 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     if (stopped) return
     consumer = await bus.consume({
       group: 'portcullis-alerts',
-      topics: [topics.verdicts, topics.findings],
-      // A partition not read here before is read from its beginning: what is over by now is not told.
-      startAt: async ({ topic, partition }) => state.offsets.get(`${topic}/${partition}`) ?? 0,
+      topics: [topics.verdicts, topics.findings, topics.commands],
+      startAt,
       onBatch,
     })
   })
   const watched = consuming.catch((error: unknown) => {
     failed = error instanceof Error ? error.message : String(error)
-    log.error({ err: error }, 'cannot read verdicts and findings from the bus')
+    log.error({ err: error }, 'cannot read verdicts, findings and commands from the bus')
   })
 
+  let savedMs = Number.NEGATIVE_INFINITY
   const timer = setInterval(() => {
     const due = onTick(state.incidents, clock.nowUs())
     tell(due)
     for (const { value } of channels) value.tick()
     count.open.set(state.incidents.open.size)
-    if (due.length > 0) void saveOrLog()
+    if (due.length === 0 && (!hasMoved || clock.monotonicMs() < savedMs + saveEveryMs)) return
+    hasMoved = false
+    savedMs = clock.monotonicMs()
+    void saveOrLog()
   }, options.tickMs ?? 1_000)
 
   return {
@@ -187,6 +218,9 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     },
   }
 }
+
+/** How far commands were read. */
+const saveEveryMs = 5000
 
 function countersOf(metrics: Metrics) {
   return {

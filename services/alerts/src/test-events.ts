@@ -1,5 +1,5 @@
 /** For tests: verdicts and findings as the analyzer makes them. */
-import type { Alert, FindingEvent, VerdictEvent } from '@portcullis/kernel'
+import type { Alert, CommandEvent, FindingEvent, VerdictEvent } from '@portcullis/kernel'
 
 export const issuer = 'https://idp.example'
 
@@ -50,6 +50,29 @@ export function findingOf(findingId: string, more: Partial<FindingEvent> = {}): 
     commandIds: ['s1.6', 's1.7'],
     windowStart: 0,
     windowEnd: 1_000_000,
+    ...more,
+  }
+}
+
+export function commandOf(number: number, more: Partial<CommandEvent> = {}): CommandEvent {
+  const sessionId = '01J8ZC3V5Q8T9W2X4Y6Z8A0B1C'
+  return {
+    ...{ eventId: `r:${number}`, commandId: `${sessionId}.${number}`, phase: 'finished', sessionId },
+    link: { recorder: 'r', seq: number, prevHash: Buffer.alloc(32), hash: Buffer.alloc(32) },
+    identity: findingOf('f').identity,
+    ...{ target: 'shop', role: '', database: 'shop', protocol: 'postgres', stage: 'run' },
+    origin: { address: '192.0.2.1', country: '', region: '', asn: 0, asOrg: '' },
+    ...{ text: 'delete from orders', textBytes: 18, fingerprint: 'f', verb: 'DELETE', effects: ['delete'] },
+    objects: [{ kind: 'table', namespace: 'public', name: 'orders', effect: 'delete', columns: [] }],
+    privileged: false,
+    decision: {
+      ...{ id: 'd', action: 'hold', reason: 'policy_hold', rule: 'x', verdictId: '', approvalId: '' },
+      ...{ policyVersion: 'p', enforced: true, delayUs: 0 },
+    },
+    attributes: {},
+    ...{ outcome: 'refused', errorCode: '42501', tag: '' },
+    ...{ rowsIn: 0, rowsOut: 0, rowsAffected: 0, bytesIn: 0, bytesOut: 0, masked: [] },
+    ...{ startedAt: 1_000_000, durationUs: 100, proxy: { name: 'gate-1', version: '0' } },
     ...more,
   }
 }

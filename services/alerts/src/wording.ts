@@ -1,4 +1,5 @@
 /** The words and ranks that every sink shares, so that Slack and PagerDuty say the same of one incident. */
+import { ruleDetector } from './rule-alerts.ts'
 import type { Alert, FindingEvent, VerdictAction, VerdictEvent } from '@portcullis/kernel'
 
 type Severity = Alert['severity']
@@ -29,7 +30,8 @@ export function verdictTitle(verdict: VerdictEvent): string {
 export function findingTitle(finding: FindingEvent | undefined): string {
   if (!finding) return 'Unusual behaviour'
   const where = finding.target === '' ? '' : ` at ${finding.target}`
-  return `${finding.identity.subject}: unusual ${finding.feature}${where}`
+  const { detector, feature, identity } = finding
+  return `${identity.subject}: ${detector === ruleDetector ? 'rule' : 'unusual'} ${feature}${where}`
 }
 
 /** Whom a verdict is about, for a person. */
