@@ -64,6 +64,8 @@ const system = await startSystem({
   postgres: postgres.value,
   parts: ['proxy', 'projector', 'query-api'],
   workers: 2,
+  // Nobody answers, and nobody waits for them.
+  extra: { approvals: 'waitSec: 0\nwaitInTransactionSec: 0' },
 })
 try {
   await ask('PUT', 'config/policies/bench', { text: policy })

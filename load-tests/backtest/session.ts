@@ -89,7 +89,7 @@ function createAnswers(socket: Socket, { refused }: Counts) {
 
   function refusal(text: string): void {
     const rule = /rule=(\S+?)(?: |\0)/.exec(`${text}\0`)?.[1]
-    if (!text.includes('reason=policy_')) return fail(new Error(text.replaceAll('\0', ' ')))
+    if (!/reason=(?:policy|approval)_/.test(text)) return fail(new Error(text.replaceAll('\0', ' ')))
     const name = rule ?? 'none'
     refused[name] = (refused[name] ?? 0) + 1
   }

@@ -33,6 +33,8 @@ before(async () => {
     postgres: postgres.value,
     parts: ['proxy', 'projector', 'query-api'],
     workers: 1,
+    // What is held is asked for, and not waited for.
+    extra: { approvals: 'waitSec: 0\nwaitInTransactionSec: 0' },
   })
   await ask('PUT', 'config/policies/shop', { text: rules })
   await until('the rules to be in force', 10_000, async () => {

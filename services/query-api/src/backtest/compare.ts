@@ -17,7 +17,7 @@ export interface Decided {
 /** What became of it, or the reason for which no rule had a say. */
 export function decidedThen(row: Row): Decided | { readonly leftOut: string } {
   const { reason, rule, action } = row
-  if (row.approved) return { outcome: 'hold', rule: rule || undefined }
+  if (row.approved || reason.startsWith('approval_')) return heldThen(row)
   const restricted = byReason[reason]
   if (restricted !== undefined) {
     if (row.enforced || row.observing) return { outcome: restricted, rule }
@@ -31,6 +31,14 @@ export function decidedThen(row: Row): Decided | { readonly leftOut: string } {
   return { outcome: 'allow', rule: undefined }
 }
 
+/** Whatever people answered, or did not. A hold without a rule is a verdict's alone. */
+function heldThen({ reason, rule, stopped }: Row): ReturnType<typeof decidedThen> {
+  if (rule !== '') return { outcome: 'hold', rule }
+  return stopped || reason !== ''
+    ? { leftOut: reason || 'verdict_hold' }
+    : { outcome: 'allow', rule: undefined }
+}
+
 const byReason: Readonly<Record<string, 'block' | 'hold' | 'deny'>> = {
   policy_block: 'block',
   policy_hold: 'hold',
@@ -39,7 +47,7 @@ const byReason: Readonly<Record<string, 'block' | 'hold' | 'deny'>> = {
 
 /** Of each command of a message; they are refused together, by the strictest. */
 export function decidedAnew(judged: readonly Judged[]): readonly Decided[] {
-  for (const action of ['block', 'hold', 'deny'] as const) {
+  for (const action of ['block', 'deny', 'hold'] as const) {
     const found = judged.find((one) => one.action === action)
     if (found) return judged.map(() => ({ outcome: action, rule: found.rule }))
   }
