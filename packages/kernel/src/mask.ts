@@ -18,14 +18,16 @@ export interface ColumnMask extends MaskForm {
   /** The stored column that it comes from, `schema.table.column`; empty where nobody can tell. */
   readonly column: string
   readonly rule: string
+  /** Where its values are that column's, as stored and of its type. */
+  readonly source?: ColumnRef
 }
 
 /** What of one command's answers must not be seen by its identity. The gate makes it, the protocol carries it out. */
 export interface MaskPlan {
   /** For each column of what comes back, in order; undefined: it is shown. */
   readonly columns: readonly (ColumnMask | undefined)[]
-  /** For any that has no entry, as nobody can tell what is in it; undefined: there must be none. */
-  readonly others: ColumnMask | 'shown' | undefined
+  /** For any that has no entry; `refuse`: nobody can tell what is in it, and there must be none. */
+  readonly others: ColumnMask | 'refuse' | undefined
   /** The rule that says so where there must be none. */
   readonly rule: string
   /** How a stored column is shown, whatever a text was read as: for what the target itself says of a result. */
@@ -44,4 +46,20 @@ export interface MaskedValues {
    */
   readonly column: string
   readonly values: number
+}
+
+/** How the data of a COPY TO STDOUT is laid out (PostgreSQL manual, "COPY"). */
+export interface CopyLayout {
+  readonly format: 'text' | 'csv' | 'binary'
+  readonly delimiter: string
+  /** What stands for NULL. */
+  readonly null: string
+  readonly quote: string
+  readonly escape: string
+  /** The first line has the columns' names. */
+  readonly header: boolean
+  /** undefined: the session's own. */
+  readonly encoding: string | undefined
+  /** Columns of a table or view, and not of a query, which may be of other types than what they are read from. */
+  readonly isOfTable: boolean
 }

@@ -8,8 +8,8 @@ export interface Piece {
 }
 
 /**
- * Takes an input `from[start, end)` over, span by span and value by value, and gives what became of it. It compacts in
- * place, which takes half of what writing it all anew does, and moves to a buffer of its own where something grows.
+ * Takes an input `from[start, end)` over, message by message, and gives what became of it. It compacts in place, which takes
+ * half of what writing it all anew does, and moves to a buffer of its own where something grows.
  */
 export class Rewrite {
   readonly from: Buffer
@@ -18,55 +18,74 @@ export class Rewrite {
   /** Where `to` is written next. */
   at: number
   /** Up to where `from` has been taken. */
-  taken: number
+  #taken: number
   readonly #start: number
   #origin: number
+  /** Where the message begins: in `from`, and in `to` once something in it is replaced. */
+  #message = 0
+  #header = -1
+  #growth = 0
 
   constructor(from: Buffer, start: number, end: number) {
     this.from = from
     this.end = end
     this.to = from
     this.at = start
-    this.taken = start
+    this.#taken = start
     this.#start = start
     this.#origin = start
   }
 
-  /** The place in `to` of what stands at `place` in `from`, not taken yet, once it is. */
-  placeOf(place: number): number {
-    return this.at + place - this.taken
+  /** A message begins here: a byte, and its length in four, without that byte. */
+  begin(place: number): void {
+    this.#message = place
+    this.#header = -1
+    this.#growth = 0
   }
 
-  /** Takes what lies before `place` as it is. */
-  keep(place: number): void {
-    const length = place - this.taken
+  /** What lies before `place` stays; `from[place, end)` is to be replaced by at most `bytesMax` bytes, written at `at`. */
+  replace(place: number, end: number, bytesMax: number): void {
+    if (this.#header < 0) this.#header = this.at + this.#message - this.#taken
+    this.#keep(place)
+    if (this.to !== this.from) this.#reserve(bytesMax)
+    else if (this.at + bytesMax > end) this.#move(bytesMax)
+  }
+
+  /** It was replaced by so many. */
+  replaced(end: number, bytes: number): void {
+    this.#growth += bytes - (end - this.#taken)
+    this.at += bytes
+    this.#taken = end
+  }
+
+  /** The message ends here. */
+  finish(place: number): void {
+    if (this.#growth !== 0) this.to.writeInt32BE(place - this.#message - 1 + this.#growth, this.#header + 1)
+  }
+
+  done(): Piece {
+    this.#keep(this.end)
+    return { buffer: this.to, start: this.#origin, end: this.at }
+  }
+
+  #keep(place: number): void {
+    const length = place - this.#taken
     if (this.to !== this.from) {
       this.#reserve(length)
-      this.from.copy(this.to, this.at, this.taken, place)
-    } else if (this.at !== this.taken) this.from.copyWithin(this.at, this.taken, place)
+      this.from.copy(this.to, this.at, this.#taken, place)
+    } else if (this.at !== this.#taken) this.from.copyWithin(this.at, this.#taken, place)
     this.at += length
-    this.taken = place
+    this.#taken = place
   }
 
-  /** Makes room at `at` for so many bytes in place of the input up to `place`. What moves then moves by the number that is returned. */
-  room(bytes: number, place: number): number {
-    if (this.to === this.from && this.at + bytes <= place) return 0
-    if (this.to !== this.from) {
-      this.#reserve(bytes)
-      return 0
-    }
+  #move(bytes: number): void {
     const written = this.at - this.#start
     const to = Buffer.allocUnsafeSlow(written + bytes + (this.end - this.#start) + growthBytes)
     this.from.copy(to, 0, this.#start, this.at)
     this.to = to
     this.at = written
+    this.#header -= this.#start
     this.#origin = 0
-    return -this.#start
-  }
-
-  done(): Piece {
-    this.keep(this.end)
-    return { buffer: this.to, start: this.#origin, end: this.at }
   }
 
   #reserve(bytes: number): void {

@@ -8,6 +8,7 @@ import type {
   ColumnMask,
   ColumnRef,
   ContentMask,
+  Effect,
   Lineage,
   MaskPlan,
   Sources,
@@ -49,7 +50,7 @@ export function createMasks(rules: readonly MaskRule[]): Masks {
   if (first) return columnMasks(strictest, byColumn, first, content)
   const plan: MaskPlan = {
     columns: [],
-    others: 'shown',
+    others: undefined,
     rule: content?.rule ?? '',
     of: () => undefined,
     quotes: false,
@@ -71,7 +72,15 @@ function columnMasks(
 
   const of = (column: ColumnRef): ColumnMask | undefined => {
     const rule = tests.find(({ means }) => means(column))?.rule
-    return rule && { method: rule.method, keep: rule.keep, rule: rule.rule, column: nameOf(column) }
+    return (
+      rule && {
+        method: rule.method,
+        keep: rule.keep,
+        rule: rule.rule,
+        column: nameOf(column),
+        source: column,
+      }
+    )
   }
   const strictestOf = (sources: readonly ColumnRef[]): ColumnMask | undefined => {
     const [found, ...more] = sources.flatMap((column) => of(column) ?? [])
@@ -84,7 +93,9 @@ function columnMasks(
     if (sources === 'lost') return lost
     const mask = strictestOf(sources)
     // Ends and hashes of parts of a value would give it away, part by part.
-    return mask && (exact || mask.method === 'null') ? mask : mask && { ...mask, method: 'redact' }
+    if (mask === undefined || exact) return mask
+    const { source: _, ...derived } = mask
+    return derived.method === 'null' ? derived : { ...derived, method: 'redact' }
   }
 
   function make(lineage: Lineage, analysis: Analysis): MaskPlan | Unmaskable {
@@ -92,7 +103,7 @@ function columnMasks(
     const copied = copies === 'lost' ? undefined : strictestOf(copies)
     if (copied)
       return { refusedBy: copied.rule, why: `it would store what is masked (${copied.column}) elsewhere` }
-    if (copies === 'lost' && !analysis.effects.every((effect) => effect === 'read'))
+    if (copies === 'lost' && !analysis.effects.every((effect) => isHarmless(effect, analysis)))
       return { refusedBy: first.rule, why: 'it may store what is masked elsewhere, and nobody can tell' }
     const isLost = columns.some(({ sources }) => sources === 'lost')
     const mayBeLost = columns.length === 0 && others.sources === 'lost' && analysis.returnsRows
@@ -100,7 +111,7 @@ function columnMasks(
       return { refusedBy: refusing.rule, why: 'nobody can tell whether what is masked is in its answer' }
     return {
       columns: columns.map(shownAs),
-      others: refusing ? undefined : shownAs(others),
+      others: refusing && others.sources === 'lost' ? 'refuse' : shownAs(others),
       rule: first.rule,
       of,
       quotes: touches(raises),
@@ -118,6 +129,11 @@ function columnMasks(
       return plan
     },
   }
+}
+
+/** What is exported to the client is its answer. */
+function isHarmless(effect: Effect, { verb, returnsRows }: Analysis): boolean {
+  return effect === 'read' || (effect === 'export' && verb === 'COPY' && returnsRows)
 }
 
 function nameOf({ schema, table, column }: ColumnRef): string {

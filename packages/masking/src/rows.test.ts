@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { formOf } from './forms.ts'
 import { createKeyed } from './keyed.ts'
-import { type MaskedColumn, maskRows } from './rows.ts'
+import { createRowMasker, type MaskedColumn } from './rows.ts'
 
 const keyed = createKeyed(Buffer.alloc(32, 7))
 const text = { type: 25, modifier: -1, format: 0 } as const
@@ -57,7 +57,7 @@ test('rows masked in place are what each value by itself gives, whatever shrinks
       const columns = methods.map((one) => (one === null ? undefined : masked(one)))
       const wanted = Buffer.concat(rows.map((row) => rowOf(row.map((one, at) => shown(columns[at], one)))))
       const input = Buffer.concat([Buffer.alloc(before, 1), ...rows.map(rowOf), Buffer.alloc(5, 2)])
-      const piece = maskRows(columns, input, before, input.length - 5)
+      const piece = createRowMasker(columns).mask(input, before, input.length - 5)
       assert.deepEqual(piece.buffer.subarray(piece.start, piece.end), wanted)
       // What lies beside them is somebody else's.
       assert.deepEqual(input.subarray(0, before), Buffer.alloc(before, 1))
@@ -72,7 +72,7 @@ test('rows masked in place are what each value by itself gives, whatever shrinks
 test('what does not grow is written where it came from', () => {
   const row = rowOf([Buffer.from('one'), Buffer.from('someone@example.com'), Buffer.from('two')])
   const rows = Buffer.concat([row, row, row])
-  const piece = maskRows([undefined, masked('partial'), undefined], rows, 0, rows.length)
+  const piece = createRowMasker([undefined, masked('partial'), undefined]).mask(rows, 0, rows.length)
   assert.equal(piece.buffer, rows)
   assert.ok(piece.buffer.toString('latin1', 0, piece.end).includes('one\0\0\0\b****.com\0\0\0\x03two'))
 })
@@ -85,5 +85,5 @@ test('rows of other columns than were described are not shown', () => {
     Buffer.from([0x44, 0, 0, 0, 14, 0, 2, 0, 0, 0, 3, 65, 66, 67, 0]),
     Buffer.from([0x44, 0, 0, 0, 14, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]),
   ])
-    assert.throws(() => maskRows([masked('redact'), undefined], wrong, 0, wrong.length))
+    assert.throws(() => createRowMasker([masked('redact'), undefined]).mask(wrong, 0, wrong.length))
 })

@@ -22,64 +22,75 @@ export interface MaskedColumn {
 
 const headerBytes = 5
 
-/**
- * Masks whole messages, `buffer[start, end)`, which may be written over. `columns`: one for each of the result; undefined
- * for those that are shown.
- *
- * @throws MaskingError `unreadable`
- */
-export function maskRows(
-  columns: readonly (MaskedColumn | undefined)[],
-  buffer: Buffer,
-  start: number,
-  end: number,
-): Piece {
-  const rewrite = new Rewrite(buffer, start, end)
-  let row = start
-  while (row < end) row = maskRow(columns, rewrite, row)
-  return rewrite.done()
+/** What masks one result. */
+export interface ResultMasker {
+  /** One for each of the result; undefined for those that are shown. */
+  readonly columns: readonly (MaskedColumn | undefined)[]
+  /**
+   * Masks whole messages, `buffer[start, end)`, which may be written over.
+   *
+   * @throws MaskingError `unreadable`, or RangeError: they are not as they should be.
+   */
+  mask(buffer: Buffer, start: number, end: number): Piece
+}
+
+export function createRowMasker(columns: ResultMasker['columns']): ResultMasker {
+  return {
+    columns,
+    mask(buffer, start, end) {
+      const rewrite = new Rewrite(buffer, start, end)
+      let row = start
+      while (row < end) row = maskRow(columns, rewrite, row)
+      return rewrite.done()
+    },
+  }
 }
 
 /** Returns where the next row begins. */
 function maskRow(columns: readonly (MaskedColumn | undefined)[], rewrite: Rewrite, row: number): number {
   const { from } = rewrite
-  const rowEnd = row + 1 + from.readInt32BE(row + 1)
-  if (rowEnd > rewrite.end || from.readInt16BE(row + headerBytes) !== columns.length) throw unreadable()
-  let at = row + headerBytes + 2
-  /** Where the row's header lies in what is written, once that is known. */
-  let header = -1
-  let growth = 0
+  const end = row + 1 + from.readInt32BE(row + 1)
+  if (end > rewrite.end) throw unreadable()
+  rewrite.begin(row)
+  if (maskValues(columns, rewrite, row + headerBytes, end) !== end) throw unreadable()
+  rewrite.finish(end)
+  return end
+}
+
+/** A row's columns, from their number on, which end at `end` at most. Returns where they do. */
+export function maskValues(
+  columns: readonly (MaskedColumn | undefined)[],
+  rewrite: Rewrite,
+  start: number,
+  end: number,
+): number {
+  const { from } = rewrite
+  if (start + 2 > end || from.readInt16BE(start) !== columns.length) throw unreadable()
+  let at = start + 2
   for (let index = 0; index < columns.length; index++) {
-    if (at + 4 > rowEnd) throw unreadable()
+    if (at + 4 > end) throw unreadable()
     const length = from.readInt32BE(at)
     const column = columns[index]
     const valueEnd = at + 4 + Math.max(length, 0)
-    if (valueEnd > rowEnd) throw unreadable()
+    if (valueEnd > end) throw unreadable()
     const bytesMax = column === undefined || length < 0 ? -1 : bytesMaxOf(column.form, from, at + 4, valueEnd)
     if (column !== undefined && bytesMax >= 0) {
-      if (header < 0) header = rewrite.placeOf(row)
-      rewrite.keep(at)
-      const moved = rewrite.room(4 + bytesMax, valueEnd)
-      header += moved
+      rewrite.replace(at, valueEnd, 4 + bytesMax)
       const written = column.form.write(from, at + 4, valueEnd, rewrite.to, rewrite.at + 4)
       rewrite.to.writeInt32BE(written, rewrite.at)
-      rewrite.at += 4 + Math.max(written, 0)
-      rewrite.taken = valueEnd
-      growth += Math.max(written, 0) - length
+      rewrite.replaced(valueEnd, 4 + Math.max(written, 0))
       column.values++
     }
     at = valueEnd
   }
-  if (at !== rowEnd) throw unreadable()
-  if (growth !== 0) rewrite.to.writeInt32BE(rowEnd - row - 1 + growth, header + 1)
-  return rowEnd
+  return at
 }
 
 /** -1: the value is shown. */
-function bytesMaxOf(form: Form, from: Buffer, start: number, end: number): number {
+export function bytesMaxOf(form: Form, from: Buffer, start: number, end: number): number {
   return form.weigh === undefined ? form.bytesMax(end - start) : form.weigh(from, start, end)
 }
 
-function unreadable(): MaskingError {
+export function unreadable(): MaskingError {
   return new MaskingError('unreadable', 'a row that is not of the columns that were described')
 }

@@ -17,7 +17,8 @@ export function partialText(keep: number, plain: Buffer): Form {
     bytesMax: (length) => Math.max(plain.length, length),
     write(from, start, end, to, at) {
       const tail = tailOf(from, start, end, keep)
-      if (tail < 0) return whole.write(from, start, end, to, at)
+      // More than UTF-8 has: in another encoding characters are not told apart by their bytes.
+      if (tail < 0 || end - tail > 4 * keep) return whole.write(from, start, end, to, at)
       // First what is kept: the stars may lie over it.
       from.copy(to, at + stars, tail, end)
       for (let index = 0; index < stars; index++) to[at + index] = star

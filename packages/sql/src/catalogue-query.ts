@@ -90,6 +90,12 @@ with recursive
     select c.oid::int8 as id, ${schemaOf('n.nspname')} as schema, c.relname as name, c.relkind as kind,
       (select json_agg(case when not a.attisdropped then a.attname end order by a.attnum) from pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0) as columns,
+      -- Of a domain what it is made of, as a result has it.
+      (select json_agg(json_build_array(
+          case when t.typtype = 'd' then t.typbasetype else a.atttypid end::int8,
+          case when t.typtype = 'd' then t.typtypmod else a.atttypmod end) order by a.attnum)
+        from pg_attribute a left join pg_type t on t.oid = a.atttypid
+        where a.attrelid = c.oid and a.attnum > 0 and n.nspname not in ('pg_catalog', 'information_schema')) as types,
       (select json_object_agg(a.attname, pg_get_expr(d.adbin, d.adrelid)) from pg_attribute a
         join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
         where a.attrelid = c.oid and ${generated}) as generated,

@@ -74,6 +74,8 @@ export interface CatalogueTable extends CatalogueName {
   readonly kind: string
   /** By attribute number, the first being 1; null: dropped. */
   readonly columns?: readonly (string | null)[]
+  /** The type of each, its number and its modifier; of a system table's none. */
+  readonly types?: readonly (readonly [type: number, modifier: number])[]
   /** What each generated column is computed by. */
   readonly generated?: Readonly<Record<string, string>>
   /** Whose partition or child it is, by id. */
@@ -82,6 +84,12 @@ export interface CatalogueTable extends CatalogueName {
   readonly cascades?: readonly number[]
   /** Of a materialized view. */
   readonly query?: string
+}
+
+/** A type by its number in pg_type, and its modifier, -1 for none. */
+export interface ColumnType {
+  readonly type: number
+  readonly modifier: number
 }
 
 export interface CatalogueRule {
@@ -132,4 +140,6 @@ export interface Refiner {
   lineage(analysis: Analysis): Lineage
   /** The column that a RowDescription names by its table's object id and its number there. */
   columnAt(table: number, attribute: number): ColumnRef | undefined
+  /** Of a column as a lineage of this catalogue has it. */
+  typeOf(column: ColumnRef): ColumnType | undefined
 }

@@ -3,7 +3,7 @@
 export { analysisBytes, createSqlAnalyzer } from './analyzer.ts'
 export { type BindValue, unread } from './bind.ts'
 export { catalogueOf, catalogueQuery, catalogueVersionMin, schemasOf } from './catalogue-query.ts'
-export type { Catalogue, CatalogueData, Refiner, SearchPath } from './catalogue-types.ts'
+export type { Catalogue, CatalogueData, ColumnType, Refiner, SearchPath } from './catalogue-types.ts'
 export { encodingIsAsciiSafe } from './encoding.ts'
 export { SqlError, type SqlErrorCode } from './errors.ts'
 export { mayDefine, mayMoveSearchPath } from './moves.ts'

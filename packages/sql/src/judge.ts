@@ -1,5 +1,6 @@
 // One parsed statement -> what it does. Pure. Anything in the tree that nobody here knows makes the statement unknown.
-import type { Effect, TargetObject, Where } from '@portcullis/kernel'
+import type { CopyLayout, Effect, TargetObject, Where } from '@portcullis/kernel'
+import { copyLayoutOf } from './copy-layout.ts'
 import { expressionVisitors } from './expressions.ts'
 import type { Functions } from './functions.ts'
 import type { TreeNode } from './grammar.ts'
@@ -18,6 +19,7 @@ export interface Judgement {
   readonly where?: Where
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
+  readonly copy?: CopyLayout
   readonly facts?: Facts
   readonly named?: NamedStatement
   readonly open?: OpenConditions
@@ -65,17 +67,20 @@ export function judge(functions: Functions, statement: TreeNode): Judgement {
   const transaction = entry.transaction?.(node)
   const { named } = walk
   const where = walk.effects.has('unknown') ? widest(walk.where, 'unknown') : walk.where
+  const returnsRows = entry.returnsRows?.(node) ?? false
+  const copy = type === 'CopyStmt' && returnsRows ? copyLayoutOf(node) : undefined
   const verb = typeof entry.verb === 'string' ? entry.verb : entry.verb(node)
   return {
     verb,
     effects: effectOrder.filter((effect) => walk.effects.has(effect)),
     objects,
     privileged: walk.isPrivileged,
-    returnsRows: entry.returnsRows?.(node) ?? false,
+    returnsRows,
     undoes: transaction === 'rollback' || transaction === 'rollbackTo',
     literalsMatter: walk.literalsMatter || walk.effects.has('unknown') || walk.isPrivileged,
     ...(where !== undefined && { where }),
     ...(transaction === undefined ? {} : { transaction }),
+    ...(copy && { copy }),
     ...(named && { named }),
     ...(walk.open && { open: walk.open }),
     // What a name of the session stands for is no business of the catalogue.

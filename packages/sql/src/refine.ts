@@ -59,6 +59,7 @@ export function createRefiner(index: Index, path: SearchPath, outdated: boolean)
   return {
     lineage: createLineages(index, path),
     columnAt: (table, attribute) => index.lineage.tables.byId(table)?.refs[attribute - 1],
+    typeOf: (column) => index.lineage.tables.typeOf(column),
     refine(analysis) {
       const { facts } = analysis
       if (facts === undefined) return analysis

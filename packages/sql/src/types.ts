@@ -1,4 +1,4 @@
-import type { Analysis, Effect, Where } from '@portcullis/kernel'
+import type { Analysis, CopyLayout, Effect, Where } from '@portcullis/kernel'
 import type { BindValue } from './bind.ts'
 import type { Catalogue, CatalogueData } from './catalogue-types.ts'
 import type { Tree } from './grammar.ts'
@@ -9,6 +9,8 @@ export interface StatementAnalysis extends Analysis {
   /** False only where no literal of the text can change anything here but `text` and `textBytes`. */
   readonly literalsMatter: boolean
   readonly transaction?: Transaction
+  /** Of a COPY that sends its data to the client, where it can be read. */
+  readonly copy?: CopyLayout
   /** What a target's catalogue may say more about; absent where it would say nothing. */
   readonly facts?: Facts
   /** What its bind values decide; absent: no value of them could widen what it changes. */

@@ -1,7 +1,7 @@
 // The tables and views of a catalogue, their columns as sources, and who shares them by inheritance. Pure but for what it
 // remembers. Refuses to choose where a name may stand for several.
 import type { ColumnRef, TableRef } from '@portcullis/kernel'
-import type { CatalogueTable, SearchPath } from '../catalogue-types.ts'
+import type { CatalogueTable, ColumnType, SearchPath } from '../catalogue-types.ts'
 
 export interface StoredTable {
   readonly table: CatalogueTable
@@ -15,6 +15,7 @@ export interface Tables {
   byId(id: number): StoredTable | undefined
   /** The table that a column is of. */
   of(ref: ColumnRef): StoredTable | undefined
+  typeOf(ref: ColumnRef): ColumnType | undefined
 }
 
 const temporary = 'pg_temp'
@@ -64,6 +65,11 @@ export function createTables(all: readonly CatalogueTable[]): Tables {
       return table && storedOf(table)
     },
     of: (ref) => owners.get(ref),
+    typeOf(ref) {
+      const owner = owners.get(ref)
+      const [type, modifier] = owner?.table.types?.[owner.refs.indexOf(ref)] ?? []
+      return type === undefined || modifier === undefined ? undefined : { type, modifier }
+    },
     named: (schema, name, path) => meant(byName.get(name) ?? [], schema, path).map(storedOf),
   }
 }

@@ -3,12 +3,19 @@
  * asked before the first row of a result, when the server has described it; a row that comes without is shown to nobody.
  */
 import type { Refusal } from '@portcullis/kernel'
-import { MaskingError, maskRows, type Piece } from '@portcullis/masking'
+import { MaskingError } from '@portcullis/masking'
+import type { StatementAnalysis } from '@portcullis/sql'
 import { ServerViolation } from './answer-rules.ts'
 import type { Frame, Handling } from './frames.ts'
 import type { Ledger, Running } from './ledger.ts'
-import { type MaskingDeps, readRowDescription, type ResultMasks, resultMasks } from './result-masks.ts'
-import { backend } from './wire.ts'
+import {
+  copyMasks,
+  type MaskingDeps,
+  readRowDescription,
+  type ResultMasks,
+  rowMasks,
+} from './result-masks.ts'
+import { backend, headerBytes } from './wire.ts'
 
 export interface AnswerMasksDeps extends MaskingDeps {
   readonly ledger: Ledger
@@ -20,6 +27,8 @@ const rowBytesMax = 16_777_216
 
 export class AnswerMasks {
   readonly #deps: AnswerMasksDeps
+  /** Something was done in this transaction that an error at its end may quote. */
+  #quotable = false
 
   constructor(deps: AnswerMasksDeps) {
     this.#deps = deps
@@ -33,16 +42,20 @@ export class AnswerMasks {
     return length > rowBytesMax ? 'stream' : 'whole'
   }
 
-  /** What is done to the result that comes now; undefined: all of it is shown. */
-  of(run: Running): ResultMasks | 'unmaskable' {
+  /** What is done to the result that comes now. */
+  of(run: Running): ResultMasks {
     const { mask } = run.command
     if (!mask) return undefined
     if (run.masks) return run.masks.result
     const { fields } = run.shape ?? {}
     if (!fields) throw new ServerViolation('rows came before they were described')
-    const result = resultMasks(mask, fields, this.#deps)
+    return this.#settle(run, rowMasks(mask, fields, this.#deps))
+  }
+
+  #settle(run: Running, result: ResultMasks): ResultMasks {
     run.masks = { result }
-    if (typeof result === 'object') run.masked = [...run.masked, ...result.filter((one) => one !== undefined)]
+    if (typeof result === 'object')
+      run.masked = [...run.masked, ...result.columns.filter((one) => one !== undefined)]
     return result
   }
 
@@ -61,10 +74,14 @@ export class AnswerMasks {
     return !(head?.kind === 'describe' && 'runs' in head)
   }
 
-  /** CopyOutResponse. */
-  copyBegins(_frame: Frame): void {
+  /** CopyOutResponse: how the data is laid out it says only in part. */
+  copyBegins({ buffer, start }: Frame): void {
     const run = this.#deps.ledger.running
-    if (run?.command.mask) run.masks = { result: 'unmaskable' }
+    if (!run?.command.mask) return
+    const { copy } = run.command.analysis as Partial<StatementAnalysis>
+    const count = buffer.readInt16BE(start + headerBytes + 1)
+    const isAsSaid = (buffer[start + headerBytes] === 1) === (copy?.format === 'binary')
+    this.#settle(run, copyMasks(run.command.mask, count, isAsSaid ? copy : undefined, this.#deps))
   }
 
   /** Why the result cannot be shown from this row on. */
@@ -78,17 +95,45 @@ export class AnswerMasks {
     return this.#deps.unmaskable(run.command.mask?.rule ?? '', detail)
   }
 
+  /** Whether an error or a notice of this command (none: of a commit) may quote what must not be seen. */
+  quotes(run: Running | undefined): boolean {
+    if (run?.command.mask?.quotes) return true
+    return this.#quotable && (run === undefined || settlesTransaction(run))
+  }
+
+  /** A command is done. What it stored may be quoted when its transaction ends: constraints can be deferred. */
+  done(run: Running | undefined): void {
+    if (run?.command.mask?.quotes) this.#quotable = true
+  }
+
+  /** No transaction is open. */
+  settled(): void {
+    this.#quotable = false
+  }
+
   /** Whole rows, rewritten where they lie. */
-  rows(run: Running, buffer: Buffer, start: number, end: number): Piece {
+  rows(run: Running, rows: Bytes): Bytes {
     const masks = this.of(run)
-    if (masks === undefined) return { buffer, start, end }
+    if (masks === undefined) return rows
     if (masks === 'unmaskable') throw new ServerViolation('rows that cannot be masked')
     try {
-      return maskRows(masks, buffer, start, end)
+      return masks.mask(rows.buffer, rows.start, rows.end)
     } catch (error) {
       if (error instanceof MaskingError || error instanceof RangeError)
         throw new ServerViolation('a row that is not of the columns that were described', { cause: error })
       throw error
     }
   }
+}
+
+/** `buffer[start, end)`. */
+export interface Bytes {
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+function settlesTransaction({ command: { analysis } }: Running): boolean {
+  const { transaction } = analysis as Partial<StatementAnalysis>
+  return transaction !== undefined || analysis.verb === 'SET CONSTRAINTS'
 }

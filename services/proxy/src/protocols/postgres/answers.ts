@@ -14,13 +14,13 @@
  */
 import { parameterTypesOf } from './bind-values.ts'
 import { type Meter, type Refusal, SessionEnded } from '@portcullis/kernel'
-import type { Piece } from '@portcullis/masking'
-import { AnswerMasks, type AnswerMasksDeps } from './answer-masks.ts'
+import { AnswerMasks, type AnswerMasksDeps, type Bytes } from './answer-masks.ts'
 import { answerRules, bytesOf, isDue, outOfTurn, ServerViolation, statusOf } from './answer-rules.ts'
 import { Cuts, type CutsDeps } from './cuts.ts'
 import { refusalMessage } from './deny.ts'
 import { type Frame, Frames } from './frames.ts'
 import type { Expected, Running } from './ledger.ts'
+import { withoutQuotes } from './quotes.ts'
 import type { Scrub } from './scrub.ts'
 import { backend, headerBytes, type TransactionStatus } from './wire.ts'
 
@@ -125,8 +125,8 @@ export class Answers {
     this.#moreRows(frame.type, run)
   }
 
-  #addRows(run: Running, rows: Piece): void {
-    const { buffer, start, end } = this.#masks.rows(run, rows.buffer, rows.start, rows.end)
+  #addRows(run: Running, rows: Bytes): void {
+    const { buffer, start, end } = this.#masks.rows(run, rows)
     run.bytesOut += end - start
     run.command.meter.bytesLeft -= end - start - (rows.end - rows.start)
     this.#deps.output.add(buffer, start, end)
@@ -217,7 +217,7 @@ export class Answers {
       case backend.parameterStatus:
         return this.#parameterStatus(frame)
       case backend.notice:
-        return this.#aside(frame, this.#deps.scrub.fields(buffer.subarray(start, end)))
+        return this.#aside(frame, this.#fields(ledger.charged, buffer.subarray(start, end)))
       case backend.notification:
         return this.#aside(frame, undefined)
       case backend.copyInResponse:
@@ -276,6 +276,7 @@ export class Answers {
       run.tag = tag
       requests.noteNames(run.command, true)
     }
+    this.#masks.done(run)
     if (head?.kind === 'query') this.#cuts.moveOn(head)
     if (frame.type === backend.functionResult) this.#aside(frame, undefined)
     else this.#pass(frame)
@@ -320,7 +321,7 @@ export class Answers {
     if (cutting && cutting.run === run) this.#cuts.ended('failed')
     else if (!cutting) {
       const by = run?.by
-      output.add(by ? refusalMessage(by, 'ERROR') : scrub.fields(bytes))
+      output.add(by ? refusalMessage(by, 'ERROR') : this.#fields(run, bytes))
     }
     requests.endCopy()
     if (head?.kind === 'query') {
@@ -329,6 +330,11 @@ export class Answers {
     } else if (head && head.kind !== 'function' && head.kind !== 'sync') {
       this.#batchFailed()
     }
+  }
+
+  /** An error or a notice of this command, as the client may have it. */
+  #fields(run: Running | undefined, bytes: Buffer): Buffer {
+    return this.#deps.scrub.fields(this.#masks.quotes(run) ? withoutQuotes(bytes) : bytes)
   }
 
   #failed(run: Running, sqlstate: string): void {
@@ -364,7 +370,10 @@ export class Answers {
     this.status = status
     ledger.closeBatch()
     // A client that fetches in pieces comes back to its portal in later batches of the transaction.
-    if (status === 'I') requests.endTransaction()
+    if (status === 'I') {
+      requests.endTransaction()
+      this.#masks.settled()
+    }
     if (!this.#cuts.settle(status)) return
     // As it came, so that it leaves with what came before it in one piece.
     output.add(ready.buffer, ready.start, ready.end)

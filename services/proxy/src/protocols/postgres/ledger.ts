@@ -37,7 +37,7 @@ export interface Running {
   /** What its result is, where it is masked: as the server has described it. */
   shape: Shape | undefined
   /** What is done to the result that comes now, once that is known. */
-  masks: { readonly result: ResultMasks | 'unmaskable' } | undefined
+  masks: { readonly result: ResultMasks } | undefined
   /** The columns of all its results that were masked. */
   masked: readonly MaskedColumn[]
 }

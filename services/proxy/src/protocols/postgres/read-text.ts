@@ -14,6 +14,8 @@ export interface ReadText extends SessionCatalogue, Pick<SqlAnalyzer, 'bind' | '
    * only with its next ReadyForQuery. Until then only what reads the same either way is read.
    */
   unsure(): void
+  /** The client's encoding, as last reported: no character of it has a byte that is another in ASCII. */
+  isAsciiSafe(): boolean
 }
 
 export function createReadText(analyzer: SqlAnalyzer, catalogue: SessionCatalogue = noCatalogue): ReadText {
@@ -30,6 +32,7 @@ export function createReadText(analyzer: SqlAnalyzer, catalogue: SessionCatalogu
       else if (name === 'standard_conforming_strings')
         known = { ...known, standardConformingStrings: value === 'on' }
     },
+    isAsciiSafe: () => known.encodingAsciiSafe,
     unsure() {
       unsure = true
     },

@@ -113,6 +113,8 @@ export function startRelay(parts: RelayParts): Relay {
       masking: {
         keyed: parts.keyed,
         columnAt: readText.columnAt,
+        typeOf: readText.typeOf,
+        isAsciiSafe: readText.isAsciiSafe,
         unmaskable: (rule, detail) => session.unmaskable(rule, detail),
       },
       cancelAsked: () => cancelAsked,

@@ -3,8 +3,17 @@
  * the text was read as and what RowDescription says of each column, must both say that a column may be shown. Refuses a
  * result of which there is more than the plan has an answer for.
  */
-import type { ColumnMask, ColumnRef, ContentMask, MaskPlan } from '@portcullis/kernel'
-import { contentForm, formOf, type Keyed, type MaskedColumn } from '@portcullis/masking'
+import type { ColumnMask, ColumnRef, ContentMask, CopyLayout, MaskPlan } from '@portcullis/kernel'
+import {
+  contentForm,
+  createCopyMasker,
+  createRowMasker,
+  formOf,
+  type Keyed,
+  type MaskedColumn,
+  type ResultMasker,
+} from '@portcullis/masking'
+import { type ColumnType, encodingIsAsciiSafe } from '@portcullis/sql'
 import { ServerViolation } from './answer-rules.ts'
 import { headerBytes } from './wire.ts'
 
@@ -24,32 +33,73 @@ export interface Shape {
   fields: readonly Field[] | undefined
 }
 
-/** For one result of a command: a column each, undefined where it is shown; undefined where all of it is. */
-export type ResultMasks = readonly (MaskedColumn | undefined)[] | undefined
+/** undefined: all of it is shown. 'unmaskable': it has a column that the plan has no answer for, or cannot be read. */
+export type ResultMasks = ResultMasker | 'unmaskable' | undefined
 
 export interface MaskingDeps {
   /** Absent where no key is configured. */
   readonly keyed: Keyed | undefined
   /** The column behind the numbers that RowDescription gives, where the catalogue has it. */
   readonly columnAt: (table: number, attribute: number) => ColumnRef | undefined
+  /** The type of a stored column, where the catalogue has it. */
+  readonly typeOf: (column: ColumnRef) => ColumnType | undefined
+  /** No character of the client's encoding has a byte that is another in ASCII. */
+  readonly isAsciiSafe: () => boolean
 }
 
-/** 'unmaskable': there is a column that the plan has no answer for. */
-export function resultMasks(
+/** Of rows. */
+export function rowMasks(
   plan: MaskPlan,
   fields: readonly Field[],
   { keyed, columnAt }: MaskingDeps,
-): ResultMasks | 'unmaskable' {
-  if (fields.length > plan.columns.length && plan.others === undefined) return 'unmaskable'
-  const others = plan.others === 'shown' ? undefined : plan.others
-  const columns = fields.map((field, at): MaskedColumn | undefined => {
-    const mask = at < plan.columns.length ? plan.columns[at] : others
+): ResultMasks {
+  const masks = masksOf(plan, fields.length)
+  if (masks === undefined) return 'unmaskable'
+  const columns = fields.map(
+    (field, at) =>
+      masked(masks[at] ?? asStored(plan, field, columnAt), field, keyed) ??
+      (plan.content && searched(plan.content, field, keyed, columnAt)),
+  )
+  return columns.some((column) => column !== undefined) ? createRowMasker(columns) : undefined
+}
+
+/** Of a COPY whose answer has so many columns. */
+export function copyMasks(
+  plan: MaskPlan,
+  count: number,
+  layout: CopyLayout | undefined,
+  { keyed, typeOf, isAsciiSafe }: MaskingDeps,
+): ResultMasks {
+  const masks = masksOf(plan, count)
+  if (masks?.every((mask) => mask === undefined) && !plan.content) return undefined
+  if (masks === undefined || layout === undefined) return 'unmaskable'
+  const isBinary = layout.format === 'binary'
+  const isReadable = layout.encoding === undefined ? isAsciiSafe() : encodingIsAsciiSafe(layout.encoding)
+  if (!isBinary && !isReadable) return 'unmaskable'
+  const columns = masks.map((mask, at) => {
+    // Where the type is not sure a value is NULL, which is one of every type.
+    const isTyped = mask?.source !== undefined && (layout.isOfTable || !isBinary)
+    const type = (isTyped ? typeOf(mask.source) : undefined) ?? untyped
+    const field: Field = { name: `${at + 1}`, ...type, format: isBinary ? 1 : 0, table: 0, attribute: 0 }
+    // What is copied as text is searched as one.
+    const searchedAs = isBinary ? field : { ...field, type: text }
     return (
-      masked(mask ?? asStored(plan, field, columnAt), field, keyed) ??
-      (plan.content && searched(plan.content, field, keyed, columnAt))
+      masked(mask, field, keyed) ??
+      (plan.content && searched(plan.content, searchedAs, keyed, () => undefined))
     )
   })
-  return columns.some((column) => column !== undefined) ? columns : undefined
+  return createCopyMasker(layout, columns)
+}
+
+const untyped: ColumnType = { type: 0, modifier: -1 }
+const text = 25
+
+/** undefined: there are columns that the plan has no answer for. */
+function masksOf(plan: MaskPlan, count: number): (ColumnMask | undefined)[] | undefined {
+  const { columns, others } = plan
+  if (count <= columns.length) return columns.slice(0, count)
+  if (others === 'refuse') return undefined
+  return [...columns, ...Array.from({ length: count - columns.length }, () => others)]
 }
 
 function masked(

@@ -5,6 +5,7 @@
  */
 import { type Analysis, type ColumnRef, type Lineage, lostLineage } from '@portcullis/kernel'
 import {
+  type ColumnType,
   mayDefine,
   mayMoveSearchPath,
   type Refiner,
@@ -21,6 +22,8 @@ export interface SessionCatalogue {
   lineagesOf(analyses: readonly Analysis[]): readonly Lineage[]
   /** The column behind the numbers that a RowDescription gives, where the catalogue has it. */
   columnAt(table: number, attribute: number): ColumnRef | undefined
+  /** The type of a stored column, by its number, and its modifier. */
+  typeOf(column: ColumnRef): ColumnType | undefined
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /** A statement is forwarded to be run. */
@@ -86,6 +89,7 @@ export function createSessionCatalogue(
       })
     },
     columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
+    typeOf: (column) => refinerFor(true)?.typeOf(column),
     setting(name, value) {
       if (name !== 'search_path') return
       isReported = true
@@ -113,6 +117,7 @@ export const noCatalogue: SessionCatalogue = {
   refine: (analyses) => analyses,
   lineagesOf: (analyses) => analyses.map(() => lostLineage),
   columnAt: () => undefined,
+  typeOf: () => undefined,
   setting: () => undefined,
   runs: () => undefined,
   sure: () => undefined,

@@ -1,0 +1,199 @@
+/**
+ * Canaries in masked columns, counted on the client's socket: every statement of the lineage's corpus, by every way that a
+ * result can take. Those that ask for nothing masked come back as they do directly, byte for byte.
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Started } from '@portcullis/kernel'
+import {
+  canaryOf,
+  type Form,
+  lineageForms,
+  lineageSeed,
+  maskedColumns,
+} from '@portcullis/sql/testing/lineage-corpus'
+import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
+import { cstring, frontend, message } from './protocols/postgres/wire.ts'
+import { type Bed, startBed } from './testing/bed.ts'
+import { createCanaryWatch } from './testing/canaries.ts'
+import { RawClient, send } from './testing/raw-client.ts'
+
+const rows = Number(process.env.CANARIES ?? 50)
+const watch = createCanaryWatch(
+  Array.from({ length: 2 * rows + 2 }, (_, at) => canaryOf(at)),
+  4,
+)
+const policy = `
+rules:
+  - { name: all, action: allow }
+  - { name: by-redact, match: { subjects: [ann] }, action: mask, mask: { columns: [${maskedColumns}] } }
+  - { name: by-refusal, match: { subjects: [ron] }, action: mask, mask: { columns: [${maskedColumns}], lost: refuse } }
+  - { name: by-partial, match: { subjects: [pat] }, action: mask, mask: { columns: [${maskedColumns}], method: partial } }
+  - { name: by-hash, match: { subjects: [hal] }, action: mask, mask: { columns: [${maskedColumns}], method: hash } }
+  - { name: by-null, match: { subjects: [nil] }, action: mask, mask: { columns: [${maskedColumns}], method: 'null' } }
+  - { name: by-fake, match: { subjects: [fay] }, action: mask, mask: { columns: [${maskedColumns}], method: fake } }
+`
+let postgres: Started<Postgres>
+let bed: Started<Bed>
+before(async () => {
+  postgres = await startPostgres({ version: 'embedded', auth: 'password' })
+  await postgres.value.query(lineageSeed(rows))
+  bed = await startBed({ postgres: postgres.value, policy, catalogueRefreshMs: 60_000 })
+})
+after(async () => {
+  await bed?.stop()
+  await postgres?.stop()
+})
+
+/** A client with all that it was sent. */
+interface Tapped {
+  readonly raw: RawClient
+  /** The bytes since the last time. */
+  take(): Buffer
+}
+
+async function tapped(raw: RawClient): Promise<Tapped> {
+  let chunks: Buffer[] = []
+  raw.socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  raw.take()
+  return {
+    raw,
+    take() {
+      const bytes = Buffer.concat(chunks)
+      chunks = []
+      raw.take()
+      return bytes
+    },
+  }
+}
+
+async function through(subject: string): Promise<Tapped> {
+  const raw = await RawClient.open(bed.value.port, 'shop', subject, postgres.value.database)
+  const client = await tapped(raw)
+  // The catalogue is read when the first session comes.
+  for (;;) {
+    raw.write(send.query('select name from people limit 1'))
+    await raw.ready(1)
+    if (client.take().includes('name 1')) return client
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+async function directly(): Promise<Tapped> {
+  const { port, user, password, database } = postgres.value
+  return tapped(await RawClient.open(port, user, password, database))
+}
+
+/** What is sent at once, each time answered by a ReadyForQuery. */
+type Ask = (sql: string) => readonly Buffer[]
+
+const bindAs = (format: number) =>
+  message(frontend.bind, cstring(''), cstring(''), Buffer.alloc(4), Buffer.of(0, 1, 0, format))
+const extended = (...messages: readonly Buffer[]) => Buffer.concat([...messages, send.sync()])
+const copyAs = (options: string): Ask => {
+  return (sql) => [send.query(`copy (${sql}) to stdout ${options}`)]
+}
+
+/** Of what is one query that returns rows; the first also of everything else. */
+const ways: Readonly<Record<string, Ask>> = {
+  'simple text': (sql) => [send.query(sql)],
+  'extended text': (sql) => [
+    extended(send.parse('', sql), bindAs(0), send.describe('P', ''), send.execute('')),
+  ],
+  // Not described, and in pieces.
+  'extended binary': (sql) => [
+    extended(send.parse('', sql), bindAs(1), send.execute('', 7), send.execute('')),
+  ],
+  'copy text': copyAs(''),
+  'copy csv': copyAs("(format csv, header, delimiter ';')"),
+  'copy binary': copyAs('(format binary)'),
+  cursor: (sql) => [
+    send.query(`declare c scroll cursor for ${sql}`),
+    send.query('fetch 2 in c'),
+    extended(send.parse('', 'fetch all in c'), bindAs(0), send.execute('')),
+  ],
+  'binary cursor': (sql) => [send.query(`declare c binary cursor for ${sql}`), send.query('fetch all in c')],
+}
+
+/** In a transaction of its own. A cursor must be there before the gate takes its name for it. */
+async function run({ raw, take }: Tapped, messages: readonly Buffer[]): Promise<Buffer> {
+  const [first = begin, ...rest] = messages
+  const seen: Buffer[] = []
+  for (const sent of rest.length === 0
+    ? [[begin, first, rollback]]
+    : [[begin, first], ...rest.map((one) => [one]), [rollback]]) {
+    raw.write(Buffer.concat(sent))
+    await raw.ready(sent.length)
+    seen.push(take())
+  }
+  return Buffer.concat(seen)
+}
+
+const begin = send.query('begin')
+const rollback = send.query('rollback')
+
+const isQuery = ({ sql }: Form) => /^(select|table|values|with|\()/i.test(sql) && !sql.includes(';')
+const asked = ({ sql }: Form) => sql.replaceAll('SELF', () => postgres.value.url)
+
+function* asks(forms: readonly Form[]): Generator<readonly [name: string, readonly Buffer[]]> {
+  // What may define something comes last: until the catalogue is read anew, nobody can tell what anything shows.
+  for (const form of forms.toSorted((one, other) => Number(isQuery(other)) - Number(isQuery(one))))
+    for (const [way, ask] of Object.entries(ways))
+      if (way === 'simple text' || isQuery(form)) yield [`${form.name}, ${way}`, ask(asked(form))]
+}
+
+test('no piece of a canary comes through, whatever is asked and by whatever way', async () => {
+  const attacks = lineageForms().filter(({ kind }) => kind === 'attack')
+  const [clear, masked] = [await directly(), await through('ann')]
+  const leaks: string[] = []
+  const shown = new Set<string>()
+  for (const [name, ask] of asks(attacks)) {
+    if (name.endsWith('simple text') && watch(await run(clear, ask)).length > 0) shown.add(name)
+    const seen = watch(await run(masked, ask))
+    if (seen.length > 0) leaks.push(`${name}: ${seen.slice(0, 3)}`)
+  }
+  assert.deepEqual(leaks, [])
+  // What shows no canary directly proves nothing, nor does what is refused.
+  assert.ok(shown.size > 200, `only ${shown.size} showed canaries directly`)
+  const masks = bed.value.commands.filter(({ result }) =>
+    result?.masked?.some(({ column, values }) => column === 'public.people.ssn' && values > 0),
+  )
+  assert.ok(masks.length > 1000, `only ${masks.length} were masked`)
+  clear.raw.end()
+  masked.raw.end()
+})
+
+test('what asks for nothing masked comes back as it does directly, byte for byte', async () => {
+  const benign = lineageForms().filter(
+    ({ kind, isLost, name }) => kind === 'benign' && !isLost && !differing.has(name),
+  )
+  const [clear, masked] = [await directly(), await through('ann')]
+  const different: string[] = []
+  let same = 0
+  for (const [name, ask] of asks(benign)) {
+    for (let tries = 5; ; tries--) {
+      const wanted = await run(clear, ask)
+      const seen = await run(masked, ask)
+      // Times and processes differ by themselves.
+      if (!(await run(clear, ask)).equals(wanted)) break
+      if (seen.equals(wanted)) same++
+      else if (tries > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        continue
+      } else different.push(`${name}\n  ${shownAs(wanted)}\n  ${shownAs(seen)}`)
+      break
+    }
+  }
+  assert.deepEqual(different, [], different.join('\n'))
+  assert.ok(same > 500, `only ${same}`)
+  clear.raw.end()
+  masked.raw.end()
+})
+
+/** Between two connections. */
+const differing = new Set(['activity', 'show all'])
+const shownAs = (bytes: Buffer) =>
+  bytes
+    .toString('latin1')
+    .replaceAll(/[^ -~]+/g, ' ')
+    .slice(0, 400)
