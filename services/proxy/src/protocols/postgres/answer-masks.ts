@@ -97,13 +97,12 @@ export class AnswerMasks {
 
   /** Whether an error or a notice of this command (none: of a commit) may quote what must not be seen. */
   quotes(run: Running | undefined): boolean {
-    if (run?.command.mask?.quotes) return true
-    return this.#quotable && (run === undefined || settlesTransaction(run))
+    return run === undefined || settlesTransaction(run) ? this.#quotable : run.command.mask?.quotes === true
   }
 
   /** A command is done. What it stored may be quoted when its transaction ends: constraints can be deferred. */
   done(run: Running | undefined): void {
-    if (run?.command.mask?.quotes) this.#quotable = true
+    if (run?.command.mask?.quotes && !settlesTransaction(run)) this.#quotable = true
   }
 
   /** No transaction is open. */
