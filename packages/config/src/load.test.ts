@@ -132,10 +132,14 @@ test('what is masked in recorded texts: kinds that there are, patterns that RE2 
     more.join('\n'),
     /patterns\.a: .*\n.*patterns\.b: matches the empty text.*\n.*C: must be lower-case/s,
   )
-  assert.match(masking('{}')[0] ?? '', /maskText: needs detect or patterns/)
+  assert.match(masking('{}')[0] ?? '', /maskText: needs detect, patterns or rules/)
   const text = String.raw`    maskText: { detect: [secrets], patterns: { staff: '\bEMP-\d{6}\b' } }`
   const { maskText } = parseConfig(minimal + text, '/etc/p.yaml').proxy.recorder
-  assert.deepEqual(maskText, { detect: ['secrets'], patterns: { staff: String.raw`\bEMP-\d{6}\b` } })
+  assert.deepEqual(maskText, {
+    detect: ['secrets'],
+    patterns: { staff: String.raw`\bEMP-\d{6}\b` },
+    rules: false,
+  })
 })
 
 test('what is missing is said to be required, and what a short form stands for', () => {

@@ -23,8 +23,14 @@ export const maskText = z
       )
       .default({})
       .describe('Kinds of your own: regular expressions of RE2 by name.'),
+    rules: z
+      .boolean()
+      .default(false)
+      .describe(
+        'By the rules of the policy that mask: what their detectors find, and every literal of a statement that compares or stores a column that they mask.',
+      ),
   })
   .refine(
-    ({ detect, patterns }) => detect.length + Object.keys(patterns).length > 0,
-    'needs detect or patterns',
+    ({ detect, patterns, rules }) => rules || detect.length + Object.keys(patterns).length > 0,
+    'needs detect, patterns or rules',
   )

@@ -34,6 +34,8 @@ export interface MaskPlan {
   of(column: ColumnRef): ColumnMask | undefined
   /** Errors and notices may quote what must not be seen. */
   readonly quotes: boolean
+  /** Its own literals are compared with what must not be seen, or stored as such. False where nobody can tell. */
+  readonly literals: boolean
   /** What is masked in the values that are shown; absent: nothing. */
   readonly content?: ContentMask | undefined
 }

@@ -1,6 +1,7 @@
 import type { Analysis, CommandResult } from './command.ts'
 import type { Decision } from './decision.ts'
 import type { Identity, Origin } from './identity.ts'
+import type { MaskPlan } from './mask.ts'
 
 /** A session as recorded; also what every one of its command events repeats. */
 export interface SessionRecord {
@@ -33,6 +34,8 @@ export interface Intent {
   /** When the proxy received it, microseconds since 1970 UTC. */
   readonly startedAt: number
   readonly attributes: Readonly<Record<string, string>>
+  /** What of its answers must not be seen: what of its text is then kept is for the recorder's settings to say. */
+  readonly mask?: MaskPlan | undefined
 }
 
 /** How far a running command has come, cumulative. */

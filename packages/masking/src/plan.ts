@@ -54,6 +54,7 @@ export function createMasks(rules: readonly MaskRule[]): Masks {
     rule: content?.rule ?? '',
     of: () => undefined,
     quotes: false,
+    literals: false,
     content,
   }
   return { planFor: () => plan }
@@ -86,6 +87,7 @@ function columnMasks(
     const [found, ...more] = sources.flatMap((column) => of(column) ?? [])
     return found && more.reduce((a, b) => (strictness[b.method] > strictness[a.method] ? b : a), found)
   }
+  const isSure = (sources: Sources): boolean => sources !== 'lost' && strictestOf(sources) !== undefined
   const touches = (sources: Sources): boolean => sources === 'lost' || strictestOf(sources) !== undefined
   const lost: ColumnMask = { method: 'redact', keep: 0, rule: first.rule, column: '' }
 
@@ -99,7 +101,7 @@ function columnMasks(
   }
 
   function make(lineage: Lineage, analysis: Analysis): MaskPlan | Unmaskable {
-    const { columns, others, copies, raises } = lineage
+    const { columns, others, reads, copies, raises } = lineage
     const copied = copies === 'lost' ? undefined : strictestOf(copies)
     if (copied)
       return { refusedBy: copied.rule, why: `it would store what is masked (${copied.column}) elsewhere` }
@@ -115,6 +117,7 @@ function columnMasks(
       rule: first.rule,
       of,
       quotes: touches(raises),
+      literals: isSure(reads) || (isSure(raises) && analysis.effects.some((effect) => effect !== 'read')),
       content,
     }
   }

@@ -8,6 +8,7 @@ export { encodingIsAsciiSafe } from './encoding.ts'
 export { SqlError, type SqlErrorCode } from './errors.ts'
 export { mayDefine, mayMoveSearchPath } from './moves.ts'
 export { resolveNames } from './origins.ts'
+export { withoutLiterals } from './redact.ts'
 export { settingIsPrivileged } from './settings.ts'
 export type {
   AnalyzerOptions,

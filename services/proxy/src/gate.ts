@@ -288,6 +288,7 @@ export function createGate(deps: GateDeps): Gate {
         ...judged?.attributes,
         ...(wouldMask.length > 0 && { 'mask.observed': JSON.stringify(wouldMask) }),
       },
+      mask: masked?.plans[index],
     })
     return number
   }

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import type {
   Caps,
   CommandResult,
-  ContentSearch,
   Decision,
   Intent,
   Keepalive,
@@ -35,7 +34,7 @@ import { createGate } from '../gate.ts'
 import type { Holds } from '../holds.ts'
 import { createIds } from '../ids.ts'
 import { startListener } from '../listener.ts'
-import { maskTexts } from '../mask-texts.ts'
+import { type MaskText, maskTexts } from '../mask-texts.ts'
 import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
 import { createCatalogues } from '../protocols/postgres/catalogues.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
@@ -110,7 +109,7 @@ export interface BedOptions {
    */
   readonly recorder?: 'copied' | 'real' | 'none'
   /** What is masked in recorded texts. */
-  readonly maskText?: ContentSearch
+  readonly maskText?: MaskText
   /** Rules, as YAML. */
   readonly policy?: string
   readonly labels?: Readonly<Record<string, string>>
