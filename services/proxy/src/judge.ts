@@ -3,7 +3,14 @@
  * can be recorded, the session's own end, control state, verdicts, policy, rates and caps. It changes nothing but what rates
  * and caps count, records nothing, and asks nobody.
  */
-import { type Decision, type Reason, type Refusal, SessionEnded, type Unit } from '@portcullis/kernel'
+import {
+  type Decision,
+  type Reason,
+  type Refusal,
+  SessionEnded,
+  type Unit,
+  type Verdict,
+} from '@portcullis/kernel'
 import type { Unmaskable } from '@portcullis/masking'
 import type { Judged } from '@portcullis/policy'
 import type { Gated, GatedCommand, GateDeps } from './gate.ts'
@@ -50,6 +57,12 @@ interface Waiting {
   readonly reason: Reason
   readonly verdictId: string
   readonly rule: string
+}
+
+/** What speaks about a unit. */
+interface Known extends ByRules {
+  readonly planned: MaskedUnit | Unmaskable | undefined
+  readonly verdict: Verdict | undefined
 }
 
 export interface Judge {
@@ -103,11 +116,12 @@ export function createJudge(deps: GateDeps): Judge {
     const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
     const planned = masks.plansFor(unit, judged, settings.mode === 'enforce')
     const masked = planned && 'plans' in planned ? planned : undefined
-    const held = harmless ? undefined : holding(session, judged)
+    const verdict = harmless ? undefined : verdicts.find(session.verdictKeys, session.target)
+    const held = harmless ? undefined : holding(session, judged, verdict)
     const passes = held && settings.mode === 'enforce' ? passOf(unit, held, past) : undefined
     const objected = harmless
       ? undefined
-      : objection(session, unit, judged, planned, past, passes ? undefined : held)
+      : objection(session, unit, { judged, planned, verdict }, past, passes ? undefined : held)
     if (objected && settings.mode === 'observe')
       return { kind: 'allow', decision: observed(session, objected), judged, masked }
     if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
@@ -123,8 +137,11 @@ export function createJudge(deps: GateDeps): Judge {
   }
 
   /** By a verdict, by rules, or by both: then a person answers for both at once. */
-  function holding(session: Gated, judged: readonly Judged[] | undefined): Held | undefined {
-    const verdict = verdicts.find(session.verdictKeys, session.target)
+  function holding(
+    session: Gated,
+    judged: readonly Judged[] | undefined,
+    verdict: Verdict | undefined,
+  ): Held | undefined {
     const byVerdict = verdict?.action === 'hold' ? verdict : undefined
     const holds = holdsOf(judged)
     if (!byVerdict && holds.length === 0) return undefined
@@ -167,8 +184,7 @@ export function createJudge(deps: GateDeps): Judge {
   function objection(
     session: Gated,
     unit: Unit,
-    judged: readonly Judged[] | undefined,
-    planned: MaskedUnit | Unmaskable | undefined,
+    { judged, planned, verdict }: Known,
     past: Past,
     held: Held | undefined,
   ): Exclude<Ruling, { kind: 'allow' }> | undefined {
@@ -176,7 +192,6 @@ export function createJudge(deps: GateDeps): Judge {
     const delayUs = delayOf(past)
     if (!deps.controlFresh())
       return { kind: 'refuse', refusal: refuse(session, 'control_stale', { delayUs }) }
-    const verdict = verdicts.find(session.verdictKeys, session.target)
     const byVerdict = () =>
       refusalByVerdict(
         verdict as NonNullable<typeof verdict>,
