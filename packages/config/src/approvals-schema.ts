@@ -1,6 +1,7 @@
 /** Approvals: what holds where a rule says nothing else, and what bounds all of them. */
 import { z } from 'zod'
 import { positive } from './forms.ts'
+import { accessApprovals } from './access-approvals-schema.ts'
 
 export const approvals = z.strictObject({
   link: z
@@ -57,4 +58,9 @@ export const approvals = z.strictObject({
     .default(20)
     .describe('Held commands of one identity that may wait for an answer; more are refused.'),
   pendingPerTargetMax: positive.default(200).describe('The same of one target.'),
+  access: accessApprovals
+    .optional()
+    .describe(
+      'Access to a target for a while, asked for by the API or the command line. Where absent nobody can ask.',
+    ),
 })

@@ -13,6 +13,7 @@ export {
   type ApprovalChange,
   type ApprovalRequest,
   type CommandRequest,
+  objectionTo,
   objectionToApprover,
   overBy,
   type Quorum,

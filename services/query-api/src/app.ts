@@ -11,6 +11,7 @@ import type { ControlLog } from '@portcullis/platform/control'
 import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
 import type { Sealer } from '@portcullis/vault'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { type AccessRules, createApprovals } from './approvals/approvals.ts'
 import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
@@ -18,12 +19,14 @@ import { homeRoute } from './home.ts'
 import type { Feed } from './live/feed.ts'
 import { type PeopleParts, peopleRoutes } from './people/routes.ts'
 import { ApiError, apiErrorOf, problemOf } from './problems.ts'
+import { approvalRoutes } from './routes/approvals.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { backtestRoutes } from './routes/backtests.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { controlEventRoutes } from './routes/control-events.ts'
 import { type EventStreamOptions, eventRoutes } from './routes/events.ts'
 import { findingRoutes } from './routes/findings.ts'
+import { grantRoutes } from './routes/grants.ts'
 import { identityRoutes } from './routes/identities.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { revocationRoutes } from './routes/revocations.ts'
@@ -65,6 +68,8 @@ export interface AppParts {
   readonly settings: SettingsParts
   /** Undefined where no SSH certificates are given out. */
   readonly ssh: Pick<CertifierOptions, 'ca' | 'rules'> | undefined
+  /** What access may be asked for; undefined where none. */
+  readonly access?: AccessRules | undefined
   readonly feed: Feed
   readonly clock: Clock
   readonly log: Log
@@ -137,10 +142,11 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const isStopped = createIsStopped(verdicts, own.prover)
   const unstopped = refusingStopped(auth, isStopped, control)
   const certifier = parts.ssh && createCertifier({ ...parts.ssh, control, verdicts, clock, log })
+  const approvals = createApprovals({ control, clock, access: parts.access })
   await app.register(async (v1) => {
     const register: Register = (endpoint) => addEndpoint(v1, unstopped, callers, endpoint)
     whoamiRoute(register)
-    targetRoutes(register, parts.reachable)
+    targetRoutes(register, parts.reachable, approvals)
     sshRoutes(register, certifier)
     sshCaRoute(v1, certifier)
     sessionRoutes(register, trail)
@@ -148,6 +154,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     identityRoutes(register, { trail, books, verdicts, nowUs: clock.nowUs })
     findingRoutes(register, trail)
     verdictRoutes(register, trail, verdicts)
+    approvalRoutes(register, { approvals, trail, clock })
+    grantRoutes(register, { approvals, rules: parts.access, rolesOf: rolesOf(parts.settings), clock })
     controlEventRoutes(register, trail)
     const { sealer, book, file } = parts.settings
     const kinds = settingKinds(file, book.targets)
@@ -197,6 +205,13 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   homeRoute(app)
   await app.ready()
   return app
+}
+
+function rolesOf({ book }: SettingsParts): (target: string) => readonly string[] | undefined {
+  return (target) => {
+    const found = book.targets().find(({ name }) => name === target)
+    return found && Object.keys(found.roles)
+  }
 }
 
 /** Many clients name a type for every request: where nothing of it comes, there is no body, which is for the endpoint to judge. */

@@ -114,6 +114,22 @@ export const verdictColumns: readonly Column[] = [
   ...columns('optionalTime', ['liftedAt']),
 ]
 
+export const approvalColumns: readonly Column[] = [
+  ...columns('text', ['approvalId', 'kind', 'state', 'identity', 'issuer', 'subject', 'instance', 'task']),
+  ...columns('text', ['target', 'role', 'database', 'protocol', 'sessionId', 'commandId', 'text']),
+  { field: 'digest', column: 'text_hash', kind: 'text' },
+  ...columns('text', ['fingerprint', 'policyVersion', 'rule', 'verdictId', 'why', 'answeredBy', 'reason']),
+  { field: 'use', column: 'use_kind', kind: 'text' },
+  { field: 'values', column: 'bound_values', kind: 'texts' },
+  ...columns('texts', ['groups']),
+  ...columns('json', ['delegation', 'quorum', 'answers']),
+  ...columns('flag', ['isWaiting', 'excludesDelegators']),
+  ...columns('int64', ['estimatedRows']),
+  ...columns('number', ['usableSec']),
+  ...columns('time', ['askedAt', 'expiresAt']),
+  ...columns('optionalTime', ['usableUntil', 'answeredAt', 'usedAt']),
+]
+
 export const controlEventColumns: readonly Column[] = [
   ...columns('text', ['eventId', 'aggregateId', 'type', 'payload', 'rejection']),
   ...columns('text', ['issuer', 'subject'], 'actor'),

@@ -146,6 +146,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     settings: { file: config, book: settings, sealer: sealing?.value },
     ...{ feed, clock, log, metrics, problems },
     forwardedFrom: config.api.forwardedFrom,
+    access: accessOf(config),
     ...(people && { people: people.value }),
   }
   const app = await createApp(parts)
@@ -224,6 +225,12 @@ async function topicsExist(bus: Bus, log: Log): Promise<void> {
 
 function sshOf({ ssh }: Config): AppParts['ssh'] {
   return ssh && { ca: openSshCa(resolveSecret(ssh.ca)), rules: ssh.certificates }
+}
+
+function accessOf({ approvals: { access } }: Config): AppParts['access'] {
+  if (!access) return undefined
+  const { by: quorum, delegatorsMay, ...times } = access
+  return { quorum, excludesDelegators: !delegatorsMay, ...times }
 }
 
 function busOptions({ bus }: Config, logger: Log): BusOptions {

@@ -24,7 +24,14 @@ export interface ReachableTarget {
 export type ReachableTargets = (
   identity: Pick<Identity, 'issuer' | 'delegation' | 'groups'>,
   scope: Scope,
+  /** Access that people gave it for a while. */
+  given: readonly GivenAccess[],
 ) => readonly ReachableTarget[]
+
+export interface GivenAccess {
+  readonly target: string
+  readonly role: string
+}
 
 /** `targets`: those that there are now, of the file and of the API. */
 export function createReachableTargets(
@@ -33,14 +40,15 @@ export function createReachableTargets(
 ): ReachableTargets {
   const address = publicAddress(config)
   const tls = config.proxy.tls !== undefined
-  return (identity, scope) =>
-    targets()
-      .filter(({ groups }) => belongsTo(identity, groups))
-      .flatMap(({ name, protocol, roles: all, database, labels }) => {
-        const theirs = Object.entries(all).filter(([, { groups }]) => belongsTo(identity, groups))
-        const roles = ['', ...theirs.map(([role]) => role)].filter(
-          (role) => outOfScope(scope, name, role) === undefined,
-        )
-        return roles.length === 0 ? [] : [{ name, protocol, roles, database, address, tls, labels }]
-      })
+  return (identity, scope, given) =>
+    targets().flatMap(({ name, groups: own, protocol, roles: all, database, labels }) => {
+      const isTheirs = belongsTo(identity, own)
+      const isGiven = (role: string) => given.some((one) => one.target === name && one.role === role)
+      const roles = ['', ...Object.keys(all)].filter(
+        (role) =>
+          ((isTheirs && (role === '' || belongsTo(identity, all[role]?.groups ?? []))) || isGiven(role)) &&
+          outOfScope(scope, name, role) === undefined,
+      )
+      return roles.length === 0 ? [] : [{ name, protocol, roles, database, address, tls, labels }]
+    })
 }

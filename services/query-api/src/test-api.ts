@@ -196,7 +196,7 @@ export async function startTestApi(): Promise<Started<TestApi>> {
   }
 }
 
-interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ssh'> {
+export interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ssh' | 'access'> {
   readonly prover: Prover
   /** Where not given, every token may come from everywhere. */
   readonly judgeUse: JudgeUse
@@ -218,6 +218,7 @@ export async function startInstance(
     verifier = { replace: () => [] },
     sealer = testSealer(masterKey),
     ssh,
+    access,
     configured,
   }: Partial<InstanceOptions> = {},
 ): Promise<Started<FastifyInstance>> {
@@ -267,7 +268,7 @@ export async function startInstance(
   const metrics = createMetrics('test')
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
-    ...{ reachable: createReachableTargets(testConfig, book.targets), ssh },
+    ...{ reachable: createReachableTargets(testConfig, book.targets), ssh, access },
     settings: { file: testConfig, book, sealer },
     problems: () => [],
     ...(people && { people: people.value }),

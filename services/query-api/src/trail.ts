@@ -16,7 +16,14 @@ export interface Clause {
 
 export interface Listing {
   /** A public table. */
-  readonly table: 'commands' | 'sessions' | 'findings' | 'verdicts' | 'control_events' | 'sign_ins'
+  readonly table:
+    | 'commands'
+    | 'sessions'
+    | 'findings'
+    | 'verdicts'
+    | 'approvals'
+    | 'control_events'
+    | 'sign_ins'
   readonly columns: readonly Column[]
   /** Further outer expressions by field, over the columns named in `reads`. */
   readonly computed?: Readonly<Record<string, { readonly sql: string; readonly reads: readonly string[] }>>

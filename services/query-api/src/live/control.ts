@@ -1,11 +1,17 @@
 /**
  * Control changes in the live view. A verdict that a person made or lifted is shown as a verdict too, whole: who watches
- * for what is enforced need not know who decided it.
+ * for what is enforced need not know who decided it. So is an approval, at each step of its way.
  */
-import { type ControlEvent, type Evolved, verdictAggregate, type VerdictEvent } from '@portcullis/kernel'
+import {
+  approvalAggregate,
+  type ControlEvent,
+  type Evolved,
+  verdictAggregate,
+  type VerdictEvent,
+} from '@portcullis/kernel'
 import { handVerdictEvent } from '../verdicts.ts'
 import type { Books } from './books.ts'
-import { controlEvent, type Feed, verdictEvent } from './feed.ts'
+import { approvalEvent, controlEvent, type Feed, verdictEvent } from './feed.ts'
 
 export interface ControlPublisherOptions {
   readonly feed: Feed
@@ -32,6 +38,11 @@ export function createControlPublisher({ feed, books, nowUs }: ControlPublisherO
     else remember(verdict)
   }
 
+  function publishApproval(id: string, { aggregateId }: ControlEvent, { state }: Evolved): void {
+    const approval = state.approvals.get(aggregateId.slice(approvalAggregate('').length))
+    if (approval) feed.publish(approvalEvent(id, approval, nowUs()))
+  }
+
   function remember(verdict: VerdictEvent): void {
     for (const [id, { until }] of byHand) if (until < nowUs()) byHand.delete(id)
     byHand.set(verdict.verdictId, verdict)
@@ -43,5 +54,6 @@ export function createControlPublisher({ feed, books, nowUs }: ControlPublisherO
     const id = `control-${state.nextOffset - 1}`
     feed.publish(controlEvent(id, event, accepted))
     if (accepted && event.type.startsWith('verdict.')) publishVerdict(`${id}-verdict`, event, evolved)
+    if (accepted && event.type.startsWith('approval.')) publishApproval(`${id}-approval`, event, evolved)
   }
 }

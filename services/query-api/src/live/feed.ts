@@ -4,6 +4,7 @@
  * by design: the audit trail is what is complete.
  */
 import {
+  type Approval,
   type CommandEvent,
   type ControlEvent,
   type FindingEvent,
@@ -11,10 +12,11 @@ import {
   type VerdictEvent,
   verdictKey,
 } from '@portcullis/kernel'
+import { approvalRow } from '../approvals/row.ts'
 import { isoMicros, isoMicrosOrNull } from '../time.ts'
 import { type Lifting, verdictRow } from '../verdicts.ts'
 
-export const liveTypes = ['command', 'finding', 'verdict', 'control'] as const
+export const liveTypes = ['command', 'finding', 'verdict', 'approval', 'control'] as const
 export type LiveType = (typeof liveTypes)[number]
 
 export interface LiveEvent {
@@ -125,6 +127,18 @@ export function findingEvent(id: string, event: FindingEvent): LiveEvent {
 /** As the lists of verdicts show it. */
 export function verdictEvent(id: string, event: VerdictEvent, lifted: Lifting | undefined): LiveEvent {
   return { id, type: 'verdict', identity: subjectIdentity(event), data: lazily(verdictRow(event, lifted)) }
+}
+
+/** As the lists of approvals show it, but for a long text, of which the beginning. */
+export function approvalEvent(id: string, approval: Approval, nowUs: number): LiveEvent {
+  const row = approvalRow(approval, nowUs)
+  const textTruncated = row.text.length > textCharsMax
+  return {
+    id,
+    type: 'approval',
+    identity: row.identity,
+    data: lazily({ ...row, values: row.values.slice(0, 20), text: shortened(row.text), textTruncated }),
+  }
 }
 
 /** `payload` is shown to no viewer: other kinds of control events may hold more than verdicts do. */

@@ -12,9 +12,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Bus,
   type BusRecord,
+  approvalAggregate,
   type CommandEvent,
   type ControlEvent,
+  evolveControl,
   identityKey,
+  initialControl,
   type RecordingEvent,
   type Started,
   systemClock,
@@ -31,6 +34,10 @@ import {
 } from '@portcullis/platform/audit'
 import { type Codec, createCodecs, linkHash } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
+import { approvalRow } from '../approvals/row.ts'
+import { heldCommand, identityOf } from '../approvals/test-bed.ts'
+import { approvalHistory } from '../routes/approvals.ts'
+import { createTrail } from '../trail.ts'
 import { commandOf, sessionOf } from './event-of-row.ts'
 import { type Projector, startProjector } from './index.ts'
 import { sampleCommand, sampleSession, sampleSignIn } from './sample-events.ts'
@@ -226,6 +233,70 @@ test('every topic reaches its table, and what cannot be read is a dead letter th
   await sleep(300)
   await again.stop()
   assert.deepEqual(await one('SELECT count()::UInt32 AS n FROM commands'), { n: 2 })
+})
+
+test('what became of an approval stands in the trail as the API shows it of the fold', async () => {
+  const proxy = { issuer: 'portcullis', subject: 'gate-1', roles: [] }
+  const person = (subject: string) => ({ issuer: 'https://idp.example', subject, roles: ['approver'] })
+  const quorum = [{ groups: ['dba', 'lead'], count: 2 }]
+  const held = heldCommand({ quorum, values: ['7', "O'Neil"] })
+  const { digest, deadline } = held
+  const lapsed = heldCommand({ deadline: systemClock.nowUs() - 1 })
+  const access = {
+    ...{ kind: 'access', identity: identityOf('cy:agents'), target: 'orders', role: 'writer', quorum },
+    ...{ excludesDelegators: true, deadline, digest, usableUs: 3600e6, reason: 'CHG-1' },
+  }
+  const answered = (approvalId: string, reason: string) => ({
+    ...{ type: 'approval.answered', approvalId, digest, answer: 'approve', reason },
+    ...{ groups: ['dba'], delegation: [], via: 'slack' },
+  })
+  const changes = [
+    [proxy, { type: 'approval.requested', approvalId: 'a-1', request: held }],
+    [proxy, { type: 'approval.requested', approvalId: 'a-2', request: lapsed }],
+    [person('cy'), { type: 'approval.requested', approvalId: 'a-3', request: access }],
+    [person('ann'), answered('a-1', 'yes')],
+    [person('ann'), answered('a-1', 'twice')],
+    [person('ben'), answered('a-1', 'me too')],
+    [proxy, { type: 'approval.used', approvalId: 'a-1', digest, commandId: 's-1.4' }],
+  ] as const
+  const fold = initialControl()
+  const events = changes.map(([actor, { type, ...payload }], offset): ControlEvent => {
+    const aggregateId = approvalAggregate(payload.approvalId)
+    const at = systemClock.nowUs()
+    const event = { ...{ eventId: `ap-${offset}`, aggregateId, type, at, expectedVersion: -1 } }
+    const whole = { ...event, actor: { ...actor, roles: [...actor.roles] }, payload: JSON.stringify(payload) }
+    evolveControl(fold, { event: whole, offset })
+    return whole
+  })
+  await bus.value.publish(
+    events.map((event) => record(topics.control, event.aggregateId, codecs.control, event)),
+  )
+  // Projected twice, since each start folds the log from its beginning.
+  for (const _ of ['once', 'again']) {
+    const projector = await start()
+    await until('approvals are projected', 10_000, caughtUp)
+    await projector.stop()
+  }
+  const trail = createTrail({ store, nowUs: systemClock.nowUs })
+  for (const [id, state] of [
+    ['a-1', 'used'],
+    ['a-2', 'expired'],
+    ['a-3', 'pending'],
+  ] as const) {
+    const approval = fold.approvals.get(id)
+    assert.ok(approval)
+    const row = approvalRow(approval, systemClock.nowUs())
+    assert.equal(row.state, state)
+    assert.deepEqual(await trail.one(approvalHistory, id), row)
+  }
+  assert.deepEqual(await one('SELECT count()::UInt32 AS n FROM approvals'), { n: 3 })
+  const where = [{ sql: 'state IN {state:Array(String)}', params: { state: ['expired'] } }]
+  const request = { where, fromUs: undefined, toUs: undefined, after: undefined, limit: 10 }
+  const expired = await trail.page(approvalHistory, request)
+  assert.deepEqual(
+    expired.map(({ row }) => row.approvalId),
+    ['a-2'],
+  )
 })
 
 test('an auditor makes the events again from the rows alone, and their hashes are right', async () => {

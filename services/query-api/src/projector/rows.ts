@@ -4,16 +4,19 @@
  * event. It never throws; what it cannot read becomes a dead letter.
  */
 import {
+  type Approval,
   checkChange,
   type ControlEvent,
   type ControlFold,
   evolveControl,
   initialControl,
+  pruneControl,
   type Received,
   topics,
 } from '@portcullis/kernel'
 import type { Table } from '@portcullis/platform/audit'
 import type { Codec, Codecs } from '@portcullis/platform/codec'
+import { approvalsLog } from './approvals-table.ts'
 import type { Source } from './columns.ts'
 import {
   commandPhasesLog,
@@ -94,10 +97,11 @@ function controlRows(record: Full, codecs: Codecs, control: ControlView): Outcom
   const row = read(record, codecs.control)
   const decided = control.decide(record.offset, row.event)
   if (decided.kind === 'repeated') return { kind: 'skip' }
-  const { accepted, rejection, verdict, lifted } = decided
+  const { accepted, rejection, verdict, lifted, approval } = decided
   const writes = [write(controlEventsLog, { ...row, accepted, rejection })]
   if (verdict) writes.push(write(verdictsLog, { ...row, event: verdict }))
   if (lifted) writes.push(write(verdictLiftsLog, { ...row, ...lifted }))
+  if (approval) writes.push(write(approvalsLog, { ...row, approval }))
   return rows(writes)
 }
 
@@ -109,6 +113,7 @@ type Decided =
       readonly rejection: string
       readonly verdict?: ReturnType<typeof handVerdict>
       readonly lifted?: Pick<LiftRow, 'verdictId' | 'lifting'>
+      readonly approval?: Approval
     }
 
 export interface ControlView {
@@ -123,12 +128,19 @@ export function createControlView(): ControlView {
   const fold = initialControl()
   // A batch whose write failed comes again, after the fold has moved past it.
   const unwritten = new Map<number, Decided>()
+  let prunedAtUs = 0
+  function prune(atUs: number): void {
+    if (atUs - prunedAtUs < pruneEveryUs) return
+    prunedAtUs = atUs
+    pruneControl(fold, atUs - keptAfterEndUs)
+  }
   return {
     decide(offset, event) {
       const known = unwritten.get(offset)
       if (known) return known
       const decided = decide(fold, offset, event)
       unwritten.set(offset, decided)
+      prune(event.at)
       return decided
     },
     forget(beforeOffset) {
@@ -136,6 +148,10 @@ export function createControlView(): ControlView {
     },
   }
 }
+
+const pruneEveryUs = 60_000_000
+/** As the control log's readers keep what is over: by the log's own times here, since a fold from its start has years to catch up. */
+const keptAfterEndUs = 86_400_000_000
 
 function decide(fold: ControlFold, offset: number, event: ControlEvent): Decided {
   const { accepted, rejection } = evolveControl(fold, { event, offset })
@@ -152,6 +168,14 @@ function decide(fold: ControlFold, offset: number, event: ControlEvent): Decided
     case 'verdict.lifted': {
       const lifting = fold.lifted.get(change.verdictId)
       return lifting ? { ...decided, lifted: { verdictId: change.verdictId, lifting } } : decided
+    }
+    case 'approval.requested':
+    case 'approval.answered':
+    case 'approval.used':
+    case 'approval.withdrawn':
+    case 'approval.revoked': {
+      const approval = fold.approvals.get(change.approvalId)
+      return approval ? { ...decided, approval } : decided
     }
     default:
       return decided

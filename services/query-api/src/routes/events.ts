@@ -41,9 +41,9 @@ export function eventRoutes(register: Register, options: EventStreamOptions): vo
     method: 'GET',
     url: '/v1/events',
     tag: 'live',
-    summary: 'Live commands, findings, verdicts and control changes',
+    summary: 'Live commands, findings, verdicts, approvals and control changes',
     description:
-      'Server-sent events; `event` is command, finding, verdict or control and `data` its JSON. A verdict that a person issued or lifted comes as `verdict` too (`state` says which) after its `control`. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended), `revoked` (you are stopped) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
+      'Server-sent events; `event` is command, finding, verdict, approval or control and `data` its JSON. A verdict that a person issued or lifted comes as `verdict` too (`state` says which) after its `control`, and each step of an approval as `approval`. Last-Event-ID resumes where that event is still remembered; otherwise `gap` comes first. `overflow` (you read too slowly), `expired` (your token ended), `revoked` (you are stopped) and `stopping` come last: connect again. The audit trail, not this stream, is what is complete.',
     role: 'viewer',
     query,
     answer: { status: 200, schema: z.string(), mediaType: 'text/event-stream' },
