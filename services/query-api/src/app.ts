@@ -12,6 +12,7 @@ import { type Log, type Metrics, pidHeader } from '@portcullis/platform/service'
 import type { Sealer } from '@portcullis/vault'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { type AccessRules, createApprovals } from './approvals/approvals.ts'
+import { approvalPages } from './approvals/page-routes.ts'
 import type { Authenticator } from './auth.ts'
 import { addEndpoint, type Callers, type Register } from './endpoint.ts'
 import type { Books } from './live/books.ts'
@@ -200,7 +201,11 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const { people, metrics } = parts
   const { issuer } = own.names
   await app.register(tokenRoutes, { trader, signingKeys: own.signingKeys, issuer, devices: people?.devices })
-  if (people) await app.register(peopleRoutes, { ...people, auth: unstopped, clock, log, metrics })
+  if (people) {
+    await app.register(peopleRoutes, { ...people, auth: unstopped, clock, log, metrics })
+    const { publicUrl } = people
+    await app.register(approvalPages, { approvals, auth: unstopped, publicUrl, clock, log })
+  }
   openRoutes(app, parts)
   homeRoute(app)
   await app.ready()

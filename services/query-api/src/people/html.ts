@@ -1,5 +1,5 @@
 /**
- * The few pages that people see before there is a console: served as they are, read without scripts, on a phone, in the
+ * The few pages that people see: served as they are, read without scripts, on a phone, in the
  * dark, by a screen reader. Pure. Refuses scripts, frames and everything from elsewhere by its policy; every value is
  * escaped, and what is not a value is written here.
  */
@@ -49,6 +49,10 @@ label { display: block; margin: 1rem 0 .25rem }
 input { width: 100%; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--paper); color: var(--ink); font: 1.375rem/1.2 ui-monospace, monospace; letter-spacing: .1em; text-transform: uppercase }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 1rem 0; padding: 1rem; background: var(--wash); border-radius: .5rem; overflow-wrap: anywhere }
 dt { color: var(--soft) } dd { margin: 0 }
+textarea { width: 100%; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--paper); color: var(--ink); font: inherit }
+pre { margin: 1rem 0; padding: 1rem; background: var(--wash); border: 1px solid var(--line); border-radius: .5rem; font: .9375rem/1.45 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4 }
+.list { list-style: none; margin: 1rem 0; padding: 0 } .list li { padding: .75rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+.state { font-weight: 600 }
 .code { font: 600 1.75rem/1.3 ui-monospace, monospace; letter-spacing: .1em }
 .error { border-left: .25rem solid var(--no); padding: .25rem 0 .25rem .75rem }
 small, footer { color: var(--soft); font-size: .9375rem } code { overflow-wrap: anywhere }

@@ -35,6 +35,7 @@ export interface PeopleBed {
 
 const people = {
   ann: { name: 'Ann Example', email: 'ann@corp.example', groups: ['oncall', 'staff'] },
+  dan: { name: 'Dan Example', email: '', groups: ['dba'] },
   max: { name: 'Max <b>Bold</b>', email: '', groups: ['platform'] },
   zoe: { name: 'Zoe', email: '', groups: [] },
 }
@@ -66,7 +67,7 @@ identity:
   own: { key: 'env:OWN_KEY' }
 targets: [{ name: shop, protocol: postgres, address: '127.0.0.1:5432', groups: ['*'], credentials: { user: app } }]
 proxy: { recorder: { onUnavailable: deny } }
-api: { roles: { oncall: responder, platform: admin } }
+api: { roles: { oncall: responder, dba: approver, platform: admin } }
 people:
   publicUrl: ${url}
   oidc:
