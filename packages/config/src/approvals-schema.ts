@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { positive } from './forms.ts'
 import { accessApprovals } from './access-approvals-schema.ts'
+import { slackApprovals } from './slack-approvals-schema.ts'
 
 export const approvals = z.strictObject({
   link: z
@@ -62,5 +63,12 @@ export const approvals = z.strictObject({
     .optional()
     .describe(
       'Access to a target for a while, asked for by the API or the command line. Where absent nobody can ask.',
+    ),
+  slack: slackApprovals.optional().describe('Approvals in Slack, by buttons.'),
+  tell: z
+    .array(z.enum(['pagerduty', 'webhook']))
+    .default([])
+    .describe(
+      'Sinks of `alerts` that are told, as of an incident of severity info, what waits for an answer.',
     ),
 })

@@ -67,8 +67,10 @@ const draftSchema = z.object({
   alerts: z
     .object({
       slack: z.object({ webhook: given, botToken: given, channel: given }).optional().catch(undefined),
+      ...{ pagerduty: given, webhook: given },
     })
     .catch({}),
+  approvals: z.object({ tell: z.array(z.string()).catch([]) }).catch({ tell: [] }),
   ssh: z
     .object({
       certificates: z
@@ -106,6 +108,7 @@ export function crossChecks(raw: unknown): Problem[] {
     ...ofReferences(draft),
     ...ofIssuers(draft),
     ...ofSlack(draft),
+    ...ofApprovals(draft),
     ...ofPeople(draft),
     ...ofSsh(draft),
     ...ofProxy(draft),
@@ -245,6 +248,14 @@ function ofSlack({ alerts: { slack } }: Draft): Problem[] {
   return slack.botToken !== undefined && slack.channel === undefined
     ? [{ path, message: 'botToken needs a channel' }]
     : []
+}
+
+function ofApprovals({ alerts, approvals: { tell } }: Draft): Problem[] {
+  return (['pagerduty', 'webhook'] as const).flatMap((sink) => {
+    const index = tell.indexOf(sink)
+    if (index < 0 || alerts[sink] !== undefined) return []
+    return [{ path: ['approvals', 'tell', index], message: `needs alerts.${sink}` }]
+  })
 }
 
 /** Names are part of addresses, whatever the kind. */

@@ -13,6 +13,9 @@ import { apiTokenCharsMin, type Config } from './schema.ts'
 import { masterKeyCharsMin } from './secrets-schema.ts'
 import { resolveSecret } from './secret.ts'
 
+/** Slack's have 32; whoever guesses one can answer for anybody. */
+const signingSecretCharsMin = 16
+
 export type Found = {
   /** Wrong wherever it runs. */
   readonly wrong: readonly Problem[]
@@ -53,6 +56,7 @@ function charsMinOf(path: Place['path']): number {
   if (path[0] === 'people' && path[1] === 'key') return peopleKeyCharsMin
   if (path[0] === 'secrets' && path[1] === 'sealing') return masterKeyCharsMin
   if (path[0] === 'identity' && path[1] === 'own') return masterKeyCharsMin
+  if (path[0] === 'approvals' && path.at(-1) === 'signingSecret') return signingSecretCharsMin
   return path[0] === 'api' && path[1] === 'tokens' ? apiTokenCharsMin : 0
 }
 

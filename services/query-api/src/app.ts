@@ -51,6 +51,7 @@ import { createApiKeys } from './tokens/api-keys.ts'
 import type { SigningKeys } from './tokens/signing-keys.ts'
 import type { KnownTargets } from './tokens/trade-form.ts'
 import type { TradeRates } from './tokens/trade-rates.ts'
+import { type SlackParts, slackRoutes } from './slack/routes.ts'
 import { createTrader } from './tokens/trader.ts'
 import type { ReachableTargets } from './reachable-targets.ts'
 import { createIsStopped, refusingStopped } from './stopped.ts'
@@ -71,6 +72,8 @@ export interface AppParts {
   readonly ssh: Pick<CertifierOptions, 'ca' | 'rules'> | undefined
   /** What access may be asked for; undefined where none. */
   readonly access?: AccessRules | undefined
+  /** Undefined where nothing can be answered in Slack. */
+  readonly slack?: SlackParts | undefined
   readonly feed: Feed
   readonly clock: Clock
   readonly log: Log
@@ -206,6 +209,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     const { publicUrl } = people
     await app.register(approvalPages, { approvals, auth: unstopped, publicUrl, clock, log })
   }
+  if (parts.slack)
+    await app.register(slackRoutes, { ...parts.slack, approvals, auth: unstopped, log, metrics })
   openRoutes(app, parts)
   homeRoute(app)
   await app.ready()

@@ -9,7 +9,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
 import type { DpopVerifier, Presented, Scope, ScopedProof, ShownKey } from '@portcullis/identity'
-import type { Clock, ControlEvent } from '@portcullis/kernel'
+import type { Clock, ControlEvent, Identity } from '@portcullis/kernel'
 import { createFailureBudget } from './failure-budget.ts'
 import type { Session, Sessions } from './people/session.ts'
 import { ApiError } from './problems.ts'
@@ -77,6 +77,8 @@ export interface Authenticator {
    * @throws ApiError unauthenticated, too_many_attempts
    */
   authenticate(credentials: Credentials): Promise<Caller>
+  /** Whom another service says that it is: the caller must have proven that it is that service. @throws ApiError forbidden */
+  vouched(identity: Identity, provider: string | undefined): Caller
   /** Who a browser's cookie says it is. */
   bySession(cookie: string | undefined): Caller | undefined
 }
@@ -140,6 +142,14 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
 
   return {
     bySession,
+    vouched: (identity, provider) =>
+      callerOf(
+        {
+          ...{ identity, tokenId: identity.instance, scope: {}, expiresAtUs: Number.MAX_SAFE_INTEGER },
+          ...(provider !== undefined && { provider }),
+        },
+        undefined,
+      ),
     async authenticate({ authorization, cookie, address, sent }) {
       const [, scheme = '', token] = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i.exec(authorization ?? '') ?? []
       const isBearer = scheme.toLowerCase() === 'bearer'

@@ -42,6 +42,8 @@ import { provingFromHere } from './proving.ts'
 import { createReachableTargets } from './reachable-targets.ts'
 import { createSettingsBook } from './settings/book.ts'
 import { signInOptionsOf } from './sign-in-options.ts'
+import { createRespond } from './slack/respond.ts'
+import { createSlackVerifier } from './slack/signature.ts'
 import { createHoldingsFollower } from './tokens/holdings.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 import { createTrail } from './trail.ts'
@@ -146,7 +148,7 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     settings: { file: config, book: settings, sealer: sealing?.value },
     ...{ feed, clock, log, metrics, problems },
     forwardedFrom: config.api.forwardedFrom,
-    access: accessOf(config),
+    ...{ access: accessOf(config), slack: slackOf(config, log) },
     ...(people && { people: people.value }),
   }
   const app = await createApp(parts)
@@ -231,6 +233,13 @@ function accessOf({ approvals: { access } }: Config): AppParts['access'] {
   if (!access) return undefined
   const { by: quorum, delegatorsMay, ...times } = access
   return { quorum, excludesDelegators: !delegatorsMay, ...times }
+}
+
+function slackOf({ approvals: { slack } }: Config, log: Log): AppParts['slack'] {
+  if (!slack) return undefined
+  const { teams, users, apiUrl, signingSecret } = slack
+  const verifier = createSlackVerifier({ secret: resolveSecret(signingSecret), clock: systemClock })
+  return { teams, users, verifier, respond: createRespond({ apiUrl, log }) }
 }
 
 function busOptions({ bus }: Config, logger: Log): BusOptions {

@@ -32,6 +32,10 @@ export function refusingStopped(
   isStopped: IsStopped,
   control: Pick<ControlLog, 'caughtUp'>,
 ): Authenticator {
+  function unstopped(caller: Caller): Caller {
+    if (!isStopped(caller)) return caller
+    throw new ApiError('forbidden', 'You are stopped by a verdict; ask who is on call.')
+  }
   return {
     async authenticate(...how) {
       const caller = await auth.authenticate(...how)
@@ -39,9 +43,9 @@ export function refusingStopped(
         throw new ApiError('control_unavailable', 'The control log is still being read.', {
           retryAfterSec: 2,
         })
-      if (!isStopped(caller)) return caller
-      throw new ApiError('forbidden', 'You are stopped by a verdict; ask who is on call.')
+      return unstopped(caller)
     },
+    vouched: (...who) => unstopped(auth.vouched(...who)),
     bySession(cookie) {
       const caller = auth.bySession(cookie)
       return caller && control.caughtUp() && !isStopped(caller) ? caller : undefined

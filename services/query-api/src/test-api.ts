@@ -196,7 +196,9 @@ export async function startTestApi(): Promise<Started<TestApi>> {
   }
 }
 
-export interface InstanceOptions extends Pick<AuthOptions, 'roles'>, Pick<AppParts, 'ssh' | 'access'> {
+export interface InstanceOptions
+  extends Pick<AuthOptions, 'roles'>,
+    Pick<AppParts, 'ssh' | 'access' | 'slack'> {
   readonly prover: Prover
   /** Where not given, every token may come from everywhere. */
   readonly judgeUse: JudgeUse
@@ -219,6 +221,7 @@ export async function startInstance(
     sealer = testSealer(masterKey),
     ssh,
     access,
+    slack,
     configured,
   }: Partial<InstanceOptions> = {},
 ): Promise<Started<FastifyInstance>> {
@@ -268,7 +271,7 @@ export async function startInstance(
   const metrics = createMetrics('test')
   const parts = {
     ...{ auth, trail, control: control.value, books, own, feed, clock, log, metrics },
-    ...{ reachable: createReachableTargets(testConfig, book.targets), ssh, access },
+    ...{ reachable: createReachableTargets(testConfig, book.targets), ssh, access, slack },
     settings: { file: testConfig, book, sealer },
     problems: () => [],
     ...(people && { people: people.value }),

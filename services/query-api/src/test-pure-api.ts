@@ -6,7 +6,7 @@ import { createCodecs } from '@portcullis/platform/codec'
 import { createLog, createMetrics } from '@portcullis/platform/service'
 import type { FastifyInstance } from 'fastify'
 import { type AppParts, createApp } from './app.ts'
-import { createAuthenticator } from './auth.ts'
+import { type AuthOptions, createAuthenticator } from './auth.ts'
 import { createBooks } from './live/books.ts'
 import { createFeed } from './live/feed.ts'
 import { testOwnTokens, testProver } from './test-own-tokens.ts'
@@ -52,14 +52,14 @@ const emptyFile = parseConfig(
   'test.yaml',
 )
 
-export function testAuth() {
+export function testAuth(roles: AuthOptions['roles'] = {}) {
   return createAuthenticator({
     tokens: [
       { name: 'watch', role: 'viewer', token: tokens.viewer },
       { name: 'ops', role: 'responder', token: tokens.responder },
       { name: 'root', role: 'admin', token: tokens.admin },
     ],
-    roles: {},
+    roles,
     prove: () => Promise.reject(new Error('no issuer here')),
     clock: systemClock,
     onRefused: () => {},

@@ -18,6 +18,7 @@ before(async () => {
   const staticTokens = testAuth()
   const auth = {
     bySession: staticTokens.bySession,
+    vouched: staticTokens.vouched,
     authenticate: async (credentials: Credentials) => ({
       ...(await staticTokens.authenticate(credentials)),
       expiresAtUs,
