@@ -4,16 +4,22 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
-import { type Bus, CodedError, type Sink, type Started, systemClock, topics } from '@portcullis/kernel'
+import { type Bus, CodedError, type Started, systemClock, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
 import { type BusOptions, connectBus } from '@portcullis/platform/connect'
 import { type Log, runService, type ServiceContext } from '@portcullis/platform/service'
-import { startRoute } from './route.ts'
+import { type RoutedSink, startRoute } from './route.ts'
 import { createPagerDutySink } from './sinks/pagerduty.ts'
 import { createPost, type Post } from './sinks/post.ts'
 import { createSlackSink } from './sinks/slack.ts'
+import { createSlackApprovalsSink } from './sinks/slack-approvals.ts'
 import { createWebhookSink } from './sinks/webhook.ts'
 import { openStateFile } from './state-file.ts'
+
+/** About one message a second a channel is what Slack takes (https://docs.slack.dev/apis/web-api/rate-limits). */
+const slackIntervalMs = 1_100
+/** What waits is bounded by the proxies; a flood is for people to see, up to what they could still read. */
+const approvalsPerHourMax = 600
 
 await runService<Config>({
   name: 'alerts',
@@ -25,7 +31,7 @@ await runService<Config>({
 
 async function start({ config, log, metrics, health }: ServiceContext<Config>): Promise<Started<void>> {
   const sinks = sinksOf(config, createPost(10_000))
-  if (sinks.length === 0) log.warn('no sink is configured under alerts: nobody will be told')
+  if (sinks.length === 0) log.warn('no sink is configured under alerts or approvals: nobody will be told')
   const stateFile = await openStateFile(join(config.dataDir, 'alerts', 'state.json'))
   if (stateFile.lost !== undefined)
     log.error({ why: stateFile.lost }, 'the state file is unreadable: verdicts in force are told once more')
@@ -36,6 +42,7 @@ async function start({ config, log, metrics, health }: ServiceContext<Config>): 
     codecs: createCodecs(),
     clock: systemClock,
     sinks,
+    approvalsBase: config.approvals.link ?? config.people?.publicUrl,
     stateFile,
     perHourMax: config.alerts.perHourMax,
     log,
@@ -52,33 +59,39 @@ async function start({ config, log, metrics, health }: ServiceContext<Config>): 
   }
 }
 
-/** About one message a second a channel is what Slack takes (https://docs.slack.dev/apis/web-api/rate-limits). */
-function sinksOf({ alerts }: Config, post: Post): { sink: Sink; intervalMs: number }[] {
+function sinksOf({ alerts, approvals }: Config, post: Post): RoutedSink[] {
   const { slack, pagerduty, webhook, consoleUrl } = alerts
   const link = consoleUrl === undefined ? {} : { consoleUrl }
-  const sinks: { sink: Sink; intervalMs: number }[] = []
+  const sinks: RoutedSink[] = []
+  const takes = (name: 'pagerduty' | 'webhook') =>
+    approvals.tell.includes(name) ? (['incidents', 'approvals'] as const) : (['incidents'] as const)
   if (slack) {
     const bot = slack.botToken !== undefined &&
       slack.channel !== undefined && {
         bot: { token: resolveSecret(slack.botToken), channel: slack.channel, apiUrl: slack.apiUrl },
       }
     const hook = slack.webhook !== undefined && { webhook: resolveSecret(slack.webhook) }
-    sinks.push({ sink: createSlackSink({ ...bot, ...hook, ...link, post }), intervalMs: 1_100 })
+    const sink = createSlackSink({ ...bot, ...hook, ...link, post })
+    sinks.push({ sink, intervalMs: slackIntervalMs, takes: ['incidents'] })
+  }
+  if (approvals.slack) {
+    const { botToken, channel, apiUrl } = approvals.slack
+    const bot = { token: resolveSecret(botToken), channel, apiUrl }
+    const sink = createSlackApprovalsSink({ bot, ...link, post })
+    sinks.push({
+      ...{ sink, intervalMs: slackIntervalMs, takes: ['approvals'], perHourMax: approvalsPerHourMax },
+    })
   }
   if (pagerduty) {
     const routingKey = resolveSecret(pagerduty.routingKey)
-    sinks.push({
-      sink: createPagerDutySink({ routingKey, url: pagerduty.url, ...link, post }),
-      intervalMs: 100,
-    })
+    const sink = createPagerDutySink({ routingKey, url: pagerduty.url, ...link, post })
+    sinks.push({ sink, intervalMs: 100, takes: takes('pagerduty') })
   }
   if (webhook) {
     const secret = webhook.secret !== undefined && { secret: resolveSecret(webhook.secret) }
     const nowUs = systemClock.nowUs
-    sinks.push({
-      sink: createWebhookSink({ url: webhook.url, ...secret, ...link, post, nowUs }),
-      intervalMs: 50,
-    })
+    const sink = createWebhookSink({ url: webhook.url, ...secret, ...link, post, nowUs })
+    sinks.push({ sink, intervalMs: 50, takes: takes('webhook') })
   }
   return sinks
 }

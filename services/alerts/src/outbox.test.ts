@@ -158,6 +158,7 @@ test('in any order of news and deliveries every incident ends told if open and u
 function restart(outbox: Outbox): Outbox {
   const text = stateToJson({
     incidents: initialIncidents(),
+    notices: new Map(),
     offsets: new Map(),
     outboxes: new Map([['sink', outbox]]),
   })

@@ -127,7 +127,7 @@ function summaryOf({ suppressed }: Outbox, action: Alert['action'], at: number):
   const title =
     action === 'resolve'
       ? 'Alert budget: incidents are told one by one again'
-      : `Alert budget used up: ${what} this hour; see the list of verdicts and findings`
+      : `Alert budget used up: ${what} this hour; see the lists of verdicts, findings and approvals`
   return { dedupKey: summaryKey, action, severity: 'error', title, verdict: null, findings: [], at }
 }
 

@@ -21,8 +21,9 @@ import { type Route, startRoute } from './route.ts'
 import { createPagerDutySink } from './sinks/pagerduty.ts'
 import { createPost } from './sinks/post.ts'
 import { createSlackSink } from './sinks/slack.ts'
+import { createSlackApprovalsSink } from './sinks/slack-approvals.ts'
 import { openStateFile } from './state-file.ts'
-import { commandOf, findingOf, verdictOf as plainVerdict } from './test-events.ts'
+import { commandOf, findingOf, heldOf, verdictOf as plainVerdict } from './test-events.ts'
 import { type Receiver, startReceiver, until } from './test-receiver.ts'
 
 const codecs = createCodecs()
@@ -68,13 +69,19 @@ async function startService(
   const post = createPost(500)
   const pagerDuty = createPagerDutySink({ routingKey: 'R', url: `${url}/v2/enqueue`, post })
   const slack = createSlackSink({ bot: { token: 'xoxb', channel: '#a', apiUrl: `${url}/api` }, post })
+  const approvals = createSlackApprovalsSink({
+    bot: { token: 'xoxb', channel: '#ok', apiUrl: `${url}/approvals` },
+    post,
+  })
   return startRoute({
+    approvalsBase: 'https://gate.example',
     bus,
     codecs,
     clock: systemClock,
     sinks: [
-      { sink: pagerDuty, intervalMs: 0 },
-      { sink: slack, intervalMs: 0 },
+      { sink: pagerDuty, intervalMs: 0, takes: ['incidents'] },
+      { sink: slack, intervalMs: 0, takes: ['incidents'] },
+      { sink: approvals, intervalMs: 0, takes: ['approvals'] },
     ],
     stateFile: await openStateFile(file),
     perHourMax,
@@ -311,4 +318,62 @@ test('ten thousand commands of which a rule wants it told: one page; another rul
   } finally {
     await service.stop()
   }
+})
+
+test('what waits is told with buttons, the same message edited as it is answered, over, or used; a restart tells nothing twice', async (t) => {
+  const { bus, receiver, start } = await room(t)
+  const control = await startControlLog({ bus, codecs, clock: systemClock, ids: randomUUID })
+  const proxy = { issuer: 'portcullis', subject: 'gate-1', roles: [] }
+  const ask = (approvalId: string, waitUs = 600e6) => {
+    const request = heldOf({ deadline: systemClock.nowUs() + waitUs })
+    return control.value.write({ type: 'approval.requested', approvalId, request }, proxy)
+  }
+  const calls = () => receiver.requests.filter(({ path }) => path.startsWith('/approvals'))
+  const last = () => JSON.stringify(calls().at(-1)?.body)
+  let told = 0
+  const toldOf = async (what: string, pattern: RegExp) => {
+    told += 1
+    await until(() => calls().length === told, what)
+    assert.match(last(), pattern)
+  }
+  await ask('decided-before')
+  const digest = heldOf().digest
+  const answer = (approvalId: string) =>
+    control.value.write(
+      {
+        ...{ type: 'approval.answered', approvalId, digest, answer: 'approve', reason: 'fine' },
+        ...{ groups: ['dba'], delegation: [], via: 'slack' },
+      },
+      { issuer: 'https://idp.example', subject: 'ben', roles: ['approver'] },
+    )
+  await answer('decided-before')
+  let service = await start()
+  await ask('a-1')
+  await toldOf(
+    'the message',
+    /delete from orders.*portcullis\.approve.*portcullis\.deny.*gate\.example\/approvals\/a-1/,
+  )
+  assert.equal(calls()[0]?.path, '/approvals/chat.postMessage')
+  await service.stop()
+  service = await start()
+  await settle()
+  assert.equal(calls().length, 1, 'told once')
+  await answer('a-1')
+  await toldOf('the answer', /Approved by https:\/\/idp\.example\|ben.*fine/)
+  assert.doesNotMatch(last(), /portcullis\.approve/)
+  assert.match(last(), /"ts":"1\.5"/)
+  await service.stop()
+  await control.value.write({ type: 'approval.used', approvalId: 'a-1', digest, commandId: 's1.7' }, proxy)
+  service = await start()
+  await toldOf('its use, while it was away', /Used/)
+  await ask('a-2', 400_000)
+  await toldOf('the next', /portcullis\.approve/)
+  await toldOf('its end', /Expired/)
+  assert.deepEqual(
+    calls().map(({ path }) => path.slice(11)),
+    ['chat.postMessage', 'chat.update', 'chat.update', 'chat.postMessage', 'chat.update'],
+  )
+  assert.deepEqual(pages(receiver), [], 'no incident of it')
+  await control.stop()
+  await service.stop()
 })

@@ -23,6 +23,7 @@ import { type ControlLog, startControlLog } from '@portcullis/platform/control'
 import type { Log, Metrics } from '@portcullis/platform/service'
 import { type ChannelEvent, startChannel } from './channel.ts'
 import { onFinding, onLifted, onRuleAlert, onTick, onVerdict } from './incidents.ts'
+import { onApproval, onApprovalTick } from './notices.ts'
 import { emptyOutbox } from './outbox.ts'
 import { mayAlert, ruleAlerts } from './rule-alerts.ts'
 import type { StateFile } from './state-file.ts'
@@ -31,7 +32,9 @@ export interface RouteOptions {
   readonly bus: Bus
   readonly codecs: Codecs
   readonly clock: Clock
-  readonly sinks: readonly { readonly sink: Sink; readonly intervalMs: number }[]
+  readonly sinks: readonly RoutedSink[]
+  /** Where the page of an approval is, without its path; undefined where there is none. */
+  readonly approvalsBase?: string | undefined
   readonly stateFile: StateFile
   readonly perHourMax: number
   readonly log: Log
@@ -43,6 +46,14 @@ export interface RouteOptions {
   readonly tickMs?: number
 }
 
+export interface RoutedSink {
+  readonly sink: Sink
+  readonly intervalMs: number
+  readonly takes: readonly ('incidents' | 'approvals')[]
+  /** Instead of the common one. */
+  readonly perHourMax?: number
+}
+
 export interface Route {
   /** Why alerts cannot be relied on now, or undefined. */
   problem(): string | undefined
@@ -52,15 +63,15 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
   const { bus, codecs, clock, stateFile, log, metrics } = options
   const { state } = stateFile
   const count = countersOf(metrics)
-  const channels = options.sinks.map(({ sink, intervalMs }) => {
+  const channels = options.sinks.map(({ sink, intervalMs, takes, perHourMax = options.perHourMax }) => {
     const outbox = state.outboxes.get(sink.name) ?? emptyOutbox()
     state.outboxes.set(sink.name, outbox)
     const onEvent = (event: ChannelEvent) => {
       count.deliveries.inc({ sink: sink.name, result: event.kind })
       report(log, sink.name, event)
     }
-    const { perHourMax, backoffMs } = options
-    return startChannel({
+    const { backoffMs } = options
+    const channel = startChannel({
       sink,
       outbox,
       clock,
@@ -71,6 +82,7 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
       random: Math.random,
       ...(backoffMs !== undefined && { backoffMs }),
     })
+    return { ...channel, takes }
   })
 
   async function saveOrLog(): Promise<void> {
@@ -82,7 +94,9 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
   }
 
   function tell(alerts: readonly Alert[]): void {
-    for (const alert of alerts) for (const { value } of channels) value.offer(alert)
+    for (const alert of alerts)
+      for (const { value, takes } of channels)
+        if (takes.includes(alert.approval ? 'approvals' : 'incidents')) value.offer(alert)
   }
 
   let live = false
@@ -93,6 +107,7 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
     if ('code' in change) return
     if (change.type === 'verdict.lifted') tell(onLifted(state.incidents, change.verdictId, clock.nowUs()))
     else if (change.type === 'verdict.issued') takeHandVerdict(control.value, change.verdict.verdictId)
+    else if ('approvalId' in change) takeApproval(control.value, change.approvalId)
     else return
     void saveOrLog()
   }
@@ -100,6 +115,11 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
   function takeHandVerdict(log: ControlLog, verdictId: string): void {
     const verdict = log.state().verdicts.get(verdictId)
     if (verdict) tell(onVerdict(state.incidents, eventOf(verdict), isLifted, clock.nowUs()))
+  }
+
+  function takeApproval(log: ControlLog, approvalId: string): void {
+    const approval = log.state().approvals.get(approvalId)
+    if (approval) tell(onApproval(state.notices, approval, clock.nowUs(), options.approvalsBase))
   }
 
   const isLifted = (verdictId: string): boolean => control.value.state().lifted.has(verdictId)
@@ -171,9 +191,10 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
   /** Liftings must be known before verdicts are told, however late the bus comes up. */
   const consuming = control.value.whenCaughtUp.then(async () => {
     live = true
-    const { verdicts, lifted } = control.value.state()
+    const { verdicts, lifted, approvals } = control.value.state()
     for (const id of lifted.keys()) tell(onLifted(state.incidents, id, clock.nowUs()))
     for (const id of verdicts.keys()) takeHandVerdict(control.value, id)
+    for (const id of approvals.keys()) takeApproval(control.value, id)
     if (stopped) return
     consumer = await bus.consume({
       group: 'portcullis-alerts',
@@ -189,7 +210,11 @@ export async function startRoute(options: RouteOptions): Promise<Started<Route>>
 
   let savedMs = Number.NEGATIVE_INFINITY
   const timer = setInterval(() => {
-    const due = onTick(state.incidents, clock.nowUs())
+    const nowUs = clock.nowUs()
+    const due = [
+      ...onTick(state.incidents, nowUs),
+      ...onApprovalTick(state.notices, nowUs, options.approvalsBase),
+    ]
     tell(due)
     for (const { value } of channels) value.tick()
     count.open.set(state.incidents.open.size)

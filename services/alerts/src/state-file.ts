@@ -6,10 +6,13 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Incidents, initialIncidents } from './incidents.ts'
+import type { Notice, Notices } from './notices.ts'
 import { emptyOutbox, type Outbox } from './outbox.ts'
 
 export interface AlertsState {
   readonly incidents: Incidents
+  /** Approvals that were told and are not over, by id. */
+  readonly notices: Notices
   /** `topic/partition` -> first offset not yet taken. */
   readonly offsets: Map<string, number>
   readonly outboxes: Map<string, Outbox>
@@ -56,11 +59,12 @@ export async function openStateFile(file: string): Promise<StateFile> {
   return { state, lost, save }
 }
 
-export function stateToJson({ incidents, offsets, outboxes }: AlertsState): string {
+export function stateToJson({ incidents, notices, offsets, outboxes }: AlertsState): string {
   return JSON.stringify({
     version,
     open: [...incidents.open.values()],
     recent: [...incidents.recent.values()],
+    notices: [...notices.values()],
     offsets: [...offsets],
     outboxes: [...outboxes].map(([sink, outbox]) => [
       sink,
@@ -75,6 +79,8 @@ interface Stored {
   readonly version: number
   readonly open: readonly NonNullable<ReturnType<Incidents['open']['get']>>[]
   readonly recent: readonly NonNullable<ReturnType<Incidents['recent']['get']>>[]
+  /** Absent where an older version wrote it. */
+  readonly notices?: readonly Notice[]
   readonly offsets: readonly [string, number][]
   readonly outboxes: readonly [
     string,
@@ -86,7 +92,10 @@ interface Stored {
 }
 
 async function load(file: string): Promise<{ state: AlertsState; lost: string | undefined }> {
-  const empty: AlertsState = { incidents: initialIncidents(), offsets: new Map(), outboxes: new Map() }
+  const empty: AlertsState = {
+    ...{ incidents: initialIncidents(), notices: new Map() },
+    ...{ offsets: new Map(), outboxes: new Map() },
+  }
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -113,6 +122,7 @@ export function stateFromJson(text: string): AlertsState {
       open: new Map(stored.open.map((incident) => [incident.dedupKey, incident])),
       recent: new Map(stored.recent.map((finding) => [finding.findingId, finding])),
     },
+    notices: new Map((stored.notices ?? []).map((notice) => [notice.approval.approvalId, notice])),
     offsets: new Map(stored.offsets),
     outboxes: new Map(
       stored.outboxes.map(([sink, outbox]) => [

@@ -1,5 +1,12 @@
-/** For tests: verdicts and findings as the analyzer makes them. */
-import type { Alert, CommandEvent, FindingEvent, VerdictEvent } from '@portcullis/kernel'
+/** For tests: verdicts and findings as the analyzer makes them, commands, and what waits for an answer. */
+import type {
+  AccessRequest,
+  Alert,
+  CommandEvent,
+  CommandRequest,
+  FindingEvent,
+  VerdictEvent,
+} from '@portcullis/kernel'
 
 export const issuer = 'https://idp.example'
 
@@ -87,5 +94,26 @@ export function alertOf(more: Partial<Alert> = {}): Alert {
     findings: [findingOf('f1')],
     at: Date.UTC(2026, 10, 22, 10) * 1000,
     ...more,
+  }
+}
+
+export function heldOf(more: Partial<CommandRequest> = {}): CommandRequest {
+  const delegation = [{ issuer, subject: 'ann', kind: 'person' }]
+  return {
+    ...{ kind: 'command', digest: 'd'.repeat(64), target: 'shop', role: '', use: 'once' },
+    identity: { ...findingOf('f').identity, delegation },
+    ...{ quorum: [{ groups: ['dba'], count: 1 }], excludesDelegators: true, waiting: true },
+    ...{ deadline: 600e6, usableUs: 300e6, protocol: 'postgres', database: 'shop', sessionId: 's1' },
+    ...{ statement: 'delete from orders', fingerprint: 'f', values: [], policyVersion: 'p1' },
+    ...{ rule: 'where-missing', verdictId: '', estimatedRows: 1200 },
+    ...more,
+  }
+}
+
+export function accessOf(more: Partial<AccessRequest> = {}): AccessRequest {
+  const { digest, identity, target, quorum, excludesDelegators, deadline, usableUs } = heldOf()
+  return {
+    ...{ kind: 'access', digest, identity, target, role: 'report', quorum, excludesDelegators, deadline },
+    ...{ usableUs, reason: 'CHG-4711', ...more },
   }
 }

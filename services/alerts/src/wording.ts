@@ -51,7 +51,11 @@ export function subjectName({ subject }: VerdictEvent): string {
 }
 
 /** Who an alert is about: the identity where it is known, else what the verdict names, without an issuer. */
-export function aboutWhom({ verdict, findings }: Alert): { issuer: string; subject: string } {
+export function aboutWhom({ verdict, findings, approval }: Alert): { issuer: string; subject: string } {
+  if (approval) {
+    const { issuer, subject } = approval.approval.request.identity
+    return { issuer, subject }
+  }
   const { kind, issuer = '', id = '' } = verdict?.subject ?? {}
   if (kind === 'identity' || kind === 'instance') return { issuer, subject: id }
   const finding = findings.at(-1)
@@ -60,7 +64,11 @@ export function aboutWhom({ verdict, findings }: Alert): { issuer: string; subje
 }
 
 /** What happened, in one or more sentences; already free of secrets, since events are. */
-export function explanation({ verdict, findings }: Alert): string {
+export function explanation({ verdict, findings, approval }: Alert): string {
+  if (approval) {
+    const { request } = approval.approval
+    return request.kind === 'command' ? request.statement : request.reason
+  }
   const sentences = [verdict?.explanation, ...findings.map((finding) => finding.explanation)]
   return [...new Set(sentences.filter((sentence) => sentence !== undefined && sentence !== ''))].join('\n')
 }
@@ -79,6 +87,7 @@ export function isoTime(us: number): string {
 
 /** Where to look further; undefined without a configured base. */
 export function linkTo(alert: Alert, baseUrl: string | undefined): string | undefined {
+  if (alert.approval) return alert.approval.link
   if (baseUrl === undefined) return undefined
   const { issuer, subject } = aboutWhom(alert)
   const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`

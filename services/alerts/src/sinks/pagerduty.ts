@@ -39,14 +39,18 @@ export function pagerDutyEvent(alert: Alert, routingKey: string, consoleUrl: str
     dedup_key: clip(alert.dedupKey, dedupKeyCharsMax),
   }
   if (alert.action === 'resolve') return event
-  const { verdict, findings } = alert
+  const { verdict, findings, approval } = alert
   const { issuer, subject } = aboutWhom(alert)
-  const target = verdict?.target || findings.at(-1)?.target || 'all targets'
+  const target =
+    approval?.approval.request.target || verdict?.target || findings.at(-1)?.target || 'all targets'
   const link = linkTo(alert, consoleUrl)
   return {
     ...event,
     client: 'Portcullis',
-    ...(link !== undefined && { client_url: link, links: [{ href: link, text: 'Commands and baseline' }] }),
+    ...(link !== undefined && {
+      client_url: link,
+      links: [{ href: link, text: approval ? 'Approve or deny' : 'Commands and baseline' }],
+    }),
     payload: {
       summary: clip(alert.title, summaryCharsMax),
       source: clip(target, sourceCharsMax),
@@ -54,7 +58,10 @@ export function pagerDutyEvent(alert: Alert, routingKey: string, consoleUrl: str
       timestamp: isoTime(alert.at),
       component: clip(subject, sourceCharsMax),
       group: clip(issuer || 'portcullis', sourceCharsMax),
-      class: clip(verdict?.reason ?? findings.at(-1)?.feature ?? 'finding', sourceCharsMax),
+      class: clip(
+        approval ? 'approval' : (verdict?.reason ?? findings.at(-1)?.feature ?? 'finding'),
+        sourceCharsMax,
+      ),
       custom_details: detailsOf(alert),
     },
   }
@@ -66,8 +73,13 @@ const sourceCharsMax = 255
 const detailCharsMax = 4000
 
 function detailsOf(alert: Alert) {
-  const { verdict, findings } = alert
+  const { verdict, findings, approval } = alert
   return {
+    ...(approval && {
+      approval_id: approval.approval.approvalId,
+      standing: approval.standing,
+      answer_by: isoTime(approval.approval.request.deadline),
+    }),
     explanation: clip(explanation(alert), detailCharsMax),
     ...(verdict && {
       verdict_id: clip(verdict.verdictId, 255),

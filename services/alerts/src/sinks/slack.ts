@@ -5,40 +5,19 @@
  */
 import type { Alert, Delivery, Sink } from '@portcullis/kernel'
 import { aboutWhom, clip, explanation, isoTime, linkTo } from '../wording.ts'
-import type { Answer, Post } from './post.ts'
+import type { Post } from './post.ts'
+import { failure, sendOrUpdate, type SlackBot } from './slack-api.ts'
 
 export interface SlackOptions {
   /** Where both are given the bot token is used, since it can edit. */
   readonly webhook?: string
-  readonly bot?: { readonly token: string; readonly channel: string; readonly apiUrl: string }
+  readonly bot?: SlackBot
   readonly consoleUrl?: string
   readonly post: Post
 }
 
 export function createSlackSink(options: SlackOptions): Sink {
   const { bot, webhook, consoleUrl, post } = options
-
-  async function byBot(alert: Alert, reference: string | undefined): Promise<Delivery> {
-    if (!bot) return { kind: 'failed', why: 'slack: neither webhook nor bot token' }
-    const previous = parseReference(reference)
-    const message = slackMessage(alert, consoleUrl, false)
-    const method = previous ? 'chat.update' : 'chat.postMessage'
-    const address = previous ? { channel: previous.channel, ts: previous.ts } : { channel: bot.channel }
-    const answer = await post(
-      `${bot.apiUrl.replace(/\/$/, '')}/${method}`,
-      { authorization: `Bearer ${bot.token}` },
-      JSON.stringify({
-        ...address,
-        ...message,
-        ...(previous ? {} : { unfurl_links: false, unfurl_media: false }),
-      }),
-    )
-    if ('unreached' in answer) return { kind: 'retry', why: `slack ${method}: ${answer.unreached}` }
-    const judged = judgeApi(answer, method)
-    // Someone deleted the message, or it is too old to edit: a new one is better than silence.
-    if (judged === 'gone') return byBot(alert, undefined)
-    return judged
-  }
 
   async function byWebhook(url: string, alert: Alert, reference: string | undefined): Promise<Delivery> {
     const answer = await post(
@@ -53,8 +32,11 @@ export function createSlackSink(options: SlackOptions): Sink {
 
   return {
     name: 'slack',
-    deliver: (alert, reference) =>
-      webhook !== undefined && !bot ? byWebhook(webhook, alert, reference) : byBot(alert, reference),
+    async deliver(alert, reference) {
+      if (bot) return sendOrUpdate(bot, post, slackMessage(alert, consoleUrl, false), reference)
+      if (webhook !== undefined) return byWebhook(webhook, alert, reference)
+      return { kind: 'failed', why: 'slack: neither webhook nor bot token' }
+    },
   }
 }
 
@@ -139,54 +121,4 @@ export function escapeClipped(text: string, charsMax: number): string {
 
 function escapeText(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-}
-
-function parseReference(reference: string | undefined): { channel: string; ts: string } | undefined {
-  const split = reference?.indexOf(':') ?? -1
-  if (reference === undefined || split < 1) return undefined
-  return { channel: reference.slice(0, split), ts: reference.slice(split + 1) }
-}
-
-/** The Web API answers 200 with `ok: false` for most errors (https://docs.slack.dev/apis/web-api). */
-function judgeApi(answer: Answer, method: string): Delivery | 'gone' {
-  if (answer.status !== 200) return failure(`slack ${method}: ${answer.status}`, answer)
-  const body = parseBody(answer.body)
-  if (body?.ok === true && typeof body.ts === 'string' && typeof body.channel === 'string')
-    return { kind: 'delivered', reference: `${body.channel}:${body.ts}` }
-  if (body?.ok === true) return { kind: 'delivered' }
-  const error = typeof body?.error === 'string' ? clip(body.error, 100) : 'an answer that is not JSON'
-  if (gone.has(error)) return 'gone'
-  return passing.has(error)
-    ? { kind: 'retry', why: `slack ${method}: ${error}`, ...retryAfter(answer) }
-    : { kind: 'failed', why: `slack ${method}: ${error}` }
-}
-
-const gone = new Set(['message_not_found', 'cant_update_message', 'edit_window_closed'])
-const passing = new Set([
-  'ratelimited',
-  'rate_limited',
-  'internal_error',
-  'fatal_error',
-  'request_timeout',
-  'service_unavailable',
-  'an answer that is not JSON',
-])
-
-function failure(why: string, answer: Answer): Delivery {
-  const passes = answer.status === 429 || answer.status === 408 || answer.status >= 500
-  return passes ? { kind: 'retry', why, ...retryAfter(answer) } : { kind: 'failed', why }
-}
-
-function retryAfter({ retryAfterMs }: Answer): { retryAfterMs?: number } {
-  return retryAfterMs === undefined ? {} : { retryAfterMs }
-}
-
-function parseBody(text: string): Record<string, unknown> | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null ? { ...body } : undefined
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
 }

@@ -53,16 +53,17 @@ export function sign(secret: string, text: string): string {
 
 /** Times as ISO 8601, everything else as in the event schemas. */
 export function webhookBody(alert: Alert, consoleUrl: string | undefined) {
-  const { verdict } = alert
+  const { verdict, approval } = alert
   const link = linkTo(alert, consoleUrl)
   return {
-    type: `incident.${alert.action}`,
+    type: `${approval ? 'approval' : 'incident'}.${alert.action}`,
     timestamp: isoTime(alert.at),
     data: {
       dedupKey: alert.dedupKey,
       severity: alert.severity,
       title: alert.title,
       ...(link !== undefined && { link }),
+      ...(approval && { approval: { ...approval.approval, state: approval.standing } }),
       verdict: verdict && { ...verdict, ...times(verdict, ['issuedAt', 'until', 'causeReceivedAt']) },
       findings: alert.findings.map((finding) => ({
         ...finding,
