@@ -4,8 +4,16 @@
  */
 import { parseArgs } from 'node:util'
 import { type Command, common, type Options, type Out } from './command.ts'
+import {
+  approvalsApprove,
+  approvalsDeny,
+  approvalsList,
+  approvalsRevoke,
+  approvalsShow,
+} from './commands/approvals.ts'
 import { backtest } from './commands/backtest.ts'
 import { connect } from './commands/connect.ts'
+import { grantsList, grantsRequest, grantsRevoke } from './commands/grants.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { login, logout } from './commands/login.ts'
 import { policyPut, policyRemove, policyShow } from './commands/policies.ts'
@@ -29,6 +37,14 @@ export const commands: readonly Command[] = [
     sshCert,
     sshConfig,
     kubeconfig,
+    approvalsList,
+    approvalsShow,
+    approvalsApprove,
+    approvalsDeny,
+    approvalsRevoke,
+    grantsRequest,
+    grantsList,
+    grantsRevoke,
     validate,
     policyTest,
     policyShow,
