@@ -23,6 +23,7 @@ export type Reason =
   | 'control_stale' // the folded control state is older than allowed
   | 'session_expired'
   | 'credential_withdrawn' // the API key behind the session was disabled or deleted
+  | 'access_over' // what people gave for a while is over, or was revoked
   | TimeoutReason
   | 'gate_credentials' // would change how the gate itself signs in at the target
   | 'unsupported' // a protocol step that would blind the gate

@@ -44,7 +44,7 @@ export function createConfigured({ config, vault, addressesOf, verifier, log }: 
       get version() {
         return book.version
       },
-      authorise: (identity, request) => book.authorise(identity, request),
+      authorise: (...asked) => book.authorise(...asked),
     },
     replace(settings) {
       const whole = withFile(file, settings)

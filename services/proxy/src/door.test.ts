@@ -28,6 +28,7 @@ async function refusedWith(deps: Partial<DoorDeps>) {
     verify: async () => ({ identity: ann, expiresAtUs: 2_000_000, scope: {}, tokenId: 'a-1' }),
     judgeUse: () => ({ attributes: {} }),
     withdrawn: () => undefined,
+    grants: { find: () => undefined, isInForce: () => false },
     targets: { version: '1', authorise: () => ({ allowed: false, why: 'no such target' }) },
     gate: {} as Gate,
     recorder: {

@@ -18,6 +18,7 @@ import {
   verdictKeys,
 } from '@portcullis/kernel'
 import type { Gate } from './gate.ts'
+import type { Grants } from './grants.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
 import { type LiveSession, openSession } from './session.ts'
 import type { Rules } from './ruling.ts'
@@ -41,6 +42,8 @@ export interface DoorDeps {
   /** Why an identity that was proven before no longer is, by what it was proven with. */
   readonly withdrawn: (identity: Identity) => string | undefined
   readonly targets: TargetBook
+  /** Access that people gave for a while. */
+  readonly grants: Pick<Grants, 'find' | 'isInForce'>
   readonly gate: Gate
   readonly rules: Rules
   readonly recorder: Recorder
@@ -63,11 +66,14 @@ export interface Sessions {
   drain(): void
   /** What was withdrawn may have changed: ends the sessions that are concerned. */
   withdraw(): void
+  /** Ends the sessions that rest on access which is over. */
+  lapse(): void
 }
 
 export function createSessions(deps: DoorDeps): Sessions {
   const { recorder, clock, ids, verdicts, targets } = deps
   const live = new Set<LiveSession>()
+  const over = new WeakSet<LiveSession>()
   let draining: Refusal | undefined
   // Not made in `login`: what a session holds would then hold the whole request, token and all.
   const gone = (session: LiveSession) => void live.delete(session)
@@ -92,7 +98,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     if ('why' in use) return denied(use.why, proven)
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
-    const access = await targets.authorise(identity, request)
+    const access = await targets.authorise(identity, request, deps.grants.find(identity, request))
     if (!access.allowed) return denied(access.why, proven, ownFault(access))
     let session: LiveSession | Refusal | undefined
     try {
@@ -150,6 +156,7 @@ export function createSessions(deps: DoorDeps): Sessions {
       id: sessionId,
       action: 'allow',
       policyVersion: deps.rules.versionWith(access.version),
+      approvalId: access.grantId ?? '',
     })
     try {
       recorder.session(record, 'opened', allow, '')
@@ -161,11 +168,11 @@ export function createSessions(deps: DoorDeps): Sessions {
       return refusal('recording_unavailable', { id: ids(), policyVersion: targets.version })
     }
     deps.onLogin('opened')
-    const { version: targetsVersion, labels, signIn, caps } = access
+    const { version: targetsVersion, labels, signIn, caps, grantId } = access
     const session = openSession(
       {
         ...{ record, identity, access: access.access, signIn, caps, labels, budget },
-        ...{ allow, attributes, targetsVersion },
+        ...{ allow, attributes, targetsVersion, grantId },
       },
       deps,
       gone,
@@ -173,6 +180,7 @@ export function createSessions(deps: DoorDeps): Sessions {
     live.add(session)
     if (draining) session.drain(draining)
     endWhereWithdrawn(session)
+    endWhereOver(session)
     return session
   }
 
@@ -182,6 +190,16 @@ export function createSessions(deps: DoorDeps): Sessions {
     if (why === undefined || deps.mode === 'observe') return
     deps.log.warn({ session: session.id, why, subject: session.identity.subject }, 'session ended')
     session.kill(refusal('credential_withdrawn', { id: ids(), policyVersion: targets.version }))
+  }
+
+  /** The time of what it rests on may have ended while it was opened. */
+  function endWhereOver(session: LiveSession): void {
+    const { grantId } = session
+    if (grantId === undefined || deps.grants.isInForce(grantId) || deps.mode === 'observe') return
+    if (over.has(session)) return
+    over.add(session)
+    const { version: policyVersion } = targets
+    session.kill(refusal('access_over', { id: ids(), policyVersion, approvalId: grantId }))
   }
 
   function ownFault({ told, reason }: Extract<Authorised, { allowed: false }>): Refusal | undefined {
@@ -259,6 +277,9 @@ export function createSessions(deps: DoorDeps): Sessions {
     withdraw() {
       for (const session of [...live]) endWhereWithdrawn(session)
     },
+    lapse() {
+      for (const session of [...live]) endWhereOver(session)
+    },
   }
 }
 
@@ -282,6 +303,8 @@ export type Authorised =
       readonly access: TargetAccess
       readonly caps: Caps
       readonly labels: Readonly<Record<string, string>>
+      /** The access that people gave, where it would not be allowed without. */
+      readonly grantId?: string
       /** To be released, once. Absent where the credentials in `access` are nobody's to lend. */
       readonly signIn?: SignIn
     }

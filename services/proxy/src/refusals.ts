@@ -152,6 +152,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
     message: 'the session has reached its greatest age',
     hint: 'Connect anew with a fresh token.',
   },
+  access_over: {
+    message: 'the access that was given for a while is over',
+    hint: 'Ask for it again: portcullis grants request.',
+  },
   credential_withdrawn: {
     message: 'session ended: the key it was opened with was withdrawn',
     hint: 'Ask whoever gave you the key.',

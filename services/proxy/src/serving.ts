@@ -31,6 +31,7 @@ import { noWorkerHoldings } from './agent/protocol.ts'
 import { createConfigured } from './configured.ts'
 import { createSessions } from './door.ts'
 import { createGate } from './gate.ts'
+import { createGrants } from './grants.ts'
 import { createHolds } from './holds.ts'
 import { createIds } from './ids.ts'
 import type { ToSupervisor, ToWorker } from './ipc.ts'
@@ -180,11 +181,15 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     sessionMsMax: proxy.sessionSecMax * 1000,
   }
   const book = createApprovalBook(clock)
+  const grants = createGrants(clock)
   const line = started(
     followAgent({
       socketPath: paths.agentSocket,
       onState: (state) => takeState(state),
-      onApprovals: (set, all) => book.take(set, all),
+      onApprovals(set, all) {
+        book.take(set, all)
+        grants.take(set)
+      },
       onFresh: (atUs) => {
         control.freshAtUs = atUs
         if (controlFresh()) control.told.resolve()
@@ -201,6 +206,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     judgeUse: createJudgeUse(config.identity, tokenUses, log),
     withdrawn: prover.withdrawn,
     targets,
+    grants,
     gate,
     rules,
     recorder,
@@ -253,6 +259,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     }),
   )
   const ticking = setInterval(() => {
+    sessions.lapse()
     for (const session of sessions.live) session.tick()
     counters.sessions.set(sessions.live.size)
     const { bytes, failures, unrecorded } = recorder.stats()

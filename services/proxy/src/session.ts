@@ -47,12 +47,15 @@ export interface SessionParts {
   readonly labels: Readonly<Record<string, string>>
   readonly targetsVersion: string
   readonly allow: Decision
+  /** The access that it rests on, where people gave it for a while. */
+  readonly grantId?: string | undefined
   /** For the first command's event. */
   readonly attributes: Readonly<Record<string, string>>
 }
 
 /** A session as the worker keeps it. */
 export interface LiveSession extends Session {
+  readonly grantId: string | undefined
   /** Ends it at once: cancel, tell, close. */
   kill(refusal: Refusal): void
   /** Ends it as soon as it is idle. */
@@ -142,6 +145,7 @@ export function openSession(
   const session: LiveSession = {
     id,
     identity,
+    grantId: parts.grantId,
     get target() {
       return access
     },

@@ -24,6 +24,8 @@ export interface TargetBook {
   authorise(
     identity: Identity,
     request: Pick<LoginRequest, 'target' | 'role' | 'database' | 'protocol'>,
+    /** Id of the access that people gave to this target and role, for who is let in by no group. */
+    grantId?: string,
   ): Authorised | Promise<Authorised>
 }
 
@@ -37,19 +39,21 @@ export function createTargetBook(
   const version = hash('sha256', JSON.stringify([settings.targets, settings.issuers])).slice(0, 12)
   return {
     version,
-    async authorise(identity, request) {
+    async authorise(identity, request, grantId) {
       const known = targets.get(request.target)
       if (!known || known.target.protocol !== request.protocol)
         return denied(`there is no ${request.protocol} target "${request.target}"`)
       const { target } = known
-      if (!belongsTo(identity, target.groups))
+      const isMemberHere = belongsTo(identity, target.groups)
+      if (!isMemberHere && grantId === undefined)
         return denied(`none of the groups [${identity.groups.join(', ')}] may reach target "${target.name}"`)
       const role =
         request.role === ''
           ? undefined
           : Object.entries(target.roles).find(([name]) => name === request.role)?.[1]
       if (request.role !== '' && !role) return denied(`target "${target.name}" has no role "${request.role}"`)
-      if (role && !belongsTo(identity, role.groups))
+      const isMemberOfRole = !role || belongsTo(identity, role.groups)
+      if (!isMemberOfRole && grantId === undefined)
         return denied(`none of the groups [${identity.groups.join(', ')}] has role "${request.role}"`)
       const database = request.database || target.database
       if (target.databases && database !== target.database && !target.databases.includes(database)) {
@@ -65,6 +69,7 @@ export function createTargetBook(
           version,
           caps: known.caps,
           labels: target.labels,
+          ...(!(isMemberHere && isMemberOfRole) && grantId !== undefined && { grantId }),
           signIn,
           access: {
             name: target.name,

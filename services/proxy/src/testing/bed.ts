@@ -188,6 +188,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     },
     judgeUse: () => ({ attributes: {} }),
     withdrawn: () => undefined,
+    grants: { find: () => undefined, isInForce: () => false },
     targets: {
       version: 'test',
       authorise: (_identity, request) =>

@@ -32,6 +32,7 @@ const sqlstates: Record<Reason, string> = {
   credentials_unavailable: '57P03', // cannot_connect_now
   control_stale: '57P03',
   session_expired: '57P05', // idle_session_timeout, the nearest that says "sign in anew"
+  access_over: '57P01',
   credential_withdrawn: '57P01',
   statement_timeout: '57014', // query_canceled
   idle_session_timeout: '57P05',
