@@ -7,7 +7,7 @@ import type { Started } from '@portcullis/kernel'
 import { startOidcProvider } from './oidc-idp.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 import { startSamlProvider } from './saml-idp.ts'
-import { startSystem, type System } from './system.ts'
+import { startSystem, type System, type SystemOptions } from './system.ts'
 
 export interface PeopleSystem {
   readonly system: System
@@ -19,12 +19,15 @@ export interface PeopleSystem {
 const clientSecret = 'the secret of the client'
 const people = {
   ann: { name: 'Ann Example', email: 'ann@corp.example', groups: ['agents', 'oncall'] },
+  dan: { name: 'Dan Example', email: 'dan@corp.example', groups: ['dba'] },
 }
 const samlPeople = {
   'ben@old.example': { memberOf: ['agents'], displayName: 'Ben Example', email: 'ben@old.example' },
 }
 
-export async function startPeopleSystem(): Promise<Started<PeopleSystem>> {
+export async function startPeopleSystem(
+  more: Pick<SystemOptions, 'policy'> = {},
+): Promise<Started<PeopleSystem>> {
   const running = new Map<string, Started<unknown>>()
   const postgres = await startPostgres({ auth: 'scram-sha-256' })
   const stopAll = async () => {
@@ -49,6 +52,7 @@ export async function startPeopleSystem(): Promise<Started<PeopleSystem>> {
       parts: ['proxy', 'query-api', 'projector'],
       env: { CORP_CLIENT_SECRET: clientSecret },
       apiPort,
+      ...more,
       extra: {
         people: `publicUrl: ${apiUrl}
 oidc:
@@ -57,7 +61,7 @@ oidc:
     issuer: ${oidc.value.issuer}
     clientId: portcullis
     clientSecret: env:CORP_CLIENT_SECRET
-    roles: { oncall: responder }
+    roles: { oncall: responder, dba: approver }
 saml:
   - name: old
     title: the old directory
