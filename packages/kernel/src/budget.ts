@@ -27,6 +27,11 @@ export interface SessionBudget {
   takeCommands(count: number): number
   /** The same against a verdict's rate, over the whole host: `share` of it is this host's. */
   takeThrottled(verdictId: string, ratePerMinute: number, count: number): number
+  /**
+   * 0 when `count` more of what `name` stands for keep to `mostPerHour` (and counts them), else milliseconds until some may.
+   * For this identity and target, in any hour, over the whole host: `share` of it is this host's.
+   */
+  takeCounted(name: string, mostPerHour: number, count: number): number
   /** Leases up to `wanted` rows of the window; less where little is left, 0 where none is. Infinity where no cap is set. */
   leaseRows(wanted: number): number
   leaseBytes(wanted: number): number

@@ -10,6 +10,7 @@ export type Reason =
   | 'policy_default' // no rule allows it
   | ApprovalReason
   | 'mask_unavailable' // a rule masks what it answers, and nothing can for this protocol
+  | 'mask_predicates' // what is masked decided too many answers
   | 'cap_rows_statement'
   | 'cap_bytes_statement'
   | 'cap_rows_window'

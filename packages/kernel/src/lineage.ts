@@ -47,6 +47,8 @@ export interface Lineage {
   readonly others: ResultColumn
   /** Whose content decides what comes back without being in it: predicates, joins, grouping, order, limits, what is counted. */
   readonly reads: Sources
+  /** How many conditions (a WHERE, a join, an ORDER BY) each of `reads` stands in: a result tells so much of it. Absent: 1. */
+  readonly timesRead?: ReadonlyMap<ColumnRef, number>
   /**
    * Whose content it stores or sends elsewhere: INSERT ... SELECT, SELECT INTO, CREATE TABLE AS, UPDATE, MERGE, views,
    * bodies of functions, COPY to a file or program, settings, notifications, locks.

@@ -38,6 +38,24 @@ export interface MaskPlan {
   readonly literals: boolean
   /** What is masked in the values that are shown; absent: nothing. */
   readonly content?: ContentMask | undefined
+  /** Columns that must not be seen and decide what comes back, where a rule bounds how often that may be asked. */
+  readonly asks: readonly MaskedAsk[]
+}
+
+/** A bound on predicates: so many an hour tell little, many tell a value bit by bit. */
+export interface AskLimit {
+  /** By one identity at one target, for each column; of the host's proxies together. */
+  readonly perHour: number
+  /** What becomes of more of them. */
+  readonly over: 'throttle' | 'hold' | 'block'
+}
+
+export interface MaskedAsk extends AskLimit {
+  /** As in `ColumnMask`; `?` where nobody can tell which. */
+  readonly column: string
+  readonly rule: string
+  /** In how many conditions of the command it stands. */
+  readonly times: number
 }
 
 /** How many values of a column were masked, or how often something was found in them. */

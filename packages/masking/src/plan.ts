@@ -5,11 +5,13 @@
  */
 import type {
   Analysis,
+  AskLimit,
   ColumnMask,
   ColumnRef,
   ContentMask,
   Effect,
   Lineage,
+  MaskedAsk,
   MaskPlan,
   Sources,
 } from '@portcullis/kernel'
@@ -21,6 +23,7 @@ export interface MaskRule extends ContentRule {
   /** Patterns of columns; may be empty where it looks for content. */
   readonly columns: readonly string[]
   readonly lost: 'mask' | 'refuse'
+  readonly predicates?: AskLimit | undefined
 }
 
 /** Why a command cannot be let pass, and by which rule. */
@@ -55,6 +58,7 @@ export function createMasks(rules: readonly MaskRule[]): Masks {
     of: () => undefined,
     quotes: false,
     literals: false,
+    asks: [],
     content,
   }
   return { planFor: () => plan }
@@ -119,6 +123,7 @@ function columnMasks(
       quotes: touches(raises),
       literals: isSure(reads) || (isSure(raises) && analysis.effects.some((effect) => effect !== 'read')),
       content,
+      asks: rules.flatMap((rule) => asked(rule, lineage, analysis)),
     }
   }
 
@@ -137,6 +142,26 @@ function columnMasks(
 /** What is exported to the client is its answer. */
 function isHarmless(effect: Effect, { verb, returnsRows }: Analysis): boolean {
   return effect === 'read' || (effect === 'export' && verb === 'COPY' && returnsRows)
+}
+
+/** To read on in a cursor asks nothing anew. */
+const readsOn = /^(FETCH|MOVE)$/
+
+function asked(
+  { rule, columns, predicates }: MaskRule,
+  { reads, timesRead }: Lineage,
+  { effects, verb }: Analysis,
+): readonly MaskedAsk[] {
+  if (predicates === undefined || columns.length === 0 || readsOn.test(verb)) return []
+  // What changes and reads nothing (SET, BEGIN) answers nothing.
+  if (reads === 'lost') return effects.length > 0 ? [{ ...predicates, rule, column: '?', times: 1 }] : []
+  const means = columnsOf(columns)
+  const times = new Map<string, number>()
+  for (const column of reads.filter(means)) {
+    const name = nameOf(column)
+    times.set(name, Math.max(times.get(name) ?? 0, timesRead?.get(column) ?? 1))
+  }
+  return [...times].map(([column, count]) => ({ ...predicates, rule, column, times: count }))
 }
 
 function nameOf({ schema, table, column }: ColumnRef): string {

@@ -80,6 +80,10 @@ const mask = z
     keep: z.number().int().min(1).max(16).default(4),
     /** What becomes of an answer of which nobody can tell whether the columns are in it. */
     lost: z.enum(['mask', 'refuse']).default('mask'),
+    /** How often the columns may decide what comes back: by one identity, each of them. */
+    predicates: z
+      .strictObject({ perHour: positive, over: z.enum(['throttle', 'hold', 'block']).default('throttle') })
+      .optional(),
   })
   .refine(
     ({ columns, detect, patterns }) => columns.length + detect.length + Object.keys(patterns).length > 0,

@@ -3,11 +3,13 @@
  * through, and it reads like that sentence. It refuses to know any protocol, and to forward what is not recorded.
  */
 import {
+  type AskLimit,
   type Caps,
   type Clock,
   type Command,
   type CommandResult,
   type Decision,
+  type MaskedAsk,
   type MaskPlan,
   type Meter,
   type Reason,
@@ -227,10 +229,11 @@ export function createGate(deps: GateDeps): Gate {
       0,
       unit.analyses.findIndex((analysis) => !analysis.undoes),
     )
+    const { judged, masked } = ruling
     unit.analyses.forEach((_, index) => {
       const { decision } = ruling.refusal
       const before = unit.adopts?.number ?? past.begun?.[index]
-      const number = before ?? intend(session, clipped(unit), index, ruling.judged?.[index], decision)
+      const number = before ?? intend(session, clipped(unit), index, judged?.[index], decision, masked)
       const result = index === blamed ? { ...nothingPassed('refused'), errorCode } : nothingPassed('skipped')
       recorder.outcome(session.id, number, at, result, before === undefined ? undefined : decision)
     })
@@ -273,6 +276,7 @@ export function createGate(deps: GateDeps): Gate {
     const analysis = unit.analyses[index] as Unit['analyses'][number]
     const number = ++session.commands
     const wouldMask = masked?.observed[index] ?? []
+    const asks = masked?.plans[index]?.asks ?? []
     recorder.intent({
       sessionId: session.id,
       number,
@@ -287,6 +291,7 @@ export function createGate(deps: GateDeps): Gate {
         ...(given?.enforced === false && { 'gate.mode': '"observe"' }),
         ...judged?.attributes,
         ...(wouldMask.length > 0 && { 'mask.observed': JSON.stringify(wouldMask) }),
+        ...(asks.length > 0 && { 'mask.predicates': JSON.stringify(asks.map(askOf)) }),
       },
       mask: masked?.plans[index],
     })
@@ -382,6 +387,10 @@ function attributesOf({ analyses }: Unit, index: number, number: number): Readon
 
 const atOnce: Past = { waitedMs: 0, heldMs: 0 }
 const nothingYet = { rowsIn: 0, rowsOut: 0, bytesIn: 0, bytesOut: 0 }
+
+function askOf({ rule, column, times }: MaskedAsk): Omit<MaskedAsk, keyof AskLimit> {
+  return { rule, column, times }
+}
 
 /** Of a refused text its beginning tells enough. */
 function clipped(unit: Unit): Unit {

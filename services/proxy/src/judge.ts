@@ -4,6 +4,7 @@
  * and caps count, records nothing, and asks nobody.
  */
 import {
+  type Action,
   type Decision,
   type Reason,
   type Refusal,
@@ -29,7 +30,11 @@ export type Ruling =
       readonly masked?: MaskedUnit | undefined
       readonly defers?: () => void
     })
-  | (ByRules & { readonly kind: 'refuse'; readonly refusal: Refusal })
+  | (ByRules & {
+      readonly kind: 'refuse'
+      readonly refusal: Refusal
+      readonly masked?: MaskedUnit | undefined
+    })
   | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
   | (ByRules & Held & { readonly kind: 'hold' })
 
@@ -72,7 +77,7 @@ export interface Judge {
   refuse(
     session: Pick<Gated, 'allow'>,
     reason: Exclude<Reason, `verdict_${string}`>,
-    parts?: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number },
+    parts?: { rule?: string; retryAfterMs?: number; detail?: string; delayUs?: number; action?: Action },
   ): Refusal
 }
 
@@ -124,6 +129,7 @@ export function createJudge(deps: GateDeps): Judge {
       : objection(session, unit, { judged, planned, verdict }, past, passes ? undefined : held)
     if (objected && settings.mode === 'observe')
       return { kind: 'allow', decision: observed(session, objected), judged, masked }
+    if (objected?.kind === 'refuse') return { ...objected, judged, masked }
     if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
     if (held) return { kind: 'allow', judged, masked, ...passedOn(session, unit, held, passes, delayUs) }
     if (!past.waitedFor) return { kind: 'allow', judged, masked }
@@ -226,7 +232,27 @@ export function createJudge(deps: GateDeps): Judge {
         return { kind: 'wait', reason: 'verdict_throttle', verdictId: verdict.verdictId, rule: '', waitMs }
       }
     }
-    return overCap(session, unit, waitedMs, delayUs)
+    return overCap(session, unit, waitedMs, delayUs) ?? overAsked(session, planned, waitedMs, delayUs)
+  }
+
+  /** Masked columns may decide so many answers and no more: what is not shown could be asked for bit by bit. */
+  function overAsked(
+    session: Gated,
+    planned: MaskedUnit | undefined,
+    waitedMs: number,
+    delayUs: number,
+  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+    for (const { rule, column, perHour, times, over } of planned?.plans.flatMap((plan) => plan?.asks ?? []) ??
+      []) {
+      const waitMs = session.budget.takeCounted(`${rule}\0${column}`, perHour, times)
+      if (waitMs === 0) continue
+      if (over === 'throttle' && waitedMs + waitMs <= settings.throttleDelayMsMax)
+        return { kind: 'wait', reason: 'mask_predicates', verdictId: '', rule, waitMs }
+      const detail = column === '?' ? '' : column
+      const parts = { rule, detail, retryAfterMs: waitMs, delayUs, action: over }
+      return { kind: 'refuse', refusal: refuse(session, 'mask_predicates', parts) }
+    }
+    return undefined
   }
 
   function overCap(

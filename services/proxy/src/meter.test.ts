@@ -23,6 +23,7 @@ function budgetOf(rows: number, bytes: number): SessionBudget & { left: { rows: 
     left,
     takeCommands: () => 0,
     takeThrottled: () => 0,
+    takeCounted: () => 0,
     leaseRows: lease('rows'),
     leaseBytes: lease('bytes'),
     returnRows: giveBack('rows'),

@@ -46,15 +46,16 @@ export function refusal(
     verdictId?: string
     approvalId?: string
     delayUs?: number
+    action?: Action
   },
 ): Refusal {
-  const action: Action = /^policy_hold$|^approval_/.test(reason)
+  const byReason: Action = /^policy_hold$|^approval_/.test(reason)
     ? 'hold'
     : /^cap_|_timeout$/.test(reason)
       ? 'cap'
       : 'block'
   const { id, policyVersion, rule = '', retryAfterMs, detail = '', delayUs = 0 } = parts
-  const { verdictId = '', approvalId = '', hint = words[reason].hint } = parts
+  const { verdictId = '', approvalId = '', hint = words[reason].hint, action = byReason } = parts
   return {
     decision: decision({ id, action, reason, rule, verdictId, approvalId, policyVersion, delayUs }),
     reason,
@@ -115,6 +116,10 @@ const words: Record<Reason, { message: string; hint: string }> = {
   mask_unavailable: {
     message: 'what this returns must be masked, which cannot be done here',
     hint: 'The rule in DETAIL masks it; ask the owners of this target.',
+  },
+  mask_predicates: {
+    message: 'what is masked decided too many answers',
+    hint: 'Retry after the time in DETAIL; the rule there bounds how often its columns may be asked for.',
   },
   cap_rows_statement: { message: 'result cut: too many rows for one statement', hint: 'Ask for fewer rows.' },
   cap_bytes_statement: { message: 'cut: too many bytes for one statement', hint: 'Ask for less data.' },

@@ -163,6 +163,28 @@ test('commands a second pace by the clock', async (t) => {
   assert.equal(budget.takeThrottled('v', 60, 1), 0)
 })
 
+test('what is counted by the hour: together for one identity and target, not for others, and over a restart', async (t) => {
+  const dir = tempDir(t)
+  const clock = fakeClock(1_700_000_000_000)
+  const caps = { windowMs: 60_000 }
+  const first = createBudgets({ dir, share: 1, clock })
+  const [one, two, other] = ['ann', 'ann', 'bob'].map((identity) => first.value.open('shop', identity, caps))
+  assert.equal(one?.takeCounted('a', 3, 2), 0)
+  assert.ok((two?.takeCounted('a', 3, 2) ?? 0) > 3_000_000)
+  assert.equal(two?.takeCounted('a', 3, 1), 0)
+  assert.ok((two?.takeCounted('b', 3, 4) ?? 0) > 0, 'more than there may ever be')
+  assert.equal(two?.takeCounted('b', 3, 3), 0)
+  assert.equal(other?.takeCounted('a', 3, 3), 0)
+  await first.stop()
+  const second = createBudgets({ dir, share: 1, clock })
+  t.after(() => second.stop())
+  const again = second.value.open('shop', 'ann', caps)
+  const waitMs = again?.takeCounted('a', 3, 1) ?? 0
+  assert.ok(waitMs > 0)
+  clock.advanceMs(waitMs)
+  assert.equal(again?.takeCounted('a', 3, 1), 0)
+})
+
 function isOpen(file: string): boolean {
   return existsSync(file) && statSync(file).size > 0
 }

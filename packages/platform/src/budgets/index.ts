@@ -86,6 +86,18 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
         throttles.set(verdictId, tokens)
         return take(`verdict\0${verdictId}`, tokens, (ratePerMinute * share) / 60, count)
       },
+      takeCounted(name, mostPerHour, count) {
+        return tryOr(waitOnFailureMs, () =>
+          ledger.window(`counted\0${scope}\0${name}`, (entry) => {
+            const bucket = slideBoth(entry, hourMs)
+            if (total(entry.rows) + count > mostPerHour * share)
+              // What is more than there may ever be never may; an hour is as good as any.
+              return freesInMs(entry.rows, nowMs(), hourMs) || hourMs
+            charge(entry.rows, bucket, count)
+            return 0
+          }),
+        )
+      },
       leaseRows: (wanted) => lease('rows', caps.rowsPerWindow, wanted),
       leaseBytes: (wanted) => lease('bytes', caps.bytesPerWindow, wanted),
       returnRows: (unused) => giveBack('rows', caps.rowsPerWindow, unused),
@@ -209,6 +221,8 @@ export function createBudgets(options: BudgetOptions): Started<Budgets> {
     }
   }
 }
+
+const hourMs = 3_600_000
 
 function kindsOf(caps: Caps): Kind[] {
   const kinds: Kind[] = []

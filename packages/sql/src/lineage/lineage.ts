@@ -6,7 +6,7 @@ import type { SearchPath } from '../catalogue-types.ts'
 import { isTree, type TreeNode } from '../grammar.ts'
 import type { StatementAnalysis } from '../types.ts'
 import { inner, nodeType } from '../walk.ts'
-import { type Flow, type Relation, storedIn } from './flow.ts'
+import { type Flow, isParameter, type Relation, storedIn } from './flow.ts'
 import { statementRelation } from './statements.ts'
 import { Trace } from './trace.ts'
 
@@ -66,6 +66,7 @@ function summed({ reads, copies, raises }: Trace, { columns, rest }: Relation): 
     columns: Object.freeze(shown),
     others: rest === undefined ? lostLineage.others : resultOf(rest),
     reads: sourcesOf(reads.flow),
+    timesRead: new Map([...reads.times].flatMap(([ref, times]) => (isParameter(ref) ? [] : [[ref, times]]))),
     copies: sourcesOf(copies.flow),
     raises: sourcesOf(raises.flow),
   })

@@ -15,10 +15,15 @@ export class TooMuch extends Error {}
 /** Columns that were met, of which nobody asks in what way. */
 export class Uses {
   readonly refs = new Set<Ref>()
+  /** How often each was added. */
+  readonly times = new Map<Ref, number>()
   isLost = false
 
   add(flow: Flow): void {
-    for (const ref of flow.refs) this.refs.add(ref)
+    for (const ref of flow.refs) {
+      this.refs.add(ref)
+      this.times.set(ref, (this.times.get(ref) ?? 0) + 1)
+    }
     if (flow.lost) this.isLost = true
   }
 

@@ -20,6 +20,7 @@ const sqlstates: Record<Reason, string> = {
   approval_limit: '53400',
   approval_unavailable: '57P03', // cannot_connect_now
   mask_unavailable: '42501',
+  mask_predicates: '53400',
   cap_rows_statement: '54000', // program_limit_exceeded
   cap_bytes_statement: '54000',
   cap_rows_window: '53400',

@@ -140,6 +140,7 @@ function createBudget(caps: Caps, waitEvery: number): SessionBudget {
   return {
     takeCommands: wait,
     takeThrottled: wait,
+    takeCounted: () => 0,
     leaseRows: (wanted) => lease('rows', wanted),
     leaseBytes: (wanted) => lease('bytes', wanted),
     returnRows: (unused) => {
