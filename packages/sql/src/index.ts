@@ -6,7 +6,7 @@ export { catalogueOf, catalogueQuery, catalogueVersionMin, schemasOf } from './c
 export type { Catalogue, CatalogueData, ColumnType, Refiner, SearchPath } from './catalogue-types.ts'
 export { encodingIsAsciiSafe } from './encoding.ts'
 export { SqlError, type SqlErrorCode } from './errors.ts'
-export { mayDefine, mayMoveSearchPath } from './moves.ts'
+export { type ChangedTables, changedTables, mayDefine, mayMoveSearchPath } from './moves.ts'
 export { resolveNames } from './origins.ts'
 export { withoutLiterals } from './redact.ts'
 export { settingIsPrivileged } from './settings.ts'

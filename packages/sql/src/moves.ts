@@ -7,6 +7,37 @@ export function mayDefine({ effects }: Pick<StatementAnalysis, 'effects'>): bool
   return effects.includes('define') || effects.includes('unknown')
 }
 
+/** By their bare names; `all`: nobody can tell which, or something else than tables. */
+export type ChangedTables = readonly string[] | 'all'
+
+/** Which tables and views may be others once a statement has run that may define something. */
+export function changedTables({
+  verb,
+  effects,
+  objects,
+}: Pick<StatementAnalysis, 'verb' | 'effects' | 'objects'>): ChangedTables {
+  if (effects.includes('unknown') || effects.includes('execute')) return 'all'
+  if (changesNone.has(verb)) return []
+  if (!changesNamed.has(verb)) return 'all'
+  return objects.flatMap(({ kind, name }) => (kind === 'table' ? name : []))
+}
+
+const changesNone = new Set(['CREATE INDEX', 'DROP INDEX', 'CREATE SCHEMA', 'COMMENT'])
+
+/** Other verbs rename, or define what tables and functions are made of. */
+const changesNamed = new Set([
+  'CREATE TABLE',
+  'CREATE TABLE AS',
+  'CREATE VIEW',
+  'CREATE MATERIALIZED VIEW',
+  'CREATE SEQUENCE',
+  'SELECT INTO',
+  'DROP TABLE',
+  'DROP VIEW',
+  'DROP MATERIALIZED VIEW',
+  'DROP SEQUENCE',
+])
+
 /** Whether names may be looked for elsewhere once it has run: it sets the search path or the role, or calls what may. */
 export function mayMoveSearchPath({
   effects,

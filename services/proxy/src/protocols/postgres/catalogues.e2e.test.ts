@@ -145,11 +145,11 @@ test('where it cannot be read the text decides, and it is tried again more and m
     ...{ credentials: { user: 'u', password: 'secret' }, timeouts: {}, catalogueRefreshMs: 60_000 },
   }
   const seat = catalogues.value.join(access)
-  seat?.defines()
+  seat?.defines([])
   seat?.settled()
   await sleep(50)
   for (let n = 0; n < 100; n++) {
-    seat?.defines()
+    seat?.defines([])
     seat?.settled()
   }
   await sleep(1000)

@@ -7,7 +7,7 @@
  * It refuses to read one target more often than a tenth of the time, whatever its sessions define.
  */
 import type { Clock, Started, TargetAccess } from '@portcullis/kernel'
-import type { Catalogue, SqlAnalyzer } from '@portcullis/sql'
+import type { Catalogue, ChangedTables, SqlAnalyzer } from '@portcullis/sql'
 import { type Loaded, loadCatalogue } from './catalogue-load.ts'
 
 export interface Catalogues {
@@ -25,8 +25,13 @@ export interface CatalogueSeat {
   readonly known: Known | undefined
   /** Something may have been defined that `known` does not have. */
   readonly outdated: boolean
-  /** A statement is forwarded that may define something. */
-  defines(): void
+  /**
+   * Some of these tables may be others than `known` has: defined anew since, by anybody, or under way to be. What others
+   * define in a transaction that nobody can say names of counts from its end on.
+   */
+  isRedefined(tables: Iterable<string>): boolean
+  /** A statement is forwarded that may define something: these tables, and whatever else. */
+  defines(changed: ChangedTables): void
   /** No transaction of this session is open: what it has defined can be seen from outside. */
   settled(): void
   leave(): void
@@ -67,6 +72,20 @@ export function createCatalogues(deps: CataloguesDeps): Started<Catalogues> {
   }
 }
 
+/** Of more than these nobody keeps the names. */
+const changesMax = 1000
+
+class Changes {
+  isAll = false
+  readonly names = new Set<string>()
+
+  add(changed: ChangedTables): this {
+    if (changed === 'all' || this.names.size > changesMax) this.isAll = true
+    else for (const name of changed) this.names.add(name)
+    return this
+  }
+}
+
 class Entry {
   sessions = 0
   known: Known | undefined
@@ -74,8 +93,10 @@ class Entry {
   /** Counts what was defined; `#read` is what it was when the last reading began. */
   #defined = 0
   #read = 0
-  /** Sessions that may have defined something in a transaction that is still open. */
-  #defining = 0
+  /** Of sessions that may have defined something in a transaction that is still open. */
+  readonly #defining = new Map<CatalogueSeat, Changes>()
+  /** What was defined since the last reading, with `#defined` after it. */
+  #since: { readonly defined: number; readonly changes: Changes }[] = []
   /** The credentials of the session that came last: secrets are read anew for each. */
   #access: TargetAccess | undefined
   #refreshMs = 0
@@ -90,18 +111,18 @@ class Entry {
   }
 
   get outdated(): boolean {
-    return this.#defining > 0 || this.#read < this.#defined
+    return this.#defining.size > 0 || this.#read < this.#defined
   }
 
   join(access: TargetAccess, refreshMs: number): CatalogueSeat {
     this.#access = access
     this.#refreshMs = refreshMs
     // Nobody was there to keep it young.
-    if (this.sessions === 0 && this.#deps.clock.monotonicMs() - this.#endedMs > refreshMs) this.#defined++
+    if (this.sessions === 0 && this.#deps.clock.monotonicMs() - this.#endedMs > refreshMs)
+      this.#changed(new Changes().add('all'))
     this.sessions++
     this.#schedule()
     const entry = this
-    let isDefining = false
     const seat: CatalogueSeat = {
       get known() {
         return entry.known
@@ -109,15 +130,16 @@ class Entry {
       get outdated() {
         return entry.outdated
       },
-      defines() {
-        if (!isDefining) entry.#defining++
-        isDefining = true
+      isRedefined: (tables) => entry.#isRedefined(seat, [...tables]),
+      defines(changed) {
+        const changes = entry.#defining.get(seat) ?? new Changes()
+        entry.#defining.set(seat, changes.add(changed))
       },
       settled() {
-        if (!isDefining) return
-        isDefining = false
-        entry.#defining--
-        entry.#defined++
+        const changes = entry.#defining.get(seat)
+        if (changes === undefined) return
+        entry.#defining.delete(seat)
+        entry.#changed(changes)
         entry.#schedule()
       },
       leave() {
@@ -133,6 +155,21 @@ class Entry {
     this.#stop.abort()
     clearTimeout(this.#timer)
     await this.#loading
+  }
+
+  #changed(changes: Changes): void {
+    this.#defined++
+    this.#since.push({ defined: this.#defined, changes })
+    if (this.#since.length > changesMax)
+      this.#since = [{ defined: this.#defined, changes: new Changes().add('all') }]
+  }
+
+  #isRedefined(seat: CatalogueSeat, tables: readonly string[]): boolean {
+    const isOf = ({ isAll, names }: Changes) => isAll || tables.some((table) => names.has(table))
+    if (this.#since.some(({ changes }) => isOf(changes))) return true
+    for (const [by, changes] of this.#defining)
+      if (by === seat ? isOf(changes) : tables.some((table) => changes.names.has(table))) return true
+    return false
   }
 
   /** When it may be read next: at once where it never was, soon where something was defined, else when it is old. */
@@ -165,6 +202,7 @@ class Entry {
       await catalogue.warm()
       this.known = { catalogue, path }
       this.#read = defined
+      this.#since = this.#since.filter((one) => one.defined > defined)
       this.#restMs = Math.max(10 * (clock.monotonicMs() - beganMs), 200)
     } catch (error) {
       if (!this.#stop.signal.aborted)

@@ -6,6 +6,7 @@
 import { type Analysis, type ColumnRef, type Lineage, lostLineage } from '@portcullis/kernel'
 import {
   type ColumnType,
+  changedTables,
   mayDefine,
   mayMoveSearchPath,
   type Refiner,
@@ -58,10 +59,14 @@ export function createSessionCatalogue(
     return schemas.map((schema) => (schema === '$user' ? user : schema))
   }
 
+  function pathHere(known: Known, isSure: boolean): SearchPath {
+    return !isSure || isMoving ? undefined : path === 'default' ? known.path : path
+  }
+
   function refinerFor(isSure: boolean): Refiner | undefined {
     const { known, outdated } = seat as CatalogueSeat
     if (known === undefined) return undefined
-    const here = !isSure || isMoving ? undefined : path === 'default' ? known.path : path
+    const here = pathHere(known, isSure)
     if (current?.known !== known || current.path !== here || current.outdated !== outdated)
       current = { refiner: known.catalogue.under(here, outdated), known, path: here, outdated }
     return current.refiner
@@ -80,12 +85,15 @@ export function createSessionCatalogue(
       return analyses.map((one) => refiner.refine(one))
     },
     lineagesOf(analyses) {
-      const refiner = refinerFor(true)
-      let isKnown = refiner !== undefined && !current?.outdated
+      const { known } = seat
+      if (known === undefined) return analyses.map(() => lostLineage)
+      // What was defined since says nothing of other tables.
+      const refiner = known.catalogue.under(pathHere(known, true))
+      let isKnown = true
       return analyses.map((analysis) => {
-        const lineage = isKnown && refiner ? refiner.lineage(analysis) : lostLineage
+        const isLost = !isKnown || seat.isRedefined(tablesIn(analysis))
         if (mayDefine(analysis) || mayMoveSearchPath(analysis)) isKnown = false
-        return lineage
+        return isLost ? lostLineage : refiner.lineage(analysis)
       })
     },
     columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
@@ -96,7 +104,7 @@ export function createSessionCatalogue(
       path = pathOf(value)
     },
     runs(analysis) {
-      if (mayDefine(analysis)) seat.defines()
+      if (mayDefine(analysis)) seat.defines(changedTables(analysis))
       if (!mayMoveSearchPath(analysis)) return
       isMoving = true
       if (analysis.objects.some(({ kind, name }) => kind === 'role' || roleSettings.has(name)))
@@ -109,6 +117,11 @@ export function createSessionCatalogue(
     settled: () => seat.settled(),
     leave: () => seat.leave(),
   }
+}
+
+/** By their bare names, those behind views and functions included. */
+function tablesIn({ objects }: Analysis): readonly string[] {
+  return objects.flatMap(({ kind, name }) => (kind === 'table' ? name : []))
 }
 
 const roleSettings = new Set(['role', 'session_authorization'])
