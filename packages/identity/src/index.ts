@@ -16,10 +16,17 @@ export {
 export { apiKeyPrefix, apiKeyRandomBytes, makeApiKey } from './own/api-key.ts'
 export { isNetwork } from './own/networks.ts'
 export { type Grant, mintToken, ownAlgorithm, ownTokenCharsMax } from './own/own-token.ts'
-export { apiKeyIssuer, type Confirmation, type Presented, type ScopedProof, tokenName } from './own/proof.ts'
+export {
+  apiKeyIssuer,
+  type CarriedUse,
+  type Confirmation,
+  type Presented,
+  type ScopedProof,
+  tokenName,
+} from './own/proof.ts'
 export { createProver, type Prover } from './own/prover.ts'
 export { placeOf } from './place.ts'
-export { createJudgeUse, type Judged, type JudgeUse } from './token-use.ts'
+export { createJudgeUse, judgeCarried, type JudgeUse } from './token-use.ts'
 export { createUsedOnce } from './people/used-once.ts'
 export { outOfScope, parseScope, type Scope, scopeText } from './own/scope.ts'
 export { type Trade, tradedGrant } from './own/trade.ts'

@@ -8,7 +8,7 @@ import { hash } from 'node:crypto'
 import type { Identity } from '@portcullis/kernel'
 import type { PinAddress } from './issuer-config.ts'
 import { apiKeyPrefix } from './own/api-key.ts'
-import { tokenName } from './own/proof.ts'
+import { type CarriedUse, tokenName } from './own/proof.ts'
 import { placeOf } from './place.ts'
 
 /** Where tokens were used from; the platform's TokenUses fits. */
@@ -31,7 +31,7 @@ export interface UsePolicy {
 
 /** A use of a token that was proven. */
 export interface ProvenUse {
-  readonly identity: Identity
+  readonly identity: Pick<Identity, 'issuer'>
   readonly expiresAtUs: number
   readonly tokenId: string
   readonly pinAddress?: PinAddress
@@ -39,7 +39,12 @@ export interface ProvenUse {
 
 export type Judged =
   /** Goes with the session's first command. */
-  { readonly attributes: Readonly<Record<string, string>> } | { readonly why: string }
+  | {
+      readonly attributes: Readonly<Record<string, string>>
+      /** How it is pinned to this place; absent where it is not. */
+      readonly pinned?: PinAddress
+    }
+  | { readonly why: string }
 
 /** `token` is only looked at for what it is: '' where a certificate proves by itself. */
 export type JudgeUse = (token: string, use: ProvenUse, address: string) => Judged
@@ -70,6 +75,7 @@ export function createJudgeUse(
         'token.place': JSON.stringify(place),
         ...(others.length > 0 && { 'token.others': JSON.stringify(others) }),
       },
+      ...(isPinned && { pinned: pinAddress }),
     }
 
     function noted() {
@@ -81,4 +87,13 @@ export function createJudgeUse(
       }
     }
   }
+}
+
+/** Judges and notes what was seen elsewhere, as if it were seen here. Answers why one of these tokens is to be refused. */
+export function judgeCarried(judgeUse: JudgeUse, carried: readonly CarriedUse[] = []): string | undefined {
+  for (const { address, ...use } of carried) {
+    const judged = judgeUse('carried', use, address)
+    if ('why' in judged) return `${judged.why}: traded there`
+  }
+  return undefined
 }

@@ -2,7 +2,15 @@
  * Login: token -> identity -> is the token good for this target, and may this identity reach it? -> session, recorded
  * before anything is sent to the target. A refused login leaves its reason in the log and the trail; the client hears "not authorised" and a decision id.
  */
-import { type JudgeUse, outOfScope, type PinAddress, type Presented, type Scope } from '@portcullis/identity'
+import {
+  type CarriedUse,
+  judgeCarried,
+  type JudgeUse,
+  outOfScope,
+  type PinAddress,
+  type Presented,
+  type Scope,
+} from '@portcullis/identity'
 import {
   type Caps,
   type Clock,
@@ -32,6 +40,7 @@ export interface Proven {
   readonly scope: Scope
   readonly tokenId: string
   readonly pinAddress?: PinAddress
+  readonly carried?: readonly CarriedUse[]
 }
 
 export interface DoorDeps {
@@ -96,6 +105,8 @@ export function createSessions(deps: DoorDeps): Sessions {
     const { identity } = proven
     const use = deps.judgeUse(request.token, proven, request.connection.origin.address)
     if ('why' in use) return denied(use.why, proven)
+    const elsewhere = judgeCarried(deps.judgeUse, proven.carried)
+    if (elsewhere !== undefined) return denied(elsewhere, proven)
     const beyond = outOfScope(proven.scope, request.target, request.role)
     if (beyond !== undefined) return denied(beyond, proven)
     const access = await targets.authorise(identity, request, deps.grants.find(identity, request))

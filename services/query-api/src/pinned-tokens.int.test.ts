@@ -4,7 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { createJudgeUse, createTokenVerifier, type JudgeUse } from '@portcullis/identity'
+import {
+  createJudgeUse,
+  createTokenVerifier,
+  judgeCarried,
+  type JudgeUse,
+  type Prover,
+} from '@portcullis/identity'
 import { type Bus, type Started, systemClock, topics } from '@portcullis/kernel'
 import { connectBus } from '@portcullis/platform/connect'
 import { createLog } from '@portcullis/platform/service'
@@ -24,6 +30,8 @@ let uses: readonly Started<TokenUses>[]
 let api: Started<FastifyInstance>
 /** The proxy's, over the same file. */
 let judgeAtDoor: JudgeUse
+/** The API's, which folds the keys of the log. */
+let prover: Prover
 const verifier = () =>
   testProver(
     createTokenVerifier({
@@ -44,9 +52,10 @@ before(async () => {
   )
   assert.ok(atDoor && atApi)
   judgeAtDoor = atDoor
+  prover = verifier()
   const away = () => Promise.reject(new Error('away'))
   api = await startInstance(bus.value, createTrail({ store: { query: away }, nowUs: clock.nowUs }), {
-    ...{ prover: verifier(), judgeUse: atApi, roles: { oncall: 'responder' } },
+    ...{ prover, judgeUse: atApi, roles: { oncall: 'responder' } },
   })
 })
 after(async () => {
@@ -97,6 +106,35 @@ test('a token that was traded is good at the proxy from there alone; so is one o
   }
   const other = await sign('another')
   assert.equal((await trade({ subject_token: other, actor_token: actor }, '10.9.9.9')).status, 400)
+})
+
+test('a proxy that shares no file with the API hears by the child where its parents were traded', async () => {
+  const [stolen, used] = [await sign('stolen'), await sign('used-later')]
+  const elsewhere = openTokenUses({ dir: join(dir, 'elsewhere'), clock })
+  const judge = createJudgeUse({ replay: 'finding', pinAddress: 'off' }, elsewhere.value, log)
+  const proofOf = async (token: string) => ({ token, proof: await prover.prove(token, {}) })
+  const comes = ({ token, proof }: Awaited<ReturnType<typeof proofOf>>, from: string) => {
+    const use = judge(token, proof, from)
+    return 'why' in use ? use.why : (judgeCarried(judge, proof.carried) ?? 'let in')
+  }
+  const childOf = async (token: string, from: string) => {
+    const { status, body } = await trade({ subject_token: token }, from)
+    assert.equal(status, 200, body)
+    return proofOf(JSON.parse(body).access_token)
+  }
+  // First at that proxy, then traded by who stole it: nothing comes of it there, from wherever.
+  assert.equal(comes(await proofOf(stolen), '10.0.0.1'), 'let in')
+  const child = await childOf(stolen, '10.9.9.9')
+  for (const from of ['10.9.9.9', '10.0.0.1'])
+    assert.match(comes(child, from), /first used from 10\.0\.0\.1.*traded/)
+  const grandchild = await childOf(child.token, '10.9.9.9')
+  assert.match(comes(grandchild, '10.0.0.1'), /first used from 10\.0\.0\.1.*traded/)
+  // First traded: the child may be carried on, its parent may not come from there.
+  const carriedOn = await childOf(used, '10.0.0.1')
+  assert.equal(comes(carriedOn, '10.5.5.5'), 'let in')
+  assert.match(comes(await proofOf(used), '10.5.5.5'), /first used from 10\.0\.0\.1/)
+  assert.equal(comes(await proofOf(used), '10.0.0.1'), 'let in')
+  await elsewhere.stop()
 })
 
 test('whoever finds a pinned token may have it revoked from wherever they are', async () => {

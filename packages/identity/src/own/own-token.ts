@@ -6,7 +6,7 @@
  *   payload  iss, aud, iat, exp, jti   this token's
  *            sub, groups               who acts, and with what authority
  *            cnf                       what it is bound to (RFC 7800), where it is
- *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?, networks?, provider?}
+ *            portcullis                {issuer, delegation, task, ancestors, targets?, roles?, networks?, provider?, uses?}
  *
  * Whoever it is stays who they were: `portcullis.issuer` is the issuer that first proved them, so that a baseline and a
  * verdict stay one whichever token is used. It refuses what it does not know: a claim that a newer version added may take
@@ -16,7 +16,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Actor, Identity } from '@portcullis/kernel'
 import { SignJWT } from 'jose'
 import { IdentityError } from '../errors.ts'
-import type { Confirmation, ScopedProof } from './proof.ts'
+import type { CarriedUse, Confirmation, ScopedProof } from './proof.ts'
 import type { Scope } from './scope.ts'
 
 export const ownTokenType = 'portcullis+jwt'
@@ -34,6 +34,8 @@ export interface Grant {
   /** Microseconds since 1970 UTC; the token's `exp` is the whole second before. */
   readonly expiresAtUs: number
   readonly confirmation?: Confirmation
+  /** As in ScopedProof. */
+  readonly carried?: readonly CarriedUse[]
 }
 
 export interface Minting {
@@ -49,7 +51,7 @@ export interface Minting {
 
 /** Throws IdentityError('too_large') for a token that no door would read. */
 export async function mintToken(grant: Grant, minting: Minting): Promise<string> {
-  const { identity, scope, confirmation, provider } = grant
+  const { identity, scope, confirmation, provider, carried = [] } = grant
   const { issuer, subject, groups, delegation, task, ancestors } = identity
   const token = await new SignJWT({
     iss: minting.issuer,
@@ -67,6 +69,7 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
       ancestors,
       ...scope,
       ...(provider !== undefined && { provider }),
+      ...(carried.length > 0 && { uses: carried.map(claimOfUse) }),
     },
   })
     .setProtectedHeader({ alg: ownAlgorithm, kid: minting.keyId, typ: ownTokenType })
@@ -80,7 +83,10 @@ export async function mintToken(grant: Grant, minting: Minting): Promise<string>
 export function readOwnClaims(payload: Readonly<Record<string, unknown>>): ScopedProof {
   refuseUnknown('payload', payload, ['iss', 'aud', 'iat', 'exp', 'jti', 'sub', 'groups', 'cnf', 'portcullis'])
   const own = object('portcullis', payload.portcullis)
-  refuseUnknown('portcullis', own, ['issuer', 'delegation', 'task', 'ancestors', 'provider', ...scopeClaims])
+  refuseUnknown('portcullis', own, [
+    ...['issuer', 'delegation', 'task', 'ancestors', 'provider', 'uses'],
+    ...scopeClaims,
+  ])
   const cnf = payload.cnf === undefined ? {} : object('cnf', payload.cnf)
   refuseUnknown('cnf', cnf, ['jkt', 'x5t#S256'])
   const instance = text('jti', payload.jti)
@@ -111,8 +117,35 @@ export function readOwnClaims(payload: Readonly<Record<string, unknown>>): Scope
     ...{ identity, expiresAtUs, tokenId: instance, scope },
     ...(payload.cnf !== undefined && { confirmation }),
     ...(own.provider !== undefined && { provider: text('portcullis.provider', own.provider) }),
+    ...(own.uses !== undefined && { carried: list('portcullis.uses', own.uses).map(useOf) }),
   }
 }
+
+function claimOfUse({ identity, tokenId, address, pinAddress, expiresAtUs }: CarriedUse) {
+  return {
+    issuer: identity.issuer,
+    token: tokenId,
+    address,
+    pin: pinAddress,
+    until: Math.ceil(expiresAtUs / 1e6),
+  }
+}
+
+function useOf(value: unknown): CarriedUse {
+  const use = object('portcullis.uses', value)
+  refuseUnknown('portcullis.uses', use, ['issuer', 'token', 'address', 'pin', 'until'])
+  const pinAddress = pins.find((pin) => pin === use.pin)
+  const expiresAtUs = Number(use.until) * 1e6
+  if (pinAddress === undefined || !Number.isSafeInteger(expiresAtUs)) throw invalid('portcullis.uses')
+  return {
+    identity: { issuer: text('uses.issuer', use.issuer) },
+    tokenId: text('uses.token', use.token),
+    address: text('uses.address', use.address),
+    ...{ pinAddress, expiresAtUs },
+  }
+}
+
+const pins = ['off', 'address', 'network'] as const
 
 function actorOf(value: unknown): Actor {
   const actor = object('portcullis.delegation', value)

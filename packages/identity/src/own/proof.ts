@@ -1,10 +1,22 @@
 /** What a door learns from whatever was presented to it: who it is, until when, and what it may be used for. */
 import type { ClientCertificate, Identity } from '@portcullis/kernel'
+import type { PinAddress } from '../issuer-config.ts'
 import type { Proof } from '../verifier.ts'
 import type { Scope } from './scope.ts'
 
+/** A use of a token that is pinned, told by what was traded for it to whoever has not seen it. */
+export interface CarriedUse {
+  readonly identity: Pick<Identity, 'issuer'>
+  readonly tokenId: string
+  readonly address: string
+  readonly pinAddress: PinAddress
+  readonly expiresAtUs: number
+}
+
 export interface ScopedProof extends Proof {
   readonly scope: Scope
+  /** Where tokens that it was traded for were used, those alone that may be used from one place only. */
+  readonly carried?: readonly CarriedUse[]
   /**
    * Name of the provider that a person signed in by, where the groups are theirs: what a group means here is said for each
    * provider. Undefined for whatever a person did not sign in to get.

@@ -49,6 +49,7 @@ export function tradedGrant({ subject, actor, wanted, task }: Trade, limits: Tra
     throw new IdentityError('delegation', `it would act for more than ${delegationMax}`)
   const { issuer, subject: name } = (actor ?? subject).identity
   // Whoever will hold it has the actor's key; what the subject's token was bound to besides stays a condition.
+  const carried = parents.flatMap((parent) => parent.carried ?? [])
   const confirmation = { ...subject.confirmation, ...actor?.confirmation }
   return {
     identity: {
@@ -64,6 +65,7 @@ export function tradedGrant({ subject, actor, wanted, task }: Trade, limits: Tra
     scope: scopeOf(actor ? inCommon(subject.scope, actor.scope) : subject.scope, wanted),
     expiresAtUs,
     ...(Object.keys(confirmation).length > 0 && { confirmation }),
+    ...(carried.length > 0 && { carried }),
   }
 }
 
