@@ -367,6 +367,15 @@ export const configSchema = z.strictObject({
     })
     .optional()
     .describe('Rules for what may run. Where absent, whoever may connect may run anything.'),
+  masking: z
+    .strictObject({
+      key: secretRef
+        .optional()
+        .describe(
+          'Reference to 32 random bytes, in base64 or hex, for masks by `hash` and `fake`: without it nobody can tell a value by its hash. All proxies must have the same one; another key gives other hashes. See [masking](masking.md).',
+        ),
+    })
+    .prefault({}),
   approvals: approvals.prefault({}).describe('What people approve, see [approvals](approvals.md).'),
   targets: z.array(target).describe('Targets; those that the API adds are not among them. May be empty.'),
   proxy,

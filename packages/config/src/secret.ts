@@ -22,3 +22,12 @@ export function resolveSecret(reference: string): string {
   }
   throw new ConfigError('secret', ['a secret must be referred to as env:NAME or file:PATH'])
 }
+
+/** 32 bytes that stand behind a reference, in base64 or as 64 hexadecimal digits. @throws ConfigError('secret') */
+export function resolveKey(reference: string): Buffer {
+  const text = resolveSecret(reference).trim()
+  const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+  if (bytes.length !== 32)
+    throw new ConfigError('secret', [`${reference}: must be 32 bytes, in base64 or 64 hexadecimal digits`])
+  return bytes
+}

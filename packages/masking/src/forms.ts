@@ -5,7 +5,6 @@
  * a constant would all be one another's.
  */
 import type { MaskForm } from '@portcullis/kernel'
-import { MaskingError } from './errors.ts'
 import { always, type Form, nothing } from './form.ts'
 import type { Keyed } from './keyed.ts'
 import { type Format, type Kind, type KindOf, kindOf, type TypeOf } from './kinds.ts'
@@ -13,14 +12,14 @@ import { plainOf } from './plain.ts'
 import { fakeText, hashJson, hashText, partialText, streamOf } from './texts.ts'
 import { type Codec, codecs } from './values.ts'
 
-/** `keyed`: absent where no key was configured, which `hash` and `fake` need. */
+/** `keyed`: absent where no key was configured, without which `hash` and `fake` show NULL. */
 export function formOf(type: TypeOf, { method, keep }: MaskForm, keyed: Keyed | undefined): Form {
   const known = kindOf(type)
   if (known === undefined || method === 'null') return nothing
   const plain = plainOf(known.kind, type.format, known.charsMax, known.element)
   if (method === 'redact') return always(plain)
   if (method === 'partial') return partialOf(known, type, keep, plain)
-  if (keyed === undefined) throw new MaskingError('no_key', `masking by ${method} needs a key`)
+  if (keyed === undefined) return nothing
   return (method === 'hash' ? hashOf : fakeOf)(known, type, keyed)
 }
 

@@ -10,14 +10,19 @@ export type PolicyTarget = Pick<Subject, 'protocol' | 'target' | 'labels'>
 /** Protocols whose answers can be masked. A rule that masks those of another is a mistake, and not a promise. */
 const maskable: ReadonlySet<string> = new Set(['postgres'])
 
-/** @throws PolicyError with every mistake, of the rules alone or else of what they say of these targets. */
+/**
+ * `hasKey`: one is configured for masks by a keyed method.
+ *
+ * @throws PolicyError with every mistake, of the rules alone or else of what they say of these targets.
+ */
 export function loadPolicy(
   text: string,
   file: string,
   targets: readonly PolicyTarget[],
+  hasKey: boolean,
 ): { readonly policy: ParsedPolicy; readonly warnings: readonly string[] } {
   const policy = parsePolicy(text, file)
-  const { errors, warnings } = targetProblems(policy, targets)
+  const { errors, warnings } = targetProblems(policy, targets, hasKey)
   if (errors.length > 0) throw new PolicyError(errors)
   return { policy, warnings }
 }
@@ -26,10 +31,11 @@ export function loadPolicy(
 export function targetProblems(
   policy: ParsedPolicy,
   targets: readonly PolicyTarget[],
+  hasKey: boolean,
 ): { readonly errors: readonly string[]; readonly warnings: readonly string[] } {
   const errors: Problem[] = []
   const warnings: Problem[] = []
-  for (const { match = {}, action, observe, entry } of policy.rules) {
+  for (const { match = {}, action, mask, observe, entry } of policy.rules) {
     for (const [at, pattern] of (match.targets ?? []).entries())
       if (!targets.some((target) => mayBeFor({ targets: [pattern] }, target)))
         warnings.push({
@@ -40,6 +46,11 @@ export function targetProblems(
     const blind = targets.filter((target) => !maskable.has(target.protocol) && mayBeFor(match, target))
     const message = `cannot be masked: ${blind.map(({ target }) => target).join(', ')}`
     if (blind.length > 0) errors.push({ path: ['rules', entry, 'action'], message })
+    if (!hasKey && (mask?.method === 'hash' || mask?.method === 'fake'))
+      errors.push({
+        path: ['rules', entry, 'mask', 'method'],
+        message: `${mask.method} needs the key masking.key of the configuration`,
+      })
   }
   return { errors: policy.lines(errors), warnings: policy.lines(warnings) }
 }

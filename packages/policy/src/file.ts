@@ -7,6 +7,7 @@ import type { ParsedPolicy } from './parse.ts'
 /** Of the configuration. */
 export interface ConfiguredPolicy {
   readonly policy?: { readonly file: string } | undefined
+  readonly masking: { readonly key?: string | undefined }
   readonly targets: readonly {
     readonly name: string
     readonly protocol: string
@@ -22,11 +23,11 @@ export interface LoadedPolicy {
 }
 
 /** Undefined where the configuration names none. @throws PolicyError unreadable, or invalid with every mistake. */
-export function loadPolicyFile({ policy, targets }: ConfiguredPolicy): LoadedPolicy | undefined {
+export function loadPolicyFile({ policy, targets, masking }: ConfiguredPolicy): LoadedPolicy | undefined {
   if (policy === undefined) return undefined
   const text = textOf(policy.file)
   const known = targets.map(({ name: target, protocol, labels }) => ({ target, protocol, labels }))
-  return { text, ...loadPolicy(text, policy.file, known) }
+  return { text, ...loadPolicy(text, policy.file, known, masking.key !== undefined) }
 }
 
 /**

@@ -403,11 +403,19 @@ test('targets that are not there, and masks where nothing can mask', () => {
   )
   const shop = { target: 'shop', protocol: 'postgres', labels: {} }
   const host = { target: 'host', protocol: 'ssh', labels: {} }
-  assert.deepEqual(targetProblems(policy, [shop, host]), {
+  assert.deepEqual(targetProblems(policy, [shop, host], true), {
     errors: ['p.yaml:3:16: rules.1.action: cannot be masked: host'],
     warnings: ['p.yaml:2:35: rules.0.match.targets.0: the file has no target shpo'],
   })
-  assert.deepEqual(targetProblems(policy, [shop]).errors, [])
+  assert.deepEqual(targetProblems(policy, [shop], true).errors, [])
+  const hashed = parsePolicy(
+    'rules: [{ name: h, action: mask, mask: { columns: [email], method: hash } }]',
+    'p.yaml',
+  )
+  assert.deepEqual(targetProblems(hashed, [shop], false).errors, [
+    'p.yaml:1:60: rules.0.mask.method: hash needs the key masking.key of the configuration',
+  ])
+  assert.deepEqual(targetProblems(hashed, [shop], true).errors, [])
 })
 
 test('versions differ with the rules and only with them', () => {

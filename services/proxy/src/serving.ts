@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '@portcullis/config'
 import { issuersOfFile, verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
-import { resolveSecret } from '@portcullis/config/secret'
+import { resolveKey, resolveSecret } from '@portcullis/config/secret'
 import {
   createJudgeUse,
   createKeyStore,
@@ -18,6 +18,7 @@ import {
   ownTokenCharsMax,
 } from '@portcullis/identity'
 import { type SealedSecret, type Started, systemClock } from '@portcullis/kernel'
+import { createKeyed } from '@portcullis/masking'
 import { createBudgets } from '@portcullis/platform/budgets'
 import { createRecorder } from '@portcullis/platform/recorder'
 import type { Log, Metrics } from '@portcullis/platform/service'
@@ -246,6 +247,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         analyzer,
         createSessionCatalogue(catalogues.join(access), parameters, access.credentials.user),
       ),
+    keyed: config.masking.key === undefined ? undefined : createKeyed(resolveKey(config.masking.key)),
     clock,
     log,
   })

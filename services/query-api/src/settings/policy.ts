@@ -34,7 +34,7 @@ export interface ShownDocument {
 }
 
 export function createPolicyInForce(
-  config: Pick<Config, 'policy' | 'targets'>,
+  config: Pick<Config, 'policy' | 'targets' | 'masking'>,
 ): (state: Pick<ControlState, 'policies'>) => PolicyInForce {
   const refused = new Map<string, readonly string[]>()
   const readPolicy = createPolicyReader((name, problems) => refused.set(name, problems))
@@ -55,14 +55,14 @@ export function createPolicyInForce(
   }
 }
 
-function fileOf({ policy, targets }: Pick<Config, 'policy' | 'targets'>): {
+function fileOf({ policy, targets, masking }: Pick<Config, 'policy' | 'targets' | 'masking'>): {
   file: PolicyFile | undefined
   documents: ShownDocument[]
 } {
   if (policy === undefined) return { file: undefined, documents: [] }
   const shown = { source: 'file', name: '', mark: undefined } as const
   try {
-    const text = loadPolicyFile({ policy, targets })?.text ?? ''
+    const text = loadPolicyFile({ policy, targets, masking })?.text ?? ''
     return { file: { file: policy.file, text }, documents: [{ ...shown, text, problems: [] }] }
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error
