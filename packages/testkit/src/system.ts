@@ -67,7 +67,8 @@ export interface SystemOptions {
       | 'secrets'
       | 'ssh'
       | 'people'
-      | 'approvals',
+      | 'approvals'
+      | 'masking',
       string
     >
   >
@@ -329,7 +330,7 @@ identity:
       audience: [portcullis]
       jwksCacheSec: 3600${lines(extra.issuer, 6)}
   own: { key: 'env:OWN_KEY' }${lines(extra.identity, 2)}
-${options.policy === undefined ? '' : 'policy: { file: ./policy.yaml }\n'}${section('approvals', extra.approvals)}${section('ssh', extra.ssh)}${section('people', extra.people)}${section('secrets', extra.secrets)}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
+${options.policy === undefined ? '' : 'policy: { file: ./policy.yaml }\n'}${section('approvals', extra.approvals)}${section('masking', extra.masking)}${section('ssh', extra.ssh)}${section('people', extra.people)}${section('secrets', extra.secrets)}targets:${target('shop', options.credentials)}${lines(extra.shop, 4)}${targets.map((other) => target(other)).join('')}
 proxy:
   name: ${name}
   workers: ${workers}
