@@ -196,6 +196,27 @@ test('access is asked for, given by others, in force for its time, and ended by 
   assert.equal((await end('root:oncall')).body.state, 'revoked', 'again it changes nothing')
 })
 
+test('access that was denied is not asked for again before the time to answer was over, however long it would be for', async () => {
+  const asked = { target: 'orders', role: '', durationSec: 600, reason: 'please' }
+  const first = await bed.value.ask('eve:agents', 'POST', '/v1/grants', asked)
+  await answer('lee:lead', first.body.approvalId, { answer: 'deny', reason: 'no' })
+  const again = await bed.value.ask('eve:agents', 'POST', '/v1/grants', { ...asked, durationSec: 60 })
+  assert.equal(again.status, 409)
+  assert.match(again.body.detail, /denied by https:\/\/idp\.example\|lee; it can be asked for again at 2/)
+  const other = await bed.value.ask('eve:agents', 'POST', '/v1/grants', { ...asked, target: 'shop' })
+  assert.equal(other.status, 201)
+})
+
+test('one identity asks for so much at once and no more', async () => {
+  const ask = (durationSec: number) =>
+    bed.value.ask('mob:agents', 'POST', '/v1/grants', {
+      ...{ target: 'shop', role: '', durationSec, reason: 'more' },
+    })
+  const answers = []
+  for (let n = 0; n < 21; n += 1) answers.push((await ask(60 + n)).status)
+  assert.deepEqual(answers, [...Array.from({ length: 20 }, () => 201), 503])
+})
+
 test('who watches sees an approval asked for and answered, whole', async () => {
   const address = await bed.value.app.listen({ host: '127.0.0.1', port: 0 })
   const stop = new AbortController()

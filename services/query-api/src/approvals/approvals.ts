@@ -21,6 +21,7 @@ import {
 import { ControlError, type ControlLog } from '@portcullis/platform/control'
 import type { Caller } from '../auth.ts'
 import { ApiError } from '../problems.ts'
+import { isoMicros } from '../time.ts'
 
 export interface GivenAnswer {
   readonly answer: 'approve' | 'deny'
@@ -126,9 +127,9 @@ export function createApprovals({ control, clock, access }: ApprovalsOptions): A
         )
       requireLog()
       const nowUs = clock.nowUs()
-      const open = list().filter(
-        (one) => isOf(one, identity) && standingOf(one, nowUs) === 'pending' && one.request.kind === 'access',
-      )
+      const own = list().filter((one) => one.request.kind === 'access' && isOf(one, identity))
+      refuseDenied(own, asked, nowUs)
+      const open = own.filter((one) => standingOf(one, nowUs) === 'pending')
       const same = open.find(({ request: { target, role, usableUs } }) =>
         isEqual([target, role, usableUs], [asked.target, asked.role, durationSec * 1e6]),
       )
@@ -175,6 +176,23 @@ export function createApprovals({ control, clock, access }: ApprovalsOptions): A
       return get(approvalId)
     },
   }
+}
+
+/** Who was told no does not ask on, in a loop perhaps, until somebody is tired of it. @throws ApiError conflict */
+function refuseDenied(
+  own: readonly Approval[],
+  { target, role }: Pick<AskedAccess, 'target' | 'role'>,
+  nowUs: number,
+): void {
+  const denied = own.find(
+    ({ state, request }) =>
+      state === 'denied' && request.target === target && request.role === role && nowUs < request.deadline,
+  )
+  if (!denied) return
+  throw new ApiError(
+    'conflict',
+    `This was denied by ${denied.by}; it can be asked for again at ${isoMicros(denied.request.deadline)}.`,
+  )
 }
 
 /** Whether the identity asks for itself. */

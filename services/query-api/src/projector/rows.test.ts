@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ControlEvent, type Received, type Topic, topics } from '@portcullis/kernel'
 import { createCodecs } from '@portcullis/platform/codec'
+import { heldCommand } from '../approvals/test-bed.ts'
 import { createControlView, createProject, type Outcome } from './rows.ts'
 import { sampleCommand, sampleSession } from './sample-events.ts'
 import { commandVersion } from './tables.ts'
@@ -55,6 +56,33 @@ test('of the phases of a command the later has the higher version, and a known o
   )
   assert.equal(new Set(versions).size, versions.length)
   assert.ok(versions.every(Number.isSafeInteger))
+})
+
+test('a fold of the control log from its start does not keep what was over long ago', () => {
+  const control = createControlView()
+  const dayUs = 86_400e6
+  const request = heldCommand({ deadline: 10e6 })
+  const actor = { issuer: 'https://idp.example', subject: 'ann', roles: [] }
+  const answer = {
+    digest: request.digest,
+    answer: 'approve',
+    reason: '',
+    groups: ['dba'],
+    delegation: [],
+    via: 'api',
+  }
+  const decided = (offset: number, at: number, id: string, type: string, more: object) =>
+    control.decide(offset, {
+      ...{ eventId: `e${offset}`, aggregateId: `approval/${id}`, type, at, actor, expectedVersion: -1 },
+      payload: JSON.stringify({ approvalId: id, ...more }),
+    })
+  decided(0, 1e6, 'a', 'approval.requested', { request })
+  decided(1, 1e6, 'b', 'approval.requested', { request })
+  const late = decided(2, 11e6, 'a', 'approval.answered', answer)
+  assert.equal(late.kind === 'decided' && late.rejection, 'too_late', 'it is remembered for a while')
+  decided(3, 3 * dayUs, 'c', 'approval.requested', { request: { ...request, deadline: 4 * dayUs } })
+  const later = decided(4, 3 * dayUs, 'b', 'approval.answered', answer)
+  assert.equal(later.kind === 'decided' && later.rejection, 'not_found')
 })
 
 test('a refused login without an identity is a row too', () => {
