@@ -1,5 +1,6 @@
 // What the policy's decision costs with 200 rules: a statement that was seen before, one that differs in literals, one that
-// is new, rules that ask the clock and the session's totals every time, and a session that opens. And how many disguises of
+// is new, rules that ask the clock and the session's totals every time, and a session that opens; and what they add to a
+// statement from a client's socket and back. And how many disguises of
 // a missing WHERE are held. Writes load-tests/results/policy.json.
 //
 //   npm run bench:policy
@@ -14,6 +15,7 @@ import {
   type Subject,
 } from '@portcullis/policy'
 import { createSqlAnalyzer } from '@portcullis/sql'
+import { measureOverTheWire } from './policy/over-the-wire.ts'
 
 interface Row {
   readonly row: string
@@ -94,6 +96,17 @@ for (const kind of ['kept', 'asked every time'] as const) {
   add(`${rules.length} rules, ${kind}: a session opens`, 2000, 'none', () => policy.rulesFor(subject))
 }
 
+const wire = await measureOverTheWire(rulesOf('kept'))
+const added = (figure: 'p50' | 'p99' | 'cpu') => round(wire.withRules[figure] - wire.without[figure])
+for (const [row, { p50, p99, cpu }] of [
+  ['over the wire, no rules', wire.without],
+  ['over the wire, 202 rules', wire.withRules],
+] as const)
+  rows.push({ row, p50: round(p50), p99: round(p99), cpu: round(cpu), unit: 'us', aim: 'none', met: true })
+rows.push({
+  ...{ row: 'over the wire: what the rules add', p50: added('p50'), p99: added('p99'), cpu: added('cpu') },
+  ...{ unit: 'us', aim: 'p50 < 20 us, p99 < 100 us', met: added('p50') < 20 && added('p99') < 100 },
+})
 const held = heldOf()
 await analyzer.close()
 console.table(rows)

@@ -18,13 +18,14 @@ export interface BedProcess extends Side {
   longestTurnMs(work: () => Promise<void>): Promise<number>
 }
 
-/** With the recorder, or with one that drops everything. */
+/** With the recorder, or with one that drops everything; with rules, or without. */
 export async function startBedProcess(
   name: BedKind,
   { host, port, user, password, database }: Postgres,
+  policy?: string,
 ): Promise<Started<BedProcess>> {
   const target = JSON.stringify({ host, port, user, password, database })
-  const child = fork(fixture, [name, target], { execArgv })
+  const child = fork(fixture, [name, target, ...(policy === undefined ? [] : [policy])], { execArgv })
   const gone = once(child, 'exit')
   const said = await Promise.race([
     once(child, 'message') as Promise<[{ port: number }]>,

@@ -3,15 +3,18 @@
  * with a watch on its event loop (what one session's work keeps others from). Says its port over IPC and ends with its
  * parent; told `watch`, it watches until it is told `tell`, and answers `{ longestTurnMs }`.
  *
- *   bed.fixture.ts real|none '{ "host", "port", "user", "password", "database" }'
+ *   bed.fixture.ts real|none '{ "host", "port", "user", "password", "database" }' [RULES AS YAML]
  */
 import type { Postgres } from '@portcullis/testkit/postgres'
 import { threadCpuUs } from '@portcullis/testkit/thread-cpu'
 import { startBed } from './bed.ts'
 
-const [recorder, target = '{}'] = process.argv.slice(2)
+const [recorder, target = '{}', policy] = process.argv.slice(2)
 if (recorder !== 'real' && recorder !== 'none') throw new Error('which recorder: real or none')
-const bed = await startBed({ postgres: JSON.parse(target) as Postgres, recorder })
+const bed = await startBed({
+  ...{ postgres: JSON.parse(target) as Postgres, recorder },
+  ...(policy !== undefined && { policy }),
+})
 let longestTurnMs: (() => number) | undefined
 process.on('message', (order) => {
   if (order === 'watch') longestTurnMs = watchTurns()
