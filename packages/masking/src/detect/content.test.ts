@@ -153,6 +153,22 @@ test('arrays, XML and what nobody knows here', () => {
   assert.equal(show('(1,alice)', 'redact', { ...text, type: 2249 }).text, '(1,alice)')
 })
 
+test('in lines of COPY, which say nothing of types, a value stays what it looks like', () => {
+  const untyped = { ...text, type: 0 }
+  for (const [value, wanted] of [
+    ['pay 4242424242424242 now', 'pay [card] now'],
+    ['4242424242424242', null],
+    ['{"a": 4242424242424242}', '{"a": "[card]"}'],
+    [String.raw`["alice\u0040example.com"]`, '["[email]"]'],
+    ['{alice@example.com,b}', '{[email],b}'],
+    ['{"-----BEGIN PRIVATE KEY-----",b}', null],
+    ['(1,alice@example.com)', '(1,[email])'],
+    ['<a>-----BEGIN PRIVATE KEY-----</a>', null],
+    ['2024-05-06 07:08:09', '2024-05-06 07:08:09'],
+  ] as const)
+    assert.equal(show(value, 'redact', untyped).text, wanted)
+})
+
 test('in binary, a length before a text is not a part of it', () => {
   for (const type of [1009, 2249, 70_001]) {
     for (let padding = 0; padding < 110; padding += 1) {

@@ -46,25 +46,45 @@ function lookOf(
   found: (kind: string) => void,
 ): Look | undefined {
   const known = kindOf(type)
-  const nothing = wholly(type, detect, found)
-  if (known === undefined) return nothing
-  const { kind, charsMax } = known
-  if (kind !== 'array' && !texts.has(kind)) return undefined
-  const element = kind === 'array' ? kindOf({ type: known.element, modifier: -1 })?.kind : undefined
+  const isUntyped = type.type === 0 && type.format === 0
+  const element = known?.kind === 'array' ? kindOf({ type: known.element, modifier: -1 })?.kind : known?.kind
   if (element !== undefined && !texts.has(element)) return undefined
-  if (kind === 'array' && (type.format === 1 || element === 'json' || element === 'jsonb')) return nothing
+  const isBuilt = known?.kind === 'array' && (type.format === 1 || element === 'json' || element === 'jsonb')
+  if (isBuilt || (known === undefined && !isUntyped)) return wholly(type, detect, found)
   const replaceOne = replaceBy(formOf, keyed)
-  const replace: Replace = (kind, ...place) => {
-    found(kind)
-    return replaceOne(kind, ...place)
+  const parts: Parts = {
+    detect,
+    found,
+    isWhole: ({ kind }) => formOf(kind).method === 'null',
+    replace(kind, ...place) {
+      found(kind)
+      return replaceOne(kind, ...place)
+    },
   }
-  const isWhole = (span: Span) => formOf(span.kind).method === 'null'
-  if (kind === 'json' || kind === 'jsonb')
-    return jsonLook(kind === 'jsonb' ? type.format : 0, detect, replace, isWhole)
+  if (known === undefined) return untypedLook(parts)
+  if (known.kind === 'json') return jsonLook(0, parts)
+  if (known.kind === 'jsonb') return jsonLook(type.format, parts)
+  return textLook(
+    parts,
+    known.kind === 'array' ? arraySigns : type.type === xml ? xmlSigns : noSigns,
+    known.charsMax,
+  )
+}
+
+/** What the looks at each type have in common. */
+interface Parts {
+  readonly detect: Detect
+  readonly found: (kind: string) => void
+  /** Whether a find makes the whole value NULL. */
+  readonly isWhole: (span: Span) => boolean
+  readonly replace: Replace
+}
+
+/** `signs`: a find across one of them would take away what holds the value together. */
+function textLook({ detect, found, isWhole, replace }: Parts, signs: Buffer, charsMax: number): Look {
   return (bytes, start, end) => {
     const spans = detect(bytes, start, end)
     if (spans.length === 0) return undefined
-    const signs = kind === 'array' ? arraySigns : type.type === xml ? xmlSigns : noSigns
     if (spans.some((span) => isWhole(span) || holdsAny(bytes, span, signs))) {
       for (const span of spans) found(span.kind)
       return null
@@ -76,10 +96,39 @@ function lookOf(
   }
 }
 
+/** Of COPY's lines, which say nothing of types: a value is taken for what it looks like, and a bare number for one. */
+function untypedLook(parts: Parts): Look {
+  const json = jsonLook(0, parts)
+  const looks = { text: textLook(parts, noSigns, Infinity), built: textLook(parts, arraySigns, Infinity) }
+  const markup = textLook(parts, xmlSigns, Infinity)
+  return (bytes, start, end) => {
+    const first = bytes[start]
+    // { [ "
+    if ((first === 0x7b || first === 0x5b || first === 0x22) && isJson(bytes, start, end))
+      return json(bytes, start, end)
+    // { (
+    if (first === 0x7b || first === 0x28) return looks.built(bytes, start, end)
+    if (first === 0x3c) return markup(bytes, start, end)
+    const shown = looks.text(bytes, start, end)
+    return shown && isNumber(bytes, start, end) ? null : shown
+  }
+}
+
+function isJson(bytes: Buffer, start: number, end: number): boolean {
+  try {
+    return JSON.parse(bytes.toString('utf8', start, end)) !== undefined
+  } catch {
+    return false
+  }
+}
+
+function isNumber(bytes: Buffer, start: number, end: number): boolean {
+  return /^[-+.\d]+$/.test(bytes.toString('latin1', start, end))
+}
+
 const texts: ReadonlySet<KindOf['kind']> = new Set(['text', 'bpchar', 'json', 'jsonb'])
 const xml = 142
 
-/** A span across these takes away what holds the value together. */
 const arraySigns = Buffer.from('"\\,{}')
 const xmlSigns = Buffer.from('<>')
 const noSigns = Buffer.alloc(0)
@@ -94,7 +143,7 @@ function charactersOf(text: Buffer): number {
 }
 
 /** `version` bytes stand before the text. */
-function jsonLook(version: number, detect: Detect, replace: Replace, isWhole: (span: Span) => boolean): Look {
+function jsonLook(version: number, { detect, isWhole, replace }: Parts): Look {
   return (bytes, start, end) => {
     let whole = false
     const watching: Detect = (...args) => {

@@ -20,7 +20,7 @@ import { Cuts, type CutsDeps } from './cuts.ts'
 import { refusalMessage } from './deny.ts'
 import { type Frame, Frames } from './frames.ts'
 import type { Expected, Running } from './ledger.ts'
-import { withoutQuotes } from './quotes.ts'
+import { withoutFinds, withoutQuotes } from './quotes.ts'
 import type { Scrub } from './scrub.ts'
 import { backend, headerBytes, type TransactionStatus } from './wire.ts'
 
@@ -334,7 +334,9 @@ export class Answers {
 
   /** An error or a notice of this command, as the client may have it. */
   #fields(run: Running | undefined, bytes: Buffer): Buffer {
-    return this.#deps.scrub.fields(this.#masks.quotes(run) ? withoutQuotes(bytes) : bytes)
+    const content = run?.command.mask?.content
+    const told = content ? withoutFinds(bytes, content.detect) : bytes
+    return this.#deps.scrub.fields(this.#masks.quotes(run) ? withoutQuotes(told) : told)
   }
 
   #failed(run: Running, sqlstate: string): void {

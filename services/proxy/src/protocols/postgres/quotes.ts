@@ -4,6 +4,7 @@
  * value stays: severity, SQLSTATE, position, and the names of schema, table, column, type and constraint. Refuses to look
  * for values in them: a value can be quoted in part, or in another encoding.
  */
+import type { Detect } from '@portcullis/kernel'
 import { backend, fieldsMessage, headerBytes, readFields } from './wire.ts'
 
 /** An ErrorResponse or NoticeResponse, whole, without what may quote a value; the same bytes where nothing may. */
@@ -15,6 +16,27 @@ export function withoutQuotes(message: Buffer): Buffer {
     ...Object.fromEntries(kept),
     M: `${fields.V ?? 'ERROR'} ${fields.C ?? ''}: the text is withheld, since it may quote what is masked`,
   })
+}
+
+/** The same with what is found in its texts by content replaced, by its kind's name whatever the method. */
+export function withoutFinds(message: Buffer, detect: Detect): Buffer {
+  if (detect(message, headerBytes, message.length).length === 0) return message
+  const fields = Object.entries(readFields(message.subarray(headerBytes)))
+  return fieldsMessage(
+    message[0] ?? backend.error,
+    Object.fromEntries(fields.map(([code, value]) => [code, texts.has(code) ? named(value, detect) : value])),
+  )
+}
+
+function named(text: string, detect: Detect): string {
+  const bytes = Buffer.from(text)
+  let shown = ''
+  let at = 0
+  for (const { start, end, kind } of detect(bytes, 0, bytes.length)) {
+    shown += `${bytes.toString('utf8', at, start)}[${kind}]`
+    at = end
+  }
+  return shown + bytes.toString('utf8', at)
 }
 
 /** Message, detail, hint, context, internal query and the position in that. */

@@ -68,7 +68,7 @@ export function copyMasks(
   plan: MaskPlan,
   count: number,
   layout: CopyLayout | undefined,
-  { keyed, typeOf, isAsciiSafe }: MaskingDeps,
+  { keyed, columnAt, typeOf, isAsciiSafe }: MaskingDeps,
 ): ResultMasks {
   const masks = masksOf(plan, count)
   if (masks?.every((mask) => mask === undefined) && !plan.content) return undefined
@@ -81,18 +81,12 @@ export function copyMasks(
     const isTyped = mask?.source !== undefined && (layout.isOfTable || !isBinary)
     const type = (isTyped ? typeOf(mask.source) : undefined) ?? untyped
     const field: Field = { name: `${at + 1}`, ...type, format: isBinary ? 1 : 0, table: 0, attribute: 0 }
-    // What is copied as text is searched as one.
-    const searchedAs = isBinary ? field : { ...field, type: text }
-    return (
-      masked(mask, field, keyed) ??
-      (plan.content && searched(plan.content, searchedAs, keyed, () => undefined))
-    )
+    return masked(mask, field, keyed) ?? (plan.content && searched(plan.content, field, keyed, columnAt))
   })
   return createCopyMasker(layout, columns)
 }
 
 const untyped: ColumnType = { type: 0, modifier: -1 }
-const text = 25
 
 /** undefined: there are columns that the plan has no answer for. */
 function masksOf(plan: MaskPlan, count: number): (ColumnMask | undefined)[] | undefined {
