@@ -342,7 +342,9 @@ test('long texts are analysed by the worker, with the same result, and are cache
   const first = cached.analyze(sql, 0, sql.length)
   assert.ok(first instanceof Promise)
   sql.fill(0)
-  assert.deepEqual(await first, analyze(uncached, long))
+  const [{ tree, ...rest } = assert.fail()] = await first
+  assert.ok(tree, 'what lineage is read from, which a short text is parsed again for')
+  assert.deepEqual([rest], analyze(uncached, long))
   const again = Buffer.from(long)
   assert.ok(!(cached.analyze(again, 0, again.length) instanceof Promise))
 })

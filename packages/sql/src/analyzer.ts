@@ -12,6 +12,7 @@ import { type Grammar, loadGrammar, type RawStatement, type Tree } from './gramm
 import { view } from './cutter.ts'
 import { empty, type Judgement, judge, unreadable } from './judge.ts'
 import { isSpace } from './lexer.ts'
+import { slimTree } from './lineage/slim.ts'
 import { withoutCredentials, withoutLiterals } from './redact.ts'
 import { createStored } from './stored.ts'
 import { Stripper } from './strip.ts'
@@ -39,10 +40,11 @@ const none = Buffer.alloc(0)
 const utf8: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
 
 export async function createSqlAnalyzer(options: AnalyzerOptions): Promise<SqlAnalyzer> {
-  const complete = { syncBytesMax: 1024, parseBytesMax: 1 << 20, workerDeadlineMs: 2000, ...options }
+  const { keepsTrees = false, ...numbers } = options
+  const complete = { syncBytesMax: 1024, parseBytesMax: 1 << 20, workerDeadlineMs: 2000, ...numbers }
   for (const [name, value] of Object.entries(complete))
     if (!(value >= 0)) throw new SqlError('option_invalid', `${name} must be 0 or more, not ${value}`)
-  return new Analyzer(await loadGrammar(), createFunctions(), complete, randomInt(2 ** 31))
+  return new Analyzer(await loadGrammar(), createFunctions(), { ...complete, keepsTrees }, randomInt(2 ** 31))
 }
 
 /** A longer text is not kept as the last one; what a kept one may take, its analysis included. */
@@ -264,7 +266,10 @@ class Analyzer implements SqlAnalyzer {
       parsed.map((statement, index) => {
         const [from, to] = rangeOf(bytes, parsed, index)
         const judgement = judge(this.#functions, statement.node)
-        return this.#analysis(bytes, from, to, judgement, bytes.subarray(statement.start, statement.end))
+        const text = bytes.subarray(statement.start, statement.end)
+        const analysis = this.#analysis(bytes, from, to, judgement, text)
+        if (!this.#options.keepsTrees) return analysis
+        return Object.freeze({ ...analysis, tree: slimTree(statement.node) })
       }),
     )
   }
@@ -375,7 +380,7 @@ const semicolon = 0x3b
 
 /** What an analysis takes in memory, an estimate. */
 export function analysisBytes(analysis: StatementAnalysis): number {
-  let bytes = 300 + 2 * analysis.text.length + openBytes(analysis)
+  let bytes = 300 + 2 * analysis.text.length + openBytes(analysis) + (analysis.tree?.length ?? 0)
   for (const object of analysis.objects) {
     bytes += 150 + object.name.length + object.namespace.length
     for (const column of object.columns) bytes += 16 + column.length

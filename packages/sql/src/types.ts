@@ -21,6 +21,8 @@ export interface StatementAnalysis extends Analysis {
   readonly origin?: string
   /** That statement. */
   readonly behind?: Analysis
+  /** Of a long text, which would take too long to parse again: what its lineage is read from (lineage/slim.ts). */
+  readonly tree?: Uint8Array
 }
 
 /** Conditions of an UPDATE, DELETE or MERGE that some bind values make hold for every row. */
@@ -110,6 +112,8 @@ export interface AnalyzerOptions {
    * that on the clock), elsewhere on the clock. Default 2000.
    */
   readonly workerDeadlineMs?: number
+  /** Each analysis comes with the tree that a lineage is read from. Default false: the text is parsed again for it. */
+  readonly keepsTrees?: boolean
   /** Texts longer than this are not parsed: effect unknown. Default 1 MiB. */
   readonly parseBytesMax?: number
 }

@@ -10,6 +10,7 @@ const analyzer = await createSqlAnalyzer({
   cacheEntries: 0,
   cacheBytesMax: 0,
   syncBytesMax: Number.POSITIVE_INFINITY,
+  keepsTrees: true,
   parseBytesMax: workerData.parseBytesMax,
 })
 const answer = (message: WorkerAnswer): void => parentPort?.postMessage(message)

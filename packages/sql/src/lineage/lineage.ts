@@ -7,15 +7,19 @@ import { isTree, type TreeNode } from '../grammar.ts'
 import type { StatementAnalysis } from '../types.ts'
 import { inner, nodeType } from '../walk.ts'
 import { type Flow, isParameter, type Relation, storedIn } from './flow.ts'
+import { readSlimTree } from './slim.ts'
 import { statementRelation } from './statements.ts'
 import { Trace } from './trace.ts'
+
+/** As an analyzer gave it; of others nothing is known but what all have. */
+type Known = Analysis & Partial<StatementAnalysis>
 
 /** For statements of sessions with this search path. */
 export function createLineages(index: Index, path: SearchPath): (analysis: Analysis) => Lineage {
   // Texts that differ only in what decides nothing have the same.
   const known = new WeakMap<object, Lineage>()
-  return (analysis) => {
-    const key = analysis.alike ?? analysis
+  return (analysis: Known) => {
+    const key = analysis.facts ?? analysis.alike ?? analysis
     let lineage = known.get(key)
     if (lineage === undefined) {
       lineage = lineageOf(index, path, analysis)
@@ -25,13 +29,14 @@ export function createLineages(index: Index, path: SearchPath): (analysis: Analy
   }
 }
 
-function lineageOf(index: Index, path: SearchPath, analysis: Partial<StatementAnalysis> & Analysis): Lineage {
-  const { named, behind } = analysis
-  const statement = treeOf(index, analysis)
-  if (statement === undefined) return analysis.verb === 'EMPTY' ? nothing : lostLineage
+function lineageOf(index: Index, path: SearchPath, analysis: Known): Lineage {
+  const { named, behind, verb } = analysis
+  if (verb === 'EMPTY') return nothing
   const isUse = named?.action === 'use'
   if (isUse && behind === undefined) return lostLineage
   try {
+    const statement = treeOf(index, analysis)
+    if (statement === undefined) return lostLineage
     const trace = new Trace({ index, path, behind: isUse ? queryBehind(index, behind) : undefined })
     return summed(trace, statementRelation(trace, statement))
   } catch {
@@ -40,8 +45,9 @@ function lineageOf(index: Index, path: SearchPath, analysis: Partial<StatementAn
   }
 }
 
-function treeOf(index: Index, { text, verb }: Analysis): TreeNode | undefined {
-  if (verb === 'UNKNOWN' || verb === 'EMPTY') return undefined
+function treeOf(index: Index, { text, verb, tree: kept }: Known): TreeNode | undefined {
+  if (verb === 'UNKNOWN') return undefined
+  if (kept !== undefined) return readSlimTree(kept)
   const [tree, ...more] = index.stored.trees('statements', text)
   return more.length > 0 ? undefined : tree
 }

@@ -10,7 +10,7 @@ import {
   type Flow,
   lost,
   lostRelation,
-  mapFlows,
+  relationOf,
   type Relation,
 } from './flow.ts'
 import { queryRelation } from './queries.ts'
@@ -73,11 +73,12 @@ function alike(one: Relation, other: Relation): Relation {
   const names = ({ columns, rest }: Relation) =>
     JSON.stringify([columns.map(({ name }) => name), rest !== undefined])
   if (names(one) !== names(other)) return lostRelation
-  return mapFlows(one, (flow) =>
-    either([
-      flow,
-      ...other.columns.filter((_, at) => one.columns[at]?.flow === flow).map((column) => column.flow),
-    ]),
+  return relationOf(
+    one.columns.map(({ name, flow }, at) => ({
+      name,
+      flow: either([flow, other.columns[at]?.flow ?? lost]),
+    })),
+    one.rest && either([one.rest, other.rest ?? lost]),
   )
 }
 
