@@ -23,7 +23,11 @@ export function formOf(type: TypeOf, { method, keep }: MaskForm, keyed: Keyed | 
   return (method === 'hash' ? hashOf : fakeOf)(known, type, keyed)
 }
 
-function partialOf({ kind }: KindOf, { format }: TypeOf, keep: number, plain: Buffer): Form {
+const xml = 142
+
+function partialOf({ kind }: KindOf, { type, format }: TypeOf, keep: number, plain: Buffer): Form {
+  // Parts of XML are none.
+  if (type === xml) return always(plain)
   if (kind === 'text' || kind === 'bpchar') return partialText(keep, plain)
   const codec = codecs[kind]
   const cut = partials[kind]
@@ -84,7 +88,8 @@ function asUuid(digits: string): string {
   return `${digits.slice(0, 12)}8${digits.slice(13, 16)}${variant}${digits.slice(17)}`
 }
 
-function fakeOf({ kind }: KindOf, { format }: TypeOf, keyed: Keyed): Form {
+function fakeOf({ kind }: KindOf, { type, format }: TypeOf, keyed: Keyed): Form {
+  if (type === xml) return nothing
   if (kind === 'text' || kind === 'bpchar') return fakeText(keyed)
   const codec = codecs[kind]
   const digitsMax = fakeDigitsMax[kind]
