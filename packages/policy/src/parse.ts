@@ -29,7 +29,7 @@ export function parsePolicy(text: string, file: string): ParsedPolicy {
   problems.push(...problemsOf(parsed.error?.issues ?? []))
   const entries = listOf(source.content, 'rules')
   const rules = entries.flatMap((entry, index) => rulesOf(entry, index, problems))
-  problems.push(...repeated(rules))
+  problems.push(...repeated([...rules, ...wrongly(entries, rules)]))
   if (problems.length > 0 || !parsed.success) throw new PolicyError(source.lines(problems))
   return { rules, examples: parsed.data.examples, lines: (later) => source.lines(later) }
 }
@@ -86,15 +86,29 @@ function compiled(when: string, path: Problem['path'], problems: Problem[]): Con
   }
 }
 
-function repeated(rules: readonly ParsedRule[]): Problem[] {
+type Named = Pick<ParsedRule, 'name' | 'entry'>
+
+/** The names of those that are wrong otherwise count too. */
+function wrongly(entries: readonly unknown[], rules: readonly Named[]): Named[] {
+  const right = new Set(rules.map(({ entry }) => entry))
+  return entries.flatMap((given, entry) =>
+    !right.has(entry) && typeof given === 'object' && given !== null && 'name' in given
+      ? [{ name: String(given.name), entry }]
+      : [],
+  )
+}
+
+function repeated(named: readonly Named[]): Problem[] {
   const first = new Map<string, number>()
-  return rules.flatMap(({ name, entry }) => {
-    const before = first.get(name)
-    first.set(name, before ?? entry)
-    return before === undefined
-      ? []
-      : [{ path: ['rules', entry], message: `there is another rule with the name ${name}` }]
-  })
+  return named
+    .toSorted((a, b) => a.entry - b.entry)
+    .flatMap(({ name, entry }) => {
+      const before = first.get(name)
+      first.set(name, before ?? entry)
+      return before === undefined
+        ? []
+        : [{ path: ['rules', entry], message: `there is another rule with the name ${name}` }]
+    })
 }
 
 function listOf(content: unknown, key: string): readonly unknown[] {

@@ -375,6 +375,7 @@ examples:
       'p.yaml:11:5: rules.3: action cap and the key cap go together',
       'p.yaml:12:30: rules.4.mask: needs columns, detect or patterns',
       'p.yaml:13:5: rules.5: needs an action, or alert',
+      'p.yaml:15:5: rules.7: there is another rule with the name e',
       'p.yaml:15:50: rules.7.match.networks.0: must be an address or a network',
       'p.yaml:15:64: rules.7.match.time: from and to go together',
       'p.yaml:15:72: rules.7.match.time.from: must be HH:MM',
