@@ -78,7 +78,7 @@ function byMessage(rows: readonly Row[]): readonly (readonly Row[])[] {
   return messages
 }
 
-const pieceCommands = 200_000
+const pieceCommands = 100_000
 
 interface Piece {
   readonly fromUs: number
