@@ -34,3 +34,25 @@ export const maskText = z
     ({ detect, patterns, rules }) => rules || detect.length + Object.keys(patterns).length > 0,
     'needs detect, patterns or rules',
   )
+
+/** Who else is asked what a text holds. */
+export const presidio = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/ })
+    .describe('Of the analyzer, such as http://127.0.0.1:5002; texts of answers are sent there in clear.'),
+  language: z.string().min(1).default('en').describe('Language that texts are taken to be in.'),
+  scoreMin: z.number().min(0).max(1).default(0.5).describe('What it is less sure of is no find.'),
+  timeoutMs: z
+    .number()
+    .int()
+    .positive()
+    .max(60_000)
+    .default(2000)
+    .describe('It is not waited for any longer.'),
+  requestsMax: z.number().int().positive().default(4).describe('Requests at once, of one worker.'),
+  waitingMax: z.number().int().positive().default(64).describe('Requests that wait; further ones fail.'),
+  onFailure: z
+    .enum(['mask', 'refuse'])
+    .default('mask')
+    .describe('What becomes of values that it did not answer for: masked as a whole, or the result is cut.'),
+})

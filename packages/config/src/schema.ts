@@ -18,7 +18,7 @@ import {
   valueOrTargetSecret,
 } from './forms.ts'
 import { issuer, pinAddress } from './issuer-schema.ts'
-import { maskText } from './mask-text-schema.ts'
+import { maskText, presidio } from './mask-text-schema.ts'
 import { ownTokens } from './own-tokens-schema.ts'
 import { secrets } from './secrets-schema.ts'
 import { ssh } from './ssh-schema.ts'
@@ -205,6 +205,11 @@ const proxy = z.strictObject({
         'Of a command, what is masked in its recorded text, see [what is found by content](detectors.md#in-the-trail). Where absent the text stands there as it was sent, but for credentials.',
       ),
   }),
+  presidio: presidio
+    .optional()
+    .describe(
+      'Microsoft Presidio, for rules that want of it what detectors cannot find, see [what is found by content](detectors.md#presidio). Where absent such a rule refuses.',
+    ),
   control: z
     .strictObject({
       staleSecMax: positive

@@ -58,4 +58,15 @@ export interface ContentMask {
   formOf(kind: string): MaskForm
   /** The strictest rule of those that ask for it. */
   readonly rule: string
+  /** What another service finds; absent where none is asked. */
+  readonly remote?: RemoteFinds | undefined
+}
+
+export interface RemoteFinds {
+  /** To be asked for texts before they are masked. Rejects where there was no answer. */
+  ask(texts: readonly string[]): Promise<void>
+  /** What was found, in bytes of UTF-8 and in order of their beginning; undefined for what was not answered. */
+  finds(text: string): readonly Span[] | undefined
+  /** What is not answered is not shown at all; false: its values are masked as a whole. */
+  readonly refuses: boolean
 }

@@ -13,6 +13,7 @@ import type {
   Lineage,
   MaskedAsk,
   MaskPlan,
+  RemoteFinds,
   Sources,
 } from '@portcullis/kernel'
 import { columnsOf } from './columns.ts'
@@ -45,9 +46,17 @@ export interface Masks {
 const strictness = { partial: 0, fake: 1, hash: 2, redact: 3, null: 4 } as const
 
 /** `rules` has at least one. */
-export function createMasks(rules: readonly MaskRule[]): Masks {
+export function createMasks(
+  rules: readonly MaskRule[],
+  presidio?: (entities: readonly string[]) => RemoteFinds,
+): Masks {
+  const asking = presidio ? undefined : rules.find((rule) => rule.presidio.length > 0)
+  if (asking) {
+    const refusal = { refusedBy: asking.rule, why: 'it needs proxy.presidio, which is not configured' }
+    return { planFor: () => refusal }
+  }
   const strictest = rules.toSorted((one, other) => strictness[other.method] - strictness[one.method])
-  const content = contentMaskOf(strictest)
+  const content = contentMaskOf(strictest, presidio)
   const byColumn = rules.filter(({ columns }) => columns.length > 0)
   const [first] = byColumn
   if (first) return columnMasks(strictest, byColumn, first, content)

@@ -5,7 +5,7 @@
  *
  * Sees every row of a result: nothing is made for one. Refuses rows that are not of the columns that were described.
  */
-import type { ColumnMask } from '@portcullis/kernel'
+import type { ColumnMask, RemoteFinds } from '@portcullis/kernel'
 import { MaskingError } from './errors.ts'
 import type { Form } from './form.ts'
 import { type Piece, Rewrite } from './piece.ts'
@@ -18,6 +18,8 @@ export interface MaskedColumn {
   values: number
   /** Of a column that is masked by content: how often each kind was found. */
   readonly finds?: ReadonlyMap<string, number>
+  /** Who is to be asked for its values first, and how many bytes stand before the text of each. */
+  readonly asks?: { readonly remote: RemoteFinds; readonly skip: number } | undefined
 }
 
 const headerBytes = 5
@@ -32,11 +34,20 @@ export interface ResultMasker {
    * @throws MaskingError `unreadable`, or RangeError: they are not as they should be.
    */
   mask(buffer: Buffer, start: number, end: number): Piece
+  /** Asks for what another service finds in these messages; undefined where there is nothing to ask. */
+  ask?(buffer: Buffer, start: number, end: number): Promise<void> | undefined
 }
 
 export function createRowMasker(columns: ResultMasker['columns']): ResultMasker {
+  const remote = columns.find((column) => column?.asks)?.asks?.remote
   return {
     columns,
+    ...(remote && {
+      ask(buffer, start, end) {
+        const texts = unanswered(columns, buffer, start, end)
+        return texts.length > 0 ? remote.ask(texts) : undefined
+      },
+    }),
     mask(buffer, start, end) {
       const rewrite = new Rewrite(buffer, start, end)
       let row = start
@@ -44,6 +55,25 @@ export function createRowMasker(columns: ResultMasker['columns']): ResultMasker 
       return rewrite.done()
     },
   }
+}
+
+/** Texts of columns that somebody is to be asked for, each once. */
+function unanswered(columns: ResultMasker['columns'], buffer: Buffer, start: number, end: number): string[] {
+  const texts = new Set<string>()
+  for (let row = start; row < end; row += 1 + buffer.readInt32BE(row + 1)) {
+    let at = row + headerBytes + 2
+    for (const column of columns) {
+      const length = buffer.readInt32BE(at)
+      const valueEnd = at + 4 + Math.max(length, 0)
+      if (valueEnd > end) throw unreadable()
+      if (column?.asks && length > 0) {
+        const text = buffer.toString('utf8', at + 4 + column.asks.skip, valueEnd)
+        if (column.asks.remote.finds(text) === undefined) texts.add(text)
+      }
+      at = valueEnd
+    }
+  }
+  return [...texts]
 }
 
 /** Returns where the next row begins. */

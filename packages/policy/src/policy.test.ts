@@ -373,7 +373,7 @@ examples:
       'p.yaml:8:5: rules.2.name: must be lower-case letters, digits, ".", "_" or "-", at most 63',
       'p.yaml:9:5: rules.2.when: Unknown variable: comand (at character 1)',
       'p.yaml:11:5: rules.3: action cap and the key cap go together',
-      'p.yaml:12:30: rules.4.mask: needs columns, detect or patterns',
+      'p.yaml:12:30: rules.4.mask: needs columns, detect, patterns or presidio',
       'p.yaml:13:5: rules.5: needs an action, or alert',
       'p.yaml:15:5: rules.7: there is another rule with the name e',
       'p.yaml:15:50: rules.7.match.networks.0: must be an address or a network',

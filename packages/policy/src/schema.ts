@@ -75,6 +75,11 @@ const mask = z
         }),
       )
       .default({}),
+    /** Entities that Presidio's analyzer is asked for. */
+    presidio: z
+      .array(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be an entity of Presidio, such as PERSON'))
+      .max(100)
+      .default([]),
     method: z.enum(['redact', 'partial', 'hash', 'null', 'fake']).default('redact'),
     /** Characters that `partial` leaves at the end. */
     keep: z.number().int().min(1).max(16).default(4),
@@ -86,8 +91,9 @@ const mask = z
       .optional(),
   })
   .refine(
-    ({ columns, detect, patterns }) => columns.length + detect.length + Object.keys(patterns).length > 0,
-    'needs columns, detect or patterns',
+    ({ columns, detect, patterns, presidio }) =>
+      columns.length + detect.length + Object.keys(patterns).length + presidio.length > 0,
+    'needs columns, detect, patterns or presidio',
   )
 
 const caps = z

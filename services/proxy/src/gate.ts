@@ -21,11 +21,12 @@ import {
   type Unit,
 } from '@portcullis/kernel'
 import { type Judged, whereAttribute } from '@portcullis/policy'
-import type { Held, Holds, Pass } from './holds.ts'
+import type { Holds, Pass } from './holds.ts'
 import type { IdSource } from './ids.ts'
-import { type ByRules, createJudge, delayOf, type Past, type Ready, type Ruling } from './judge.ts'
+import { createJudge, delayOf, type Holding, type Past, type Ready, type Ruling } from './judge.ts'
 import type { MaskedUnit } from './masks.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
+import type { AskPresidio } from './presidio.ts'
 import { decision, refusal } from './refusals.ts'
 import { allowedBy, cappedBy, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
 import type { VerdictTable } from './verdicts.ts'
@@ -39,6 +40,8 @@ export interface GateDeps {
   readonly ids: IdSource
   readonly settings: GateSettings
   readonly rules: Rules
+  /** Who is asked for what rules want of it; absent where nobody is. */
+  readonly presidio?: AskPresidio | undefined
   /** False once the folded control state is older than allowed. */
   readonly controlFresh: () => boolean
   /** Absent: nobody is asked, and what is held is refused. */
@@ -160,7 +163,7 @@ export function createGate(deps: GateDeps): Gate {
     session: Gated,
     road: Road,
     unit: Unit,
-    held: ByRules & Held,
+    held: Holding,
     past: Past,
   ): Promise<Pass | Extract<Ruling, { kind: 'refuse' }>> {
     const { judged } = held
@@ -185,7 +188,7 @@ export function createGate(deps: GateDeps): Gate {
     session: Gated,
     road: Road,
     unit: Unit,
-    held: ByRules & Held,
+    held: Holding,
     past: Past,
     approvalId: string,
   ): undefined | Promise<void> {
@@ -198,7 +201,7 @@ export function createGate(deps: GateDeps): Gate {
       numbers.push(unit.adopts.number)
     } else {
       past.begun ??= unit.analyses.map((_, index) =>
-        intend(session, unit, index, held.judged?.[index], waits),
+        intend(session, unit, index, held.judged?.[index], waits, held.masked),
       )
       numbers.push(...past.begun)
     }

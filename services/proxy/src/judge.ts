@@ -36,7 +36,10 @@ export type Ruling =
       readonly masked?: MaskedUnit | undefined
     })
   | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
-  | (ByRules & Held & { readonly kind: 'hold' })
+  | (ByRules & Held & { readonly kind: 'hold'; readonly masked?: MaskedUnit | undefined })
+
+/** A unit that waits for a person. */
+export type Holding = Extract<Ruling, { kind: 'hold' }>
 
 export type Ready = Exclude<Ruling, { kind: 'wait' | 'hold' }>
 
@@ -83,7 +86,7 @@ export interface Judge {
 
 export function createJudge(deps: GateDeps): Judge {
   const { recorder, verdicts, clock, ids, settings } = deps
-  const masks = createMaskMaker()
+  const masks = createMaskMaker(deps.presidio)
   const nowMs = () => Math.floor(clock.nowUs() / 1000)
   const refuse: Judge['refuse'] = ({ allow: { policyVersion } }, reason, parts = {}) =>
     refusal(reason, { id: ids(), policyVersion, ...parts })
@@ -130,7 +133,7 @@ export function createJudge(deps: GateDeps): Judge {
     if (objected && settings.mode === 'observe')
       return { kind: 'allow', decision: observed(session, objected), judged, masked }
     if (objected?.kind === 'refuse') return { ...objected, judged, masked }
-    if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged }
+    if (objected) return objected.kind === 'wait' ? objected : { ...objected, judged, masked }
     if (held) return { kind: 'allow', judged, masked, ...passedOn(session, unit, held, passes, delayUs) }
     if (!past.waitedFor) return { kind: 'allow', judged, masked }
     const { reason, verdictId, rule } = past.waitedFor

@@ -5,6 +5,7 @@
 import { lostLineage, type MaskPlan, type Unit } from '@portcullis/kernel'
 import { createMasks, type Masks, type Unmaskable } from '@portcullis/masking'
 import type { Judged, RuleMask } from '@portcullis/policy'
+import type { AskPresidio } from './presidio.ts'
 
 export interface MaskedUnit {
   /** One for each analysis. */
@@ -22,12 +23,13 @@ export interface MaskMaker {
   ): MaskedUnit | Unmaskable | undefined
 }
 
-export function createMaskMaker(): MaskMaker {
+/** `presidio`: absent where none is configured. */
+export function createMaskMaker(presidio: AskPresidio | undefined): MaskMaker {
   const made = new WeakMap<readonly RuleMask[], Masks>()
 
   function masksOf(rules: readonly RuleMask[]): Masks | undefined {
     if (rules.length === 0) return undefined
-    const masks = made.get(rules) ?? createMasks(rules)
+    const masks = made.get(rules) ?? createMasks(rules, presidio)
     made.set(rules, masks)
     return masks
   }

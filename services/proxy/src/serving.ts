@@ -46,6 +46,7 @@ import { createPostgres } from './protocols/postgres/index.ts'
 import { createReadText } from './protocols/postgres/read-text.ts'
 import { createSessionCatalogue } from './protocols/postgres/session-catalogue.ts'
 import { type ProxyConfig, policyFileOf } from './policy-file.ts'
+import { createPresidio } from './presidio.ts'
 import { trustedPeer } from './proxy-protocol.ts'
 import { createRules } from './ruling.ts'
 import { createProxyVault, sealedOf } from './vault.ts'
@@ -201,7 +202,24 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   const holds = createHolds({ settings: { ...config.approvals, link }, book, line, clock, ids })
   const { maskText } = proxy.recorder
   const trail = maskText ? maskTexts(recorder, maskText) : recorder
-  const gate = createGate({ recorder: trail, verdicts, clock, ids, settings, rules, controlFresh, holds })
+  const presidio =
+    proxy.presidio &&
+    createPresidio({
+      ...proxy.presidio,
+      onError: (error) =>
+        log.warn({ err: error }, 'Presidio did not answer: what it was asked for is not shown'),
+    })
+  const gate = createGate({
+    recorder: trail,
+    verdicts,
+    clock,
+    ids,
+    settings,
+    rules,
+    presidio,
+    controlFresh,
+    holds,
+  })
   const sessions = createSessions({
     verify: prover.prove,
     judgeUse: createJudgeUse(config.identity, tokenUses, log),

@@ -8,16 +8,22 @@ import {
   type ContentSearch,
   contentGroups,
   type MaskForm,
+  type RemoteFinds,
 } from '@portcullis/kernel'
 import { createDetect } from './detection.ts'
 
 export interface ContentRule extends MaskForm, ContentSearch {
   readonly rule: string
+  /** Entities that Presidio is asked for. */
+  readonly presidio: readonly string[]
 }
 
 /** `rules`: the strictest first. undefined where none of them looks for anything. */
-export function contentMaskOf(rules: readonly ContentRule[]): ContentMask | undefined {
-  const looking = rules.filter(({ detect, patterns }) => detect.length + Object.keys(patterns).length > 0)
+export function contentMaskOf(
+  rules: readonly ContentRule[],
+  presidio?: (entities: readonly string[]) => RemoteFinds,
+): ContentMask | undefined {
+  const looking = rules.filter((rule) => kindsOf(rule).length > 0)
   const [first] = looking
   if (first === undefined) return undefined
   const forms = new Map<string, MaskForm>()
@@ -29,6 +35,7 @@ export function contentMaskOf(rules: readonly ContentRule[]): ContentMask | unde
       patterns.set(name, other === undefined || other === regex ? regex : `(?:${other})|(?:${regex})`)
     }
   }
+  const entities = [...new Set(looking.flatMap((rule) => rule.presidio))]
   return {
     detect: createDetect({
       detect: looking.flatMap(({ detect }) => detect),
@@ -36,12 +43,14 @@ export function contentMaskOf(rules: readonly ContentRule[]): ContentMask | unde
     }),
     formOf: (kind) => forms.get(kind) ?? first,
     rule: first.rule,
+    remote: entities.length > 0 ? presidio?.(entities) : undefined,
   }
 }
 
-function kindsOf({ detect, patterns }: ContentSearch): readonly string[] {
+function kindsOf({ detect, patterns, presidio }: ContentRule): readonly string[] {
   const kinds = detect.flatMap((word): readonly string[] => groups.get(word) ?? [word])
-  return [...kinds, ...Object.keys(patterns)]
+  const entities = presidio.map((entity) => entity.toLowerCase().replaceAll('_', '-'))
+  return [...kinds, ...Object.keys(patterns), ...entities]
 }
 
 const groups: ReadonlyMap<string, readonly ContentKind[]> = new Map(Object.entries(contentGroups))

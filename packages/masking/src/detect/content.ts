@@ -3,10 +3,11 @@
  * shown as it is. Refuses to guess at types that are made in a database: of those a value with something in it is NULL.
  * Numbers, dates and bytes are not looked at.
  */
-import type { ContentMask, Detect, Span } from '@portcullis/kernel'
+import type { ContentMask, Detect, RemoteFinds, Span } from '@portcullis/kernel'
 import type { Form } from '../form.ts'
 import type { Keyed } from '../keyed.ts'
 import { type KindOf, kindOf, type TypeOf } from '../kinds.ts'
+import { merged } from './detection.ts'
 import { maskJson } from './json.ts'
 import { redact, type Replace, replaceBy, replaced } from './spans.ts'
 
@@ -41,7 +42,7 @@ export function contentForm(
 
 function lookOf(
   type: TypeOf,
-  { detect, formOf }: ContentMask,
+  { detect, formOf, remote }: ContentMask,
   keyed: Keyed | undefined,
   found: (kind: string) => void,
 ): Look | undefined {
@@ -54,6 +55,7 @@ function lookOf(
   const replaceOne = replaceBy(formOf, keyed)
   const parts: Parts = {
     detect,
+    detectWhole: remote ? withRemote(detect, remote) : detect,
     found,
     isWhole: ({ kind }) => formOf(kind).method === 'null',
     replace(kind, ...place) {
@@ -71,9 +73,26 @@ function lookOf(
   )
 }
 
+/** What was not answered is a find as a whole. */
+function withRemote(detect: Detect, remote: RemoteFinds): Detect {
+  return (bytes, start, end) => {
+    const spans = detect(bytes, start, end)
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString()
+    const finds = remote.finds(text)
+    if (finds === undefined) return [{ kind: 'unread', start, end }]
+    if (finds.length === 0) return spans
+    return merged([
+      ...spans,
+      ...finds.map((one) => ({ ...one, start: start + one.start, end: start + one.end })),
+    ])
+  }
+}
+
 /** What the looks at each type have in common. */
 interface Parts {
   readonly detect: Detect
+  /** The same for a whole value, of which another service may have been asked. */
+  readonly detectWhole: Detect
   readonly found: (kind: string) => void
   /** Whether a find makes the whole value NULL. */
   readonly isWhole: (span: Span) => boolean
@@ -81,9 +100,9 @@ interface Parts {
 }
 
 /** `signs`: a find across one of them would take away what holds the value together. */
-function textLook({ detect, found, isWhole, replace }: Parts, signs: Buffer, charsMax: number): Look {
+function textLook({ detectWhole, found, isWhole, replace }: Parts, signs: Buffer, charsMax: number): Look {
   return (bytes, start, end) => {
-    const spans = detect(bytes, start, end)
+    const spans = detectWhole(bytes, start, end)
     if (spans.length === 0) return undefined
     if (spans.some((span) => isWhole(span) || holdsAny(bytes, span, signs))) {
       for (const span of spans) found(span.kind)
@@ -143,11 +162,11 @@ function charactersOf(text: Buffer): number {
 }
 
 /** `version` bytes stand before the text. */
-function jsonLook(version: number, { detect, isWhole, replace }: Parts): Look {
+function jsonLook(version: number, { detect, detectWhole, isWhole, replace }: Parts): Look {
   return (bytes, start, end) => {
     let whole = false
     const watching: Detect = (...args) => {
-      const spans = detect(...args)
+      const spans = (args[0] === bytes ? detectWhole : detect)(...args)
       whole ||= spans.some(isWhole)
       return spans
     }

@@ -64,7 +64,7 @@ function isGroup(word: ContentKind | ContentGroup): word is ContentGroup {
 }
 
 /** Spans that touch the same bytes become one, of the first's kind. */
-function merged(spans: Span[]): readonly Span[] {
+export function merged(spans: Span[]): readonly Span[] {
   spans.sort((left, right) => left.start - right.start || right.end - left.end)
   const kept: Span[] = []
   for (const span of spans) {

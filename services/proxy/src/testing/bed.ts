@@ -35,6 +35,7 @@ import type { Holds } from '../holds.ts'
 import { createIds } from '../ids.ts'
 import { startListener } from '../listener.ts'
 import { type MaskText, maskTexts } from '../mask-texts.ts'
+import type { AskPresidio } from '../presidio.ts'
 import { createCancelKeys } from '../protocols/postgres/cancel-keys.ts'
 import { createCatalogues } from '../protocols/postgres/catalogues.ts'
 import { createPostgres } from '../protocols/postgres/index.ts'
@@ -108,6 +109,7 @@ export interface BedOptions {
    * recorded at all, which no configuration of the product can ask for: only to measure what recording costs.
    */
   readonly recorder?: 'copied' | 'real' | 'none'
+  readonly presidio?: AskPresidio
   /** What is masked in recorded texts. */
   readonly maskText?: MaskText
   /** Rules, as YAML. */
@@ -167,6 +169,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     rules,
     controlFresh,
     holds: options.holds,
+    presidio: options.presidio,
   })
   const sessions = createSessions({
     verify: async (subject) => {

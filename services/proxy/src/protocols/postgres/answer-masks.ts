@@ -110,6 +110,23 @@ export class AnswerMasks {
     this.#quotable = false
   }
 
+  /**
+   * Asks for what another service finds in these rows before they are rewritten; undefined where there is nothing to ask.
+   * Resolves to why they cannot be shown.
+   */
+  ask(run: Running, rows: Bytes): Promise<Refusal | undefined> | undefined {
+    const masks = this.of(run)
+    if (typeof masks !== 'object' || masks.ask === undefined) return undefined
+    const { mask } = run.command
+    return masks.ask(rows.buffer, rows.start, rows.end)?.then(
+      () => undefined,
+      () =>
+        mask?.content?.remote?.refuses
+          ? this.#deps.unmaskable(mask.content.rule, 'the analyzer did not answer')
+          : undefined,
+    )
+  }
+
   /** Whole rows, rewritten where they lie. */
   rows(run: Running, rows: Bytes): Bytes {
     const masks = this.of(run)

@@ -77,9 +77,16 @@ export class Answers {
     return this.#cuts.current !== undefined && (this.#dropRest || this.#frames.restBytes <= heldBytesMax)
   }
 
-  /** Reads a chunk; what the client gets of it stands in the output afterwards. */
-  feed(chunk: Buffer): void {
+  /**
+   * Reads a chunk; what the client gets of it stands in the output afterwards. Where another service is asked for what is in
+   * it, once that has resolved: the chunk must be kept until then, and no other fed.
+   */
+  feed(chunk: Buffer): undefined | Promise<void> {
     this.#frames.feed(chunk)
+    return this.#goOn()
+  }
+
+  #goOn(): undefined | Promise<void> {
     for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
       if (frame.type === 0) {
         if (!this.#dropRest) this.#deps.output.add(frame.buffer, frame.start, frame.end)
@@ -87,9 +94,12 @@ export class Answers {
       }
       this.#dropRest = false
       this.#cuts.releaseHeld()
-      if (frame.type === backend.dataRow || frame.type === backend.copyData) this.#row(frame)
-      else this.#other(frame)
+      if (frame.type === backend.dataRow || frame.type === backend.copyData) {
+        const asked = this.#row(frame)
+        if (asked) return asked.then(() => this.#goOn())
+      } else this.#other(frame)
     }
+    return undefined
   }
 
   /** Stops what the server is at work on, between rows. False where that is nothing or is being stopped already. */
@@ -108,7 +118,7 @@ export class Answers {
     return this.#cuts.current?.refusal === refusal || (run?.by === refusal && !run.done)
   }
 
-  #row(frame: Frame): void {
+  #row(frame: Frame): undefined | Promise<void> {
     const run = this.#deps.ledger.running
     if (!run) throw outOfTurn(frame)
     if (!this.#cuts.current) {
@@ -117,15 +127,27 @@ export class Answers {
     }
     if (!this.#mayPass(run, 1, bytesOf(frame))) {
       this.#dropRest = true
-      return
+      return undefined
     }
     run.rowsOut++
     run.bytesOut += frame.rest
-    this.#addRows(run, frame)
-    this.#moreRows(frame.type, run)
+    const { type } = frame
+    const asked = this.#addRows(run, frame)
+    return asked ? asked.then(() => this.#moreRows(type, run)) : this.#moreRows(type, run)
   }
 
-  #addRows(run: Running, rows: Bytes): void {
+  #addRows(run: Running, { buffer, start, end }: Bytes): undefined | Promise<void> {
+    const rows = { buffer, start, end }
+    const asked = this.#masks.ask(run, rows)
+    if (!asked) return this.#showRows(run, rows)
+    return asked.then((refusal) => {
+      if (refusal && !this.#cuts.current) this.#cuts.start(run, refusal)
+      if (this.#cuts.current) this.#cuts.current.swallowed = true
+      else this.#showRows(run, rows)
+    })
+  }
+
+  #showRows(run: Running, rows: Bytes): undefined {
     const { buffer, start, end } = this.#masks.rows(run, rows)
     run.bytesOut += end - start
     run.command.meter.bytesLeft -= end - start - (rows.end - rows.start)
@@ -133,15 +155,15 @@ export class Answers {
   }
 
   /** The rows behind it, as far as the meter allows without a look at the caps: at once, nothing is made for a row. */
-  #moreRows(type: number, run: Running): void {
+  #moreRows(type: number, run: Running): undefined | Promise<void> {
     const { meter } = run.command
     const rows = this.#frames.nextRun(type, meter.rowsLeft, meter.bytesLeft)
-    if (!rows) return
+    if (!rows) return undefined
     const { count, start, end } = rows
     meter.rowsLeft -= count
     meter.bytesLeft -= end - start
     run.rowsOut += count
-    this.#addRows(run, rows)
+    return this.#addRows(run, rows)
   }
 
   /** Counts against the command's caps; where these do not allow it the command is cut from here on. */

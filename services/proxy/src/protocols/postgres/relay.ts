@@ -72,6 +72,8 @@ export function startRelay(parts: RelayParts): Relay {
   const toClient = new Output()
   const over = Promise.withResolvers<Ending>()
   let passing = false
+  /** What came while another service is asked for what is in the chunk before. */
+  let behind: Buffer[] | undefined
   let cancelAsked = false
   let draining: Refusal | undefined
   /** What waits for a person. */
@@ -144,8 +146,10 @@ export function startRelay(parts: RelayParts): Relay {
 
   clientSource.listen((chunk) => guarded(() => fromClient(chunk)))
   client.on('drain', () => {
-    upstream.source.release()
-    server.resume()
+    if (!behind) {
+      upstream.source.release()
+      server.resume()
+    }
     guarded(goOn)
   })
   client.on('close', () => finish(leaving ? saidGoodbye : 'the client is gone', 'cancelled', undefined))
@@ -222,9 +226,39 @@ export function startRelay(parts: RelayParts): Relay {
   }
 
   function fromServer(chunk: Buffer): void {
+    if (behind) {
+      behind.push(Buffer.from(chunk))
+      return
+    }
     if (client.writableLength === 0) upstream.source.release()
-    answers.feed(chunk)
+    const asked = answers.feed(chunk)
     flushToClient()
+    if (asked) return holdServer(asked)
+    passed()
+  }
+
+  /** Nothing more is read from the server until it is known what the client may see of this chunk. */
+  function holdServer(asked: Promise<void>): void {
+    behind = []
+    server.pause()
+    upstream.source.keep()
+    asked.then(
+      () =>
+        guarded(() => {
+          const [next, ...more] = behind ?? []
+          behind = undefined
+          flushToClient()
+          passed()
+          if (next) fromServer(next)
+          for (const one of more) fromServer(one)
+          if (!behind && !ended && !client.writableNeedDrain) server.resume()
+        }),
+      (error) => fail(error),
+    )
+  }
+
+  /** A chunk was read and what the client gets of it is on its way. */
+  function passed(): void {
     // What the client's socket has not passed on yet still lies in that chunk.
     if (client.writableLength > 0) upstream.source.keep()
     // A driver that reads the server's last words finds the connection closed behind them.
@@ -283,7 +317,7 @@ export function startRelay(parts: RelayParts): Relay {
   /** A client that does not read does not hold it up, and a server that does not listen ends the session. */
   function cut(refusal: Refusal): void {
     if (!answers.cut(refusal)) return
-    if (answers.swallows) server.resume()
+    if (answers.swallows && !behind) server.resume()
     clearTimeout(lateCut)
     lateCut = setTimeout(() => {
       if (answers.isCutting(refusal)) end(refusal, `${refusal.message}; the target did not stop it`)

@@ -71,8 +71,9 @@ export function copyMasks(
   { keyed, columnAt, typeOf, isAsciiSafe }: MaskingDeps,
 ): ResultMasks {
   const masks = masksOf(plan, count)
-  if (masks?.every((mask) => mask === undefined) && !plan.content) return undefined
-  if (masks === undefined || layout === undefined) return 'unmaskable'
+  if (!plan.content && masks?.every((mask) => mask === undefined)) return undefined
+  // What another service finds is asked for by the types of values, which COPY does not say.
+  if (masks === undefined || layout === undefined || plan.content?.remote) return 'unmaskable'
   const isBinary = layout.format === 'binary'
   const isReadable = layout.encoding === undefined ? isAsciiSafe() : encodingIsAsciiSafe(layout.encoding)
   if (!isBinary && !isReadable) return 'unmaskable'
@@ -106,6 +107,10 @@ function masked(
   return { form, mask: mask.column === '' ? { ...mask, column: `?.${name}` } : mask, values: 0 }
 }
 
+const jsonb = 3802
+/** Types whose values another service is asked for: text and its kin, json, jsonb. */
+const texts: ReadonlySet<number> = new Set([25, 1043, 1042, 18, 19, 705, 114, jsonb])
+
 /** A column that is shown but for what is found in its values; undefined where it holds no text. */
 function searched(
   content: ContentMask,
@@ -118,7 +123,15 @@ function searched(
   const form = contentForm({ type, modifier, format }, content, keyed, found)
   const stored = table === 0 ? undefined : columnAt(table, attribute)
   const column = stored ? `${stored.schema}.${stored.table}.${stored.column}` : `?.${name}`
-  return form && { form, mask: { method: 'redact', keep: 0, rule: content.rule, column }, values: 0, finds }
+  const isText = texts.has(type)
+  return (
+    form && {
+      ...{ form, values: 0, finds },
+      mask: { method: 'redact', keep: 0, rule: content.rule, column },
+      asks:
+        content.remote && isText ? { remote: content.remote, skip: type === jsonb ? format : 0 } : undefined,
+    }
+  )
 }
 
 function asStored(
