@@ -138,6 +138,16 @@ export const target = z.strictObject({
     })
     .prefault({})
     .describe("The target's own definitions."),
+  estimate: z
+    .strictObject({
+      timeoutMs: durationMs
+        .default(500)
+        .describe('How long one may take, connecting included; then nobody knows.'),
+    })
+    .optional()
+    .describe(
+      "Where it is there, the gate asks the target's planner (EXPLAIN, over a connection of its own as the session's role) how many rows a command would change or return, where a rule reads `command.estimated_rows` or a person is asked.",
+    ),
 })
 
 const tlsListener = z.strictObject({

@@ -90,6 +90,11 @@ export interface Unit {
    * with the values is held. Called then, so that the protocol keeps what the later unit's `original` needs.
    */
   readonly defers?: () => void
+  /**
+   * How many rows it would change or return; `nothing`: none, since nothing of it is run yet or it has none. Absent: nobody
+   * can tell. The same object for the same execution.
+   */
+  readonly estimate?: RowEstimate | 'nothing' | undefined
   /** It would hold locks at the target while it waits. */
   readonly inTransaction?: boolean
   /** A command for each analysis whose caps it counts against in place of caps of its own: what a FETCH gets is its cursor's. */
@@ -101,6 +106,14 @@ export interface Unit {
     Reason,
     'statement_too_large' | 'too_many_statements' | 'unsupported' | 'gate_credentials'
   >
+}
+
+/** Asks the target's planner before a command runs. */
+export interface RowEstimate {
+  /** What is asked: a command of the gate's own, to be recorded before it is sent. */
+  readonly analysis: Analysis
+  /** undefined: no answer in time, or none that tells. Never rejects. */
+  ask(): Promise<number | undefined>
 }
 
 export interface Original {
@@ -167,6 +180,8 @@ export interface Session {
   readonly identity: Identity
   /** As it is now: `renewCredentials` changes it. */
   readonly target: TargetAccess
+  /** Whether rules in force ask how many rows a command would change: then each execution is a command of its own. */
+  asksRows(): boolean
   /**
    * The target refused the credentials: have them read anew where they are kept. True where `target` has others now;
    * false where there are none, however that came. Never rejects; bounded in time. Absent where they cannot change.
@@ -232,6 +247,8 @@ export interface TargetAccess {
   readonly timeouts: Timeouts
   /** How often what is defined there may be read anew, to judge commands by it; absent: never read. */
   readonly catalogueRefreshMs?: number
+  /** How long its planner may be asked how many rows a command would change; absent: never asked. */
+  readonly estimateMsMax?: number
 }
 
 /** What the gate gives a session, milliseconds, whatever the server is set to; for ever where absent. */

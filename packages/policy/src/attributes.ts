@@ -1,7 +1,6 @@
 /**
  * What a condition may read, by name: the one table of it. What cannot be known of a command is left out, and a condition
- * that needs it has no answer. Refuses to offer what nothing here can tell (an estimate of rows):
- * such a name is a mistake that is found when the rule is read.
+ * that needs it has no answer. Refuses to offer what nothing here can tell: such a name is a mistake that is found when the rule is read.
  */
 import type { Analysis } from '@portcullis/kernel'
 import type { Live, Subject } from './types.ts'
@@ -20,6 +19,7 @@ export const attributes = {
     has_where: 'bool',
     returns_rows: 'bool',
     fingerprint: 'string',
+    estimated_rows: 'int',
   },
   identity: {
     issuer: 'string',
@@ -47,9 +47,11 @@ export const attributes = {
   },
 } as const
 
+export const estimatedRows = 'command.estimated_rows'
+
 /** They change while a session lives, so that no decision that rests on them is kept. */
 export function isLive(attribute: string): boolean {
-  return attribute.startsWith('session.') || attribute === 'identity.risk'
+  return attribute.startsWith('session.') || attribute === 'identity.risk' || attribute === estimatedRows
 }
 
 /** What every event has anyway, in fields of its own. */
@@ -120,7 +122,7 @@ export function subjectValues(subject: Subject): Readonly<Record<string, Values>
   }
 }
 
-export function liveValues({ totals, risk }: Live): Readonly<Record<string, Values>> {
+export function liveValues({ totals, risk, estimatedRows: rows }: Live): Readonly<Record<string, Values>> {
   return {
     session: {
       commands: BigInt(totals.commands),
@@ -130,6 +132,7 @@ export function liveValues({ totals, risk }: Live): Readonly<Record<string, Valu
       age_sec: BigInt(Math.floor(totals.ageMs / 1000)),
     },
     identity: risk === undefined ? {} : { risk: BigInt(risk) },
+    command: rows === undefined ? {} : { estimated_rows: BigInt(rows) },
   }
 }
 

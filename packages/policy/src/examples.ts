@@ -57,11 +57,12 @@ function subjectOf(example: Example): Subject {
   }
 }
 
-function liveOf({ at, totals = {} }: Example): Live {
+function liveOf({ at, estimatedRows, totals = {} }: Example): Live {
   const { commands = 0, rowsOut = 0, bytesIn = 0, bytesOut = 0, ageSec = 0 } = totals
   return {
     // A Wednesday at noon.
     nowMs: Date.parse(at ?? '2026-01-07T12:00:00Z'),
     totals: { commands, rowsOut, bytesIn, bytesOut, ageMs: ageSec * 1000 },
+    estimatedRows,
   }
 }

@@ -9,7 +9,15 @@
  */
 import { hash } from 'node:crypto'
 import type { Analysis } from '@portcullis/kernel'
-import { commandValues, isLive, isOnEvents, liveValues, subjectValues, type Values } from './attributes.ts'
+import {
+  commandValues,
+  estimatedRows,
+  isLive,
+  isOnEvents,
+  liveValues,
+  subjectValues,
+  type Values,
+} from './attributes.ts'
 import { type Matcher, matcherOf, mayBeFor, type TimeMatcher, timeMatcherOf } from './match.ts'
 import type { ParsedRule } from './parse.ts'
 import { fold } from './precedence.ts'
@@ -26,6 +34,8 @@ export interface Policy {
 
 export interface Ruleset {
   judge(analysis: Analysis, live: () => Live): Judged
+  /** Some rule reads how many rows a command would change. */
+  readonly asksRows: boolean
   /** Anew, by what was recorded of it. What is the same of a command comes in the same object. */
   judgeRecorded(command: Values, moment: Moment, missing: ReadonlySet<string>): JudgedAnew
 }
@@ -189,6 +199,7 @@ function createRuleset(
   }
 
   return {
+    asksRows: reads.includes(estimatedRows),
     judge(analysis, live) {
       const key = analysis.alike ?? analysis
       let entry = kept.get(key)

@@ -157,6 +157,7 @@ const example = z.strictObject({
   country: z.string().optional(),
   asn: positive.optional(),
   at: z.iso.datetime({ offset: true }).optional(),
+  estimatedRows: z.number().int().nonnegative().optional(),
   totals: z
     .strictObject({
       commands: z.number().optional(),

@@ -27,6 +27,8 @@ export interface Live {
   }
   /** Of the identity, 0 to 100; absent where it cannot be known. */
   readonly risk?: number | undefined
+  /** Of the command that is judged, as the target's planner says; undefined: not known. */
+  readonly estimatedRows?: number | undefined
 }
 
 export type RuleMask = Mask & { readonly rule: string }

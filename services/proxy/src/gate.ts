@@ -21,6 +21,7 @@ import {
   type Unit,
 } from '@portcullis/kernel'
 import { type Judged, whereAttribute } from '@portcullis/policy'
+import { createEstimates } from './estimates.ts'
 import type { Holds, Pass } from './holds.ts'
 import type { IdSource } from './ids.ts'
 import { createJudge, delayOf, type Holding, type Past, type Ready, type Ruling } from './judge.ts'
@@ -28,7 +29,7 @@ import type { MaskedUnit } from './masks.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import type { AskPresidio } from './presidio.ts'
 import { decision, refusal } from './refusals.ts'
-import { allowedBy, cappedBy, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
+import { allowedBy, asksRows, cappedBy, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 const refusedTextMax = 4096
@@ -95,6 +96,7 @@ export interface Gate {
   pass(session: Gated, road: Road): undefined | Promise<void>
   /** Meters what belongs to no command: the window's caps alone. */
   unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps' | 'allow'>): Meter
+  asksRows(session: Gated): boolean
   /** The refusal for an answer that cannot be masked as this rule says. */
   unmaskable(session: Pick<Gated, 'allow'>, rule: string, detail: string): Refusal
   /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
@@ -106,13 +108,14 @@ const turnMsMax = 10
 
 export function createGate(deps: GateDeps): Gate {
   const { recorder, clock, ids, settings } = deps
-  const { decide, plainly, refuse } = createJudge(deps)
+  const estimates = createEstimates({ recorder, clock, ids })
+  const { decide, plainly, refuse } = createJudge(deps, estimates)
 
   function pass(session: Gated, road: Road): undefined | Promise<void> {
     const sinceMs = clock.monotonicMs()
     for (let unit = road.next(); unit; unit = road.next()) {
       const ruling = unit instanceof Promise ? undefined : decide(session, unit, atOnce)
-      if (unit instanceof Promise || !ruling || ruling.kind === 'wait' || ruling.kind === 'hold')
+      if (unit instanceof Promise || !ruling || (ruling.kind !== 'allow' && ruling.kind !== 'refuse'))
         return passLater(session, road, unit, ruling)
       record(session, road, unit, ruling, atOnce)
       if (clock.monotonicMs() - sinceMs > turnMsMax) return passRest(session, road)
@@ -138,9 +141,12 @@ export function createGate(deps: GateDeps): Gate {
     const unit = await coming
     const past: Past = { waitedMs: 0, heldMs: 0 }
     let ruling = first ?? decide(session, unit, past)
-    while (ruling.kind === 'wait' || ruling.kind === 'hold') {
+    while (ruling.kind !== 'allow' && ruling.kind !== 'refuse') {
       const sinceMs = clock.monotonicMs()
-      if (ruling.kind === 'wait') {
+      if (ruling.kind === 'estimate') {
+        await estimates.ask(session, unit)
+        ruling = decide(session, unit, past)
+      } else if (ruling.kind === 'wait') {
         past.waitedFor = ruling
         road.waiting?.(unit, ruling.reason, ruling.waitMs)
         await session.sleep(ruling.waitMs)
@@ -167,10 +173,13 @@ export function createGate(deps: GateDeps): Gate {
     past: Past,
   ): Promise<Pass | Extract<Ruling, { kind: 'refuse' }>> {
     const { judged } = held
+    if (estimates.known(unit) === 'unasked') await estimates.ask(session, unit)
+    const estimated = estimates.known(unit)
+    const estimatedRows = typeof estimated === 'number' ? estimated : -1
     const number = past.begun?.[0] ?? unit.adopts?.number ?? session.commands + 1
     const answer = await deps.holds?.settle(
       {
-        ...{ session, unit, commandId: `${session.id}.${number}` },
+        ...{ session, unit, commandId: `${session.id}.${number}`, estimatedRows },
         begin: (approvalId) => beginWaiting(session, road, unit, held, past, approvalId),
         tell: (hold) => road.holding?.(unit, hold),
       },
@@ -368,6 +377,7 @@ export function createGate(deps: GateDeps): Gate {
   return {
     pass,
     unasked,
+    asksRows: (session) => asksRows(deps.rules, session),
     unmaskable: (session, rule, detail) => refuse(session, 'mask_unavailable', { rule, detail }),
     refuse: (reason, detail) =>
       refusal(reason, {

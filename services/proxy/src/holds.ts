@@ -57,6 +57,8 @@ export interface Waiter {
   readonly unit: Unit
   /** Of its first command, which is recorded already or will be. */
   readonly commandId: string
+  /** How many rows it would change or return, as the target's planner says; -1: nobody can tell. */
+  readonly estimatedRows: number
   /** It stands recorded that this waits for the approval; called before the first wait. */
   begin(approvalId: string): void | Promise<void>
   /** Tells the client, again and again; undefined: it is over. */
@@ -117,7 +119,7 @@ export function createHolds(deps: HoldsDeps): Holds {
     return clock.nowUs() + answerUs
   }
 
-  function requestOf({ session, unit }: Waiter, held: Held): Asked | undefined {
+  function requestOf({ session, unit, estimatedRows }: Waiter, held: Held): Asked | undefined {
     const original = unit.original?.()
     const statement = unit.analyses.map(({ text }) => text).join(';\n')
     const terms = termsOf(held, settings, unit.inTransaction === true)
@@ -139,7 +141,7 @@ export function createHolds(deps: HoldsDeps): Holds {
       fingerprint: unit.analyses[0]?.fingerprint ?? '',
       values: original.values,
       ...{ rule, verdictId },
-      estimatedRows: -1,
+      estimatedRows,
     }
     return { request, terms }
   }

@@ -15,10 +15,11 @@ import {
 import type { Unmaskable } from '@portcullis/masking'
 import type { Judged } from '@portcullis/policy'
 import type { Gated, GatedCommand, GateDeps } from './gate.ts'
+import type { Estimates } from './estimates.ts'
 import { covers, type Held, type Pass } from './holds.ts'
 import { createMaskMaker, type MaskedUnit } from './masks.ts'
 import { decision, refusal, refusalByVerdict } from './refusals.ts'
-import { against, holdsOf, judgeUnit } from './ruling.ts'
+import { against, asksRows, holdsOf, judgeUnit } from './ruling.ts'
 
 const refusalsAtOnce = 20
 const refusalWaitMs = 100
@@ -37,11 +38,13 @@ export type Ruling =
     })
   | (Waiting & { readonly kind: 'wait'; readonly waitMs: number })
   | (ByRules & Held & { readonly kind: 'hold'; readonly masked?: MaskedUnit | undefined })
+  /** The target is to be asked first how many rows it is about. */
+  | { readonly kind: 'estimate' }
 
 /** A unit that waits for a person. */
 export type Holding = Extract<Ruling, { kind: 'hold' }>
 
-export type Ready = Exclude<Ruling, { kind: 'wait' | 'hold' }>
+export type Ready = Exclude<Ruling, { kind: 'wait' | 'hold' | 'estimate' }>
 
 /** What a unit has been through so far. */
 export interface Past {
@@ -84,7 +87,7 @@ export interface Judge {
   ): Refusal
 }
 
-export function createJudge(deps: GateDeps): Judge {
+export function createJudge(deps: GateDeps, estimates: Estimates): Judge {
   const { recorder, verdicts, clock, ids, settings } = deps
   const masks = createMaskMaker(deps.presidio)
   const nowMs = () => Math.floor(clock.nowUs() / 1000)
@@ -105,8 +108,8 @@ export function createJudge(deps: GateDeps): Judge {
   function decide(session: Gated, unit: Unit, past: Past): Ruling {
     const ruling = judge(session, unit, past)
     const isNew = past.waitedMs === 0 && past.heldMs === 0
-    if (ruling.kind === 'allow' || ruling.kind === 'wait' || !isNew || session.refusals < refusalsAtOnce)
-      return ruling
+    if (ruling.kind !== 'refuse' && ruling.kind !== 'hold') return ruling
+    if (!isNew || session.refusals < refusalsAtOnce) return ruling
     const { reason, verdictId, rule } =
       ruling.kind === 'hold' ? ruling : { ...ruling.refusal.decision, reason: ruling.refusal.reason }
     return { kind: 'wait', reason, verdictId, rule, waitMs: refusalWaitMs }
@@ -121,7 +124,9 @@ export function createJudge(deps: GateDeps): Judge {
     if (clock.monotonicMs() - session.openedMs > settings.sessionMsMax && !harmless)
       throw new SessionEnded(refuse(session, 'session_expired'))
     if (unit.objection) return { kind: 'refuse', refusal: refuse(session, unit.objection, { delayUs }) }
-    const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs)
+    const rows = harmless || !asksRows(deps.rules, session) ? undefined : estimates.known(unit)
+    if (rows === 'unasked') return { kind: 'estimate' }
+    const judged = harmless ? undefined : judgeUnit(deps.rules, session, unit, nowMs, rows)
     const planned = masks.plansFor(unit, judged, settings.mode === 'enforce')
     const masked = planned && 'plans' in planned ? planned : undefined
     const verdict = harmless ? undefined : verdicts.find(session.verdictKeys, session.target)
@@ -196,7 +201,7 @@ export function createJudge(deps: GateDeps): Judge {
     { judged, planned, verdict }: Known,
     past: Past,
     held: Held | undefined,
-  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+  ): Exclude<Ruling, { kind: 'allow' | 'estimate' }> | undefined {
     const { waitedMs } = past
     const delayUs = delayOf(past)
     if (!deps.controlFresh())
@@ -244,7 +249,7 @@ export function createJudge(deps: GateDeps): Judge {
     planned: MaskedUnit | undefined,
     waitedMs: number,
     delayUs: number,
-  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+  ): Exclude<Ruling, { kind: 'allow' | 'estimate' }> | undefined {
     for (const { rule, column, perHour, times, over } of planned?.plans.flatMap((plan) => plan?.asks ?? []) ??
       []) {
       const waitMs = session.budget.takeCounted(`${rule}\0${column}`, perHour, times)
@@ -263,7 +268,7 @@ export function createJudge(deps: GateDeps): Judge {
     unit: Unit,
     waitedMs: number,
     delayUs: number,
-  ): Exclude<Ruling, { kind: 'allow' }> | undefined {
+  ): Exclude<Ruling, { kind: 'allow' | 'estimate' }> | undefined {
     const { caps, budget, pool } = session
     if (caps.commandsPerSecond !== undefined) {
       const waitMs = budget.takeCommands(unit.analyses.length)
@@ -301,7 +306,7 @@ export function createJudge(deps: GateDeps): Judge {
     return undefined
   }
 
-  function observed(session: Gated, against: Exclude<Ruling, { kind: 'allow' }>): Decision {
+  function observed(session: Gated, against: Exclude<Ruling, { kind: 'allow' | 'estimate' }>): Decision {
     if (against.kind === 'refuse') return { ...against.refusal.decision, enforced: false }
     const { reason, verdictId, rule, kind } = against
     return decision({

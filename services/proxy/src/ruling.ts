@@ -52,13 +52,20 @@ export function judgeUnit(
   session: Ruled,
   unit: Pick<Unit, 'analyses'>,
   nowMs: () => number,
+  estimatedRows?: number,
 ): readonly Judged[] | undefined {
   const { policy } = rules
   if (session.rules?.policy !== policy) renew(rules, session)
   const { ruleset } = session.rules ?? {}
   if (ruleset === undefined) return undefined
-  const live = () => ({ nowMs: nowMs(), totals: session.totals(), risk: session.risk() })
+  const live = () => ({ nowMs: nowMs(), totals: session.totals(), risk: session.risk(), estimatedRows })
   return unit.analyses.map((analysis: Analysis) => ruleset.judge(analysis, live))
+}
+
+/** Of the rules that are in force for its next command. */
+export function asksRows(rules: Rules, session: Ruled): boolean {
+  if (session.rules?.policy !== rules.policy) renew(rules, session)
+  return session.rules?.ruleset.asksRows === true
 }
 
 function renew(rules: Rules, session: Ruled): void {

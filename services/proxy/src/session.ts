@@ -180,6 +180,7 @@ export function openSession(
       // Leased long ago and spent later would count in the wrong window.
       else pool.drain()
     },
+    asksRows: () => gate.asksRows(gated),
     unmaskable: (rule, detail) => gate.unmaskable(gated, rule, detail),
     timedOut: (reason) =>
       refusal(reason, {

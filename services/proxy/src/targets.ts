@@ -86,6 +86,7 @@ export function createTargetBook(
               idleSessionMs: target.idleSessionTimeoutMs,
               idleInTransactionMs: target.idleInTransactionTimeoutMs,
             },
+            ...(target.estimate && { estimateMsMax: target.estimate.timeoutMs }),
             ...(target.catalogue.read && { catalogueRefreshMs: target.catalogue.refreshSec * 1000 }),
           },
         }

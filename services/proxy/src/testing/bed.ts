@@ -117,6 +117,8 @@ export interface BedOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** How old the target's catalogue may get; not read where absent. */
   readonly catalogueRefreshMs?: number
+  /** How long the target's planner may be asked; not asked where absent. */
+  readonly estimateMsMax?: number
   /** Who is asked about what is held; where absent it is refused. */
   readonly holds?: Holds
 }
@@ -215,6 +217,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
                 connectTimeoutMs: options.connectTimeoutMs ?? 5000,
                 keepalive: options.keepalive ?? { idleSec: 30, intervalSec: 1, count: 10 },
                 timeouts: options.timeouts ?? {},
+                ...(options.estimateMsMax && { estimateMsMax: options.estimateMsMax }),
                 ...(options.catalogueRefreshMs && { catalogueRefreshMs: options.catalogueRefreshMs }),
               },
             }

@@ -27,6 +27,7 @@ import type { ReusingSource } from './reused-reads.ts'
 import type { Scrub } from './scrub.ts'
 import { type Doing, startTimeouts } from './timeouts.ts'
 import type { Upstream } from './upstream.ts'
+import { rowEstimateOf } from './row-estimate.ts'
 import { createProbe } from './vanished.ts'
 import { backend, fieldsMessage } from './wire.ts'
 
@@ -89,6 +90,9 @@ export function startRelay(parts: RelayParts): Relay {
     statementBytesMax: parts.statementBytesMax,
     objection: (analyses) =>
       altersOwnRole(analyses, session.target.credentials.user) ? 'gate_credentials' : undefined,
+    estimate: (analyses, values) =>
+      rowEstimateOf({ access: session.target, searchPath: readText.searchPath }, analyses, values),
+    asksRows: () => session.asksRows(),
     clientAtBoundary: () => answers.atBoundary,
     status: () => answers.status,
     answer: (messages) => {

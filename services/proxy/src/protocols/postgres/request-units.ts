@@ -9,6 +9,7 @@ import type { Frame } from './frames.ts'
 import type { Ledger, Running } from './ledger.ts'
 import type { ReadText } from './read-text.ts'
 import { ProtocolViolation, tooLarge } from './request-rules.ts'
+import type { ValuesOf } from './row-estimate.ts'
 import { originsOf, SqlNames } from './sql-names.ts'
 import { Statements } from './statements.ts'
 import type { TransactionStatus } from './wire.ts'
@@ -20,6 +21,9 @@ export interface UnitsDeps {
   readonly statementBytesMax: number
   /** What the gate must refuse whatever the rules say. */
   readonly objection: (analyses: readonly Analysis[]) => Unit['objection']
+  /** How many rows these would change or return, and whether anybody asks. */
+  readonly estimate: (analyses: readonly Analysis[], values?: ValuesOf) => Unit['estimate']
+  readonly asksRows: () => boolean
   /** The transaction status of the last ReadyForQuery. */
   readonly status: () => TransactionStatus
 }
@@ -120,6 +124,14 @@ export class Units {
   bound(analyses: readonly StatementAnalysis[], values?: readonly BindValue[]): readonly StatementAnalysis[] {
     if (analyses.every(({ open }) => open === undefined)) return analyses
     return analyses.map((one) => this.#deps.readText.bind(one, values))
+  }
+
+  get asksRows(): boolean {
+    return this.#deps.asksRows()
+  }
+
+  estimate(analyses: readonly Analysis[], values?: ValuesOf): Unit['estimate'] {
+    return this.#deps.estimate(analyses, values)
   }
 
   portalBound(name: string): void {

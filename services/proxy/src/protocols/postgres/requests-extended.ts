@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Original, Unit } from '@portcullis/kernel'
+import type { StatementAnalysis } from '@portcullis/sql'
 import type { Batch } from './batch.ts'
 import { bindValuesOf, parameterTypesOf } from './bind-values.ts'
 import type { CopyIn } from './copy-in.ts'
@@ -70,7 +71,9 @@ export class ExtendedRequests {
         digest()
         units.withhold()
       }
-      const parts = statements.hasRoomFor(prepared) ? { analyses, undoes, defers } : { analyses, ...tooMany }
+      const parts = statements.hasRoomFor(prepared)
+        ? { analyses, undoes, defers, estimate: 'nothing' as const }
+        : { analyses, ...tooMany }
       const unit = units.extended(frame, parts, (runs) => {
         this.#batch.isOpen = true
         if (mayBeHeld) digest()
@@ -97,26 +100,28 @@ export class ExtendedRequests {
     const known = statements.prepared(name)
     const prepared = known && this.#withValues(known, frame, nameEnd + 1)
     const meant = prepared && this.#units.meaning(prepared.analyses)
-    const opened = known && statements.takeOpened(known, meant?.[0])
+    // What a rule reads of an execution is not what it read of a text that was prepared.
+    const opened = this.#units.asksRows ? undefined : known && statements.takeOpened(known, meant?.[0])
+    const estimate = meant && this.#estimate(meant, frame, nameEnd + 1, known)
     const original = () => originalOf(frame, nameEnd + 1, known)
     if (opened) {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && portal === ''
-      const parts = { analyses: [command.analysis], undoes, adopts: command, original }
+      const parts = { analyses: [command.analysis], undoes, adopts: command, original, estimate }
       const goOn = () => {
         opened.bytesIn += end - frame.start + frame.rest
-        this.#bound(portal, prepared, [opened])
+        this.#bound(portal, prepared, [opened], estimate)
       }
       return this.#units.extended(frame, parts, goOn, opened)
     }
     const analyses = meant ?? [unknownStatementAnalysis(name)]
     const undoes = this.#units.undoes(analyses, name, portal)
     const parts = statements.hasRoomForPortal(portal)
-      ? { analyses, undoes, original }
+      ? { analyses, undoes, original, estimate }
       : { analyses, ...tooMany }
     return this.#units.extended(frame, parts, (runs) => {
       for (const run of runs) statements.opened(run)
-      this.#bound(portal, prepared, runs)
+      this.#bound(portal, prepared, runs, estimate)
     })
   }
 
@@ -132,14 +137,16 @@ export class ExtendedRequests {
     if (opened) {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && nameBehind(portal) === ''
-      const parts = { analyses: [command.analysis], undoes, adopts: command }
+      const { estimate } = portal ?? {}
+      const parts = { analyses: [command.analysis], undoes, adopts: command, estimate }
       const before = () => this.#describeFirst(name, portal, opened)
       return this.#units.extended(frame, parts, () => this.#executed(opened), opened, before)
     }
     const analyses = (meant ?? [unknownStatementAnalysis(name)]).slice(0, 1)
     const undoes = this.#units.undoes(analyses, name, nameBehind(portal))
     // A portal that is read in pieces is one result.
-    const parts = { analyses, undoes, ...(isSame && { charges: [portal?.run?.command] }) }
+    const same = isSame && { charges: [portal?.run?.command], estimate: portal?.estimate }
+    const parts = { analyses, undoes, ...same }
     const before = ([run]: readonly Running[]) => run && this.#describeFirst(name, portal, run)
     return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run), undefined, before)
   }
@@ -164,14 +171,18 @@ export class ExtendedRequests {
       const undoes = command.analysis.undoes && name === '' && prepared?.name === ''
       return this.#units.extended(
         frame,
-        { analyses: [command.analysis], undoes, adopts: command, describes: true },
+        { analyses: [command.analysis], undoes, adopts: command, describes: true, estimate: 'nothing' },
         goOn,
         opened,
       )
     }
     // A portal's has its values; nothing of it is run by being described.
     const analyses = prepared ? this.#units.bound(prepared.analyses) : [unknownStatementAnalysis(name)]
-    return this.#units.extended(frame, { analyses: analyses.slice(0, 1), describes: true }, goOn)
+    return this.#units.extended(
+      frame,
+      { analyses: analyses.slice(0, 1), describes: true, estimate: 'nothing' },
+      goOn,
+    )
   }
 
   close(frame: Frame): void {
@@ -196,10 +207,27 @@ export class ExtendedRequests {
     return { ...prepared, analyses: this.#units.bound(prepared.analyses, values) }
   }
 
-  #bound(portal: string, prepared: Prepared | undefined, runs: readonly Running[]): void {
+  #estimate(
+    analyses: readonly StatementAnalysis[],
+    { buffer, end, rest }: Frame,
+    at: number,
+    prepared: Prepared | undefined,
+  ): Unit['estimate'] {
+    return this.#units.estimate(analyses, () => {
+      const values = rest === 0 ? shownValuesOf(buffer, at, end) : undefined
+      return values && prepared && { types: prepared.types, piece: Buffer.from(values.piece) }
+    })
+  }
+
+  #bound(
+    portal: string,
+    prepared: Prepared | undefined,
+    runs: readonly Running[],
+    estimate: Unit['estimate'],
+  ): void {
     this.#batch.isOpen = true
     this.#deps.readText.unsure()
-    this.#units.statements.bind(portal, { prepared, run: runs[0] })
+    this.#units.statements.bind(portal, { prepared, run: runs[0], estimate })
     this.#units.portalBound(portal)
     this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
   }

@@ -42,13 +42,17 @@ export class SimpleRequests {
         pieces: [frame.buffer.subarray(frame.start + headerBytes, frame.end - 1)],
         values: [],
       })
-      return units.simple(frame, { analyses, undoes: units.undoes(analyses), original }, (runs) => {
-        readText.unsure()
-        ledger.push({ kind: 'query', runs, at: 0, failed: false })
-        if (runs.some(mayBeCut)) this.#batch.holdFor = runs.at(-1)
-        if (runs.some(mayCopyIn)) this.#copy.holdFor(runs.at(-1))
-        for (const { command } of runs) units.noteNames(command, false)
-      })
+      return units.simple(
+        frame,
+        { analyses, undoes: units.undoes(analyses), original, estimate: units.estimate(analyses) },
+        (runs) => {
+          readText.unsure()
+          ledger.push({ kind: 'query', runs, at: 0, failed: false })
+          if (runs.some(mayBeCut)) this.#batch.holdFor = runs.at(-1)
+          if (runs.some(mayCopyIn)) this.#copy.holdFor(runs.at(-1))
+          for (const { command } of runs) units.noteNames(command, false)
+        },
+      )
     })
   }
 

@@ -25,6 +25,8 @@ export interface SessionCatalogue {
   columnAt(table: number, attribute: number): ColumnRef | undefined
   /** The type of a stored column, by its number, and its modifier. */
   typeOf(column: ColumnRef): ColumnType | undefined
+  /** Where the session looks for names; `default`: it has set nothing; undefined: not known. */
+  searchPath(): SearchPath | 'default'
   /** The server reported a setting. */
   setting(name: string, value: string): void
   /** A statement is forwarded to be run. */
@@ -98,6 +100,7 @@ export function createSessionCatalogue(
     },
     columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
     typeOf: (column) => refinerFor(true)?.typeOf(column),
+    searchPath: () => (isMoving ? undefined : path),
     setting(name, value) {
       if (name !== 'search_path') return
       isReported = true
@@ -131,6 +134,7 @@ export const noCatalogue: SessionCatalogue = {
   lineagesOf: (analyses) => analyses.map(() => lostLineage),
   columnAt: () => undefined,
   typeOf: () => undefined,
+  searchPath: () => undefined,
   setting: () => undefined,
   runs: () => undefined,
   sure: () => undefined,

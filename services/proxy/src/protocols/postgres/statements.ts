@@ -4,7 +4,7 @@
  * an error the view is made anew from what is confirmed and what is still on its way. What a later batch binds must be
  * confirmed first (`settled`). It refuses to know names beyond ASCII: they are other bytes in another client encoding.
  */
-import type { Analysis, Command } from '@portcullis/kernel'
+import type { Analysis, Command, Unit } from '@portcullis/kernel'
 import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
 import type { Shape } from './result-masks.ts'
@@ -16,6 +16,8 @@ export interface Portal {
   readonly prepared: Prepared | undefined
   /** The command that was opened for it, until it is executed. */
   readonly run: Running | undefined
+  /** How many rows it would change or return. */
+  readonly estimate?: Unit['estimate']
   /** What it returns; absent where nobody has asked the server. */
   shape?: Shape
 }
