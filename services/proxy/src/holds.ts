@@ -70,6 +70,10 @@ export interface Holds {
   settle(waiter: Waiter, held: Held): Promise<Pass | Refusal> | undefined
 }
 
+export function passFor(approvalId: string, held: Held): Pass {
+  return { approvalId, key: keyOf(held) }
+}
+
 /** Whether what was let through once is what holds it now. */
 export function covers(pass: Pass | undefined, held: Held): boolean {
   return pass !== undefined && pass.key === keyOf(held)
@@ -98,9 +102,9 @@ export function createHolds(deps: HoldsDeps): Holds {
           return refuse(held, 'approval_denied', decided.approvalId, { detail: decided.reason })
         if (decided) {
           const { approvalId } = decided
-          if (decided.isWindow) return { approvalId, key: keyOf(held) }
+          if (decided.isWindow) return passFor(approvalId, held)
           const spent = await line.ask({ kind: 'spend', approvalId, digest, commandId: waiter.commandId })
-          if ('approvalId' in spent) return { approvalId, key: keyOf(held) }
+          if ('approvalId' in spent) return passFor(approvalId, held)
           if (spent.why === 'away') return refuse(held, 'approval_unavailable', approvalId)
           continue
         }

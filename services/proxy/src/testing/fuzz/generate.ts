@@ -24,10 +24,12 @@ export function clientScript(seed: number): Script {
   const random = randomFrom(seed)
   const damage = random.pick<Damage>(['none', 'none', 'payloads', 'payloads', 'anything'])
   const share = random.pick([0.01, 0.05, 0.2])
-  const options = someOptions(random)
+  // All of it is held until a person lets it pass.
+  const isHeld = random.next() < 0.3
+  const options = { ...someOptions(random), ...(isHeld && { peopleTurns: random.whole(0, 4) }) }
   const count = random.whole(3, 60)
   const frames = clientFrames(random, count, damage, share)
-  const steps: Step[] = []
+  const steps: Step[] = isHeld ? [{ verdict: 'hold' }] : []
   const hostile = random.next() < 0.5
   const cuts = random.next() < 0.3
   while (frames.length > 0) {

@@ -38,6 +38,8 @@ export interface ScriptOptions {
   readonly cancelTurns: number
   /** Every so many units wait a moment for the rate, as a throttled session's do; 0 for none. */
   readonly waitEvery: number
+  /** Turns that people take to answer about what is held; absent: nobody is asked. */
+  readonly peopleTurns?: number
 }
 
 export interface Script {

@@ -12,6 +12,7 @@ import { type LiveSession, openSession } from '../../session.ts'
 import { createRules } from '../../ruling.ts'
 import { createVerdictTable } from '../../verdicts.ts'
 import { secrets } from './client-wire.ts'
+import { createFuzzedPeople } from './people.ts'
 import type { ScriptOptions } from './script.ts'
 import type { Trail } from './trail.ts'
 
@@ -56,6 +57,7 @@ export function openFuzzed(options: ScriptOptions, trail: Trail): FuzzedSession 
     settings,
     rules,
     controlFresh: () => true,
+    ...(options.peopleTurns !== undefined && { holds: createFuzzedPeople(options.peopleTurns, ids) }),
   })
   const caps: Caps = { windowMs: 60_000, ...options.caps }
   const allow = decision({ id: ids(), action: 'allow', policyVersion: 'fuzz' })

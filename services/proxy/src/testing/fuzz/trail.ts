@@ -3,7 +3,8 @@
  * it: was this text recorded before that byte, has each command exactly one outcome. The real recorder runs in the
  * differential mode; this one can fail and be slow at will.
  */
-import type { Analysis, CommandResult, Intent, Recorder, Road, Session } from '@portcullis/kernel'
+import type { Analysis, CommandResult, Decision, Intent, Recorder, Road, Session } from '@portcullis/kernel'
+import { Requests } from '../../protocols/postgres/requests.ts'
 import type { ReadText } from '../../protocols/postgres/read-text.ts'
 
 /** Texts, and the statements of the message: 0 where that cannot be told. */
@@ -12,7 +13,7 @@ type Source = Pick<Entry, 'sources' | 'among'>
 export interface Entry {
   readonly number: number
   readonly analysis: Analysis
-  readonly allowed: boolean
+  allowed: boolean
   /**
    * The bytes that this analysis was made of, a character a byte: one text, or each that has had such a statement where a
    * name or the catalogue has added to it; none for what the gate made itself.
@@ -52,6 +53,8 @@ export class Trail implements Recorder {
   /** The same by its text: what a name or the catalogue has added to makes it another object. */
   readonly #byText = new Map<string, Source>()
   #committing = 0
+  /** Decided again since the last commit. */
+  #again: Entry[] = []
 
   constructor(durability: 'process' | 'disk', fault: (what: string) => void) {
     this.#durability = durability
@@ -85,12 +88,11 @@ export class Trail implements Recorder {
 
   intent({ number, analysis, decision }: Intent): void {
     const source = this.#sources.get(analysis) ?? this.#byText.get(analysis.text)
-    const allowed = decision.action === 'allow' || decision.action === 'throttle'
     if (number !== this.entries.length + 1) this.#fault(`command ${number} is recorded out of order`)
     this.entries.push({
       number,
       analysis,
-      allowed,
+      allowed: mayPass(decision),
       ...(source ?? { sources: [], among: 0 }),
       committed: false,
       forwarded: new Set(),
@@ -98,7 +100,15 @@ export class Trail implements Recorder {
     })
   }
 
-  redecided(): void {}
+  redecided(_sessionId: string, number: number, decision: Decision): void {
+    const entry = this.entries[number - 1]
+    if (!entry) return this.#fault(`another decision about command ${number}, which was never recorded`)
+    // The server fell into error while it waited for a person.
+    if (entry.result) return
+    entry.allowed = mayPass(decision)
+    entry.committed = false
+    this.#again.push(entry)
+  }
 
   progress(): void {}
 
@@ -116,10 +126,12 @@ export class Trail implements Recorder {
   commit(): undefined | Promise<void> {
     if (!this.available) throw new Error('the disk is full')
     const until = this.entries.length
-    if (this.#durability === 'process') return this.#commitTo(until)
+    const again = this.#again
+    this.#again = []
+    if (this.#durability === 'process') return this.#commitTo(until, again)
     return after(1 + (this.#committing++ % 3)).then(() => {
       if (!this.available) throw new Error('the disk is full')
-      this.#commitTo(until)
+      this.#commitTo(until, again)
     })
   }
 
@@ -132,10 +144,13 @@ export class Trail implements Recorder {
     return {
       next: () => road.next(),
       allowed: (unit, commands) => {
+        const skips = road instanceof Requests && road.skips
         road.allowed(unit, commands)
         const entries = commands.map(({ number }) => this.entries[number - 1] as Entry)
+        // It only prepares what is held when it is bound.
+        if (unit.defers) for (const entry of entries) entry.allowed = true
         // The server fell into error while it waited: it was dropped at once.
-        if (unit.adopts || entries.every(({ result }) => result === undefined))
+        if (unit.adopts ? !skips : entries.every(({ result }) => result === undefined))
           this.granted.push({
             entries,
             adopts: unit.adopts !== undefined,
@@ -145,13 +160,19 @@ export class Trail implements Recorder {
       refused: (unit, refusal) => road.refused(unit, refusal),
       send: () => road.send(),
       waiting: (unit, reason, waitMs) => road.waiting?.(unit, reason, waitMs),
+      holding: (unit, hold) => road.holding?.(unit, hold),
     }
   }
 
-  #commitTo(until: number): undefined {
+  #commitTo(until: number, again: readonly Entry[]): undefined {
+    for (const entry of again) entry.committed = true
     while (this.committed < until) (this.entries[this.committed++] as Entry).committed = true
     return undefined
   }
+}
+
+function mayPass({ action }: Decision): boolean {
+  return action === 'allow' || action === 'throttle'
 }
 
 /** Resolves after so many turns of the event loop. */
