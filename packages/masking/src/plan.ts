@@ -119,7 +119,7 @@ function columnMasks(
     if (copied)
       return { refusedBy: copied.rule, why: `it would store what is masked (${copied.column}) elsewhere` }
     if (copies === 'lost' && !analysis.effects.every((effect) => isHarmless(effect, analysis)))
-      return { refusedBy: first.rule, why: 'it may store what is masked elsewhere, and nobody can tell' }
+      return { refusedBy: first.rule, why: analysis.effects.includes('unknown') ? unread : mayCopy }
     const isLost = columns.some(({ sources }) => sources === 'lost')
     const mayBeLost = columns.length === 0 && others.sources === 'lost' && analysis.returnsRows
     if (refusing && (isLost || mayBeLost))
@@ -147,6 +147,9 @@ function columnMasks(
     },
   }
 }
+
+const unread = 'it cannot be understood, perhaps for a mistake in it'
+const mayCopy = 'it may store what is masked elsewhere, and nobody can tell'
 
 /** What is exported to the client is its answer. */
 function isHarmless(effect: Effect, { verb, returnsRows }: Analysis): boolean {

@@ -197,3 +197,104 @@ const shownAs = (bytes: Buffer) =>
     .toString('latin1')
     .replaceAll(/[^ -~]+/g, ' ')
     .slice(0, 400)
+
+test('each method keeps every canary back, and a hash is the same by whatever way it comes', async () => {
+  const queries = [
+    'select ssn from people order by id',
+    "select concat('a', ssn) as c, ssn from people",
+    'table people',
+  ]
+  for (const subject of ['pat', 'hal', 'nil', 'fay', 'ron']) {
+    const client = await through(subject)
+    for (const [way, ask] of Object.entries(ways))
+      for (const sql of queries) {
+        const bytes = await run(client, ask(sql))
+        assert.deepEqual(watch(bytes), [], `${subject}, ${way}: ${sql}`)
+        assert.ok(!bytes.includes('mask_unavailable'), `${subject}, ${way}: ${sql}\n${shownAs(bytes)}`)
+      }
+    client.raw.end()
+  }
+  const client = await through('hal')
+  const hashes = async (way: string) => {
+    const bytes = await run(client, ways[way]?.('select ssn from people order by id') ?? [])
+    return bytes.toString('latin1').match(/[0-9a-f]{32}/g)
+  }
+  const wanted = await hashes('simple text')
+  assert.equal(new Set(wanted).size, rows)
+  // Of what a query copies the type is not sure, and a binary value must be of the right one.
+  for (const way of Object.keys(ways))
+    assert.deepEqual(await hashes(way), way === 'copy binary' ? null : wanted, way)
+  const ofTable = await run(client, [send.query('copy people (ssn) to stdout (format binary)')])
+  assert.equal(ofTable.toString('latin1').match(/[0-9a-f]{32}/g)?.length, rows)
+  client.raw.end()
+})
+
+test('by pieces, again, under another name, and by a rule that came after it was prepared', async () => {
+  const { raw, take } = await through('zoe')
+  const ask = async (readies: number, ...messages: readonly Buffer[]) => {
+    raw.write(Buffer.concat(messages))
+    await raw.ready(readies)
+    return take()
+  }
+  try {
+    const prepared = await ask(
+      1,
+      ...[send.parse('s', 'select ssn, name from people order by id'), send.describe('S', 's')],
+      ...[send.bind('p', 's'), send.execute('p', 2), send.sync()],
+    )
+    assert.ok(watch(prepared).length > 0, 'nothing masks yet')
+    const { rule } = bed.value
+    rule(policy.replace('subjects: [ann]', 'subjects: [ann, zoe]'))
+    const later = [
+      await ask(1, send.bind('p', 's'), send.execute('p', 2), send.execute('p', 2), send.sync()),
+      await ask(1, send.bind('', 's'), send.describe('P', ''), send.execute(''), send.sync()),
+      await ask(2, begin, send.bind('p', 's'), send.execute('p', 3), send.sync()),
+      await ask(1, send.execute('p', 1), send.sync()),
+      await ask(2, send.execute('p'), send.sync(), rollback),
+      await ask(1, send.query('select ssn from people limit 1; select name, ssn from people limit 1')),
+      await ask(1, send.query('prepare sql as select ssn from people')),
+      await ask(1, send.query('execute sql')),
+      await ask(2, begin, send.query('declare h cursor with hold for select ssn from people')),
+      await ask(1, send.query('commit')),
+      await ask(1, send.query('fetch 3 from h')),
+    ]
+    for (const bytes of later) assert.deepEqual(watch(bytes), [], shownAs(bytes))
+    assert.equal(later[0]?.toString('latin1').match(/\*\*\*/g)?.length, 4)
+    assert.ok(later[0]?.includes('name 3') && later[10]?.includes('***'))
+  } finally {
+    bed.value.rule(policy)
+    raw.end()
+  }
+})
+
+test('an error tells its SQLSTATE and names, and no value; what the parser finds it tells in full', async () => {
+  const { raw, take } = await through('ann')
+  const ask = async (...texts: readonly string[]) => {
+    raw.write(Buffer.concat(texts.map(send.query)))
+    await raw.ready(texts.length)
+    return take().toString('latin1')
+  }
+  const [first, second] = [canaryOf(1), canaryOf(2)]
+  const twice = await ask(`update people set ssn = '${first}' where ssn = '${second}'`)
+  assert.match(twice, /C23505/)
+  assert.match(twice, /npeople_ssn_key/)
+  const cast = await ask('select 1 from people where ssn::int = 1')
+  assert.match(cast, /C22P02/)
+  for (const text of [twice, cast]) assert.deepEqual(watch(Buffer.from(text)), [], text)
+  assert.match(await ask('select ssn from peopel'), /Mrelation "peopel" does not exist/)
+  assert.match(await ask('select ssn, from people'), /it cannot be understood, .*reason=mask_unavailable/s)
+  raw.end()
+})
+
+test('a row that is too large to be masked ends the result, and the session goes on', async () => {
+  const { raw, take } = await through('ann')
+  raw.write(send.query("select ssn, repeat('x', 17000000) from people limit 2"))
+  await raw.ready(1)
+  const cut = take().toString('latin1')
+  assert.match(cut, /a row of over 16777216 bytes/)
+  assert.ok(cut.length < 10_000)
+  raw.write(send.query('select name, ssn from people limit 1'))
+  await raw.ready(1)
+  assert.match(take().toString('latin1'), /name 1.*\*\*\*/s)
+  raw.end()
+})
