@@ -11,7 +11,7 @@ const access = {
 }
 let bed: Started<ApprovalsBed>
 before(async () => {
-  bed = await startApprovalsBed({ access })
+  bed = await startApprovalsBed(() => ({ access }))
 })
 after(() => bed.stop())
 

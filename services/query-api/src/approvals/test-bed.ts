@@ -54,7 +54,10 @@ export function identityOf(token: string): Identity {
   }
 }
 
-export async function startApprovalsBed(more: Partial<InstanceOptions> = {}): Promise<Started<ApprovalsBed>> {
+/** `more`: of each replica. */
+export async function startApprovalsBed(
+  more: () => Partial<InstanceOptions> = () => ({}),
+): Promise<Started<ApprovalsBed>> {
   const log = createLog({ service: 'test', level: 'silent' })
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-approvals-'))
   const bus = await connectBus(`lmdb:${join(dir, 'bus')}`, { logger: log })
@@ -75,7 +78,7 @@ export async function startApprovalsBed(more: Partial<InstanceOptions> = {}): Pr
   const start = () => {
     const trail = createTrail({ store: { query: async () => [] }, nowUs: systemClock.nowUs })
     const roles = { dba: 'approver', lead: 'approver', oncall: 'responder', staff: 'viewer' } as const
-    return startInstance(bus.value, trail, { prover, roles, ...more })
+    return startInstance(bus.value, trail, { prover, roles, ...more() })
   }
   const [first, second] = [await start(), await start()]
 

@@ -49,7 +49,7 @@ before(async () => {
   hooksUrl = `http://127.0.0.1:${(hooks.address() as AddressInfo).port}`
   const log = createLog({ service: 'test', level: 'silent' })
   const person = (subject: string, ...groups: string[]) => ({ issuer, subject, groups })
-  bed = await startApprovalsBed({
+  bed = await startApprovalsBed(() => ({
     slack: {
       verifier: createSlackVerifier({ secret, clock: systemClock }),
       teams: ['T1'],
@@ -64,7 +64,7 @@ before(async () => {
       },
       respond: createRespond({ apiUrl: `${hooksUrl}/api`, log, waitsMs: [10] }),
     },
-  })
+  }))
 })
 after(async () => {
   await bed.stop()
@@ -193,6 +193,20 @@ test('forged, unsigned, late, early and replayed presses are refused, and change
   assert.equal((await stateOf(id)).answers.length, 1)
   await delay(20)
   assert.equal(told.length, 1)
+})
+
+test('replayed at a replica that did not see it, a press meets its own answer and changes nothing', async () => {
+  const quorum = [{ groups: ['dba'], count: 2 }]
+  const id = await bed.value.hold({ quorum })
+  const body = await bodyOf({ id, user: 'UANN' })
+  const timestamp = String(Math.floor(Date.now() / 1000))
+  const signature = slackSignature(secret, timestamp, Buffer.from(body))
+  assert.equal(await send(body, { timestamp, signature }), 200)
+  assert.match((await heard('/actions/UANN')).text, /more people must approve/)
+  assert.equal(await send(body, { timestamp, signature }, bed.value.other), 200)
+  while (told.length < 2) await delay(5)
+  const { state, answers } = await stateOf(id)
+  assert.deepEqual([state, answers.length], ['pending', 1])
 })
 
 test('who may not press hears so, alone, and nothing is written', async () => {
