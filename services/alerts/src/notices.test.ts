@@ -8,7 +8,9 @@ import {
   initialControl,
 } from '@portcullis/kernel'
 import { type Notices, noticeTextCharsMax, onApproval, onApprovalTick } from './notices.ts'
+import { pagerDutyEvent } from './sinks/pagerduty.ts'
 import { approvalMessage } from './sinks/slack-approvals.ts'
+import { webhookBody } from './sinks/webhook.ts'
 import { accessOf, heldOf, issuer } from './test-events.ts'
 
 const digest = 'd'.repeat(64)
@@ -132,4 +134,32 @@ test('a statement forges no mark-up, no mention and no line that it does not hav
   const others = blocks.filter((block) => !rich.includes(block))
   assert.doesNotMatch(JSON.stringify(others), /<!|<https/)
   assert.match(all, /&lt;!here&gt;/)
+})
+
+test('other sinks are told whose command waits, where, and where to answer; closed with the same key', () => {
+  const state: Notices = new Map()
+  const [asked] = onApproval(state, approvalOf(heldOf()), 3e6, 'https://gate.example')
+  const denied = approvalOf(heldOf(), ['ben', 4, answered('deny', 'not today')])
+  const [closed] = onApproval(state, denied, 5e6, 'https://gate.example')
+  assert.ok(asked && closed)
+  const event = pagerDutyEvent(asked, 'R', 'https://console.example')
+  assert.ok('payload' in event)
+  const { payload, client_url: link } = event
+  assert.deepEqual(
+    [payload.summary, payload.source, payload.severity, payload.class, payload.component, link],
+    [
+      ...['agent-7 asks for a command at shop: pending', 'shop', 'info', 'approval', 'agent-7'],
+      'https://gate.example/approvals/a-1',
+    ],
+  )
+  assert.equal(payload.custom_details.explanation, 'delete from orders')
+  const over = pagerDutyEvent(closed, 'R', undefined)
+  assert.deepEqual([over.event_action, over.dedup_key], ['resolve', event.dedup_key])
+  const { type, data } = webhookBody(closed, undefined)
+  assert.equal(type, 'approval.resolve')
+  assert.equal(data.approval?.state, 'denied')
+  assert.deepEqual(
+    data.approval?.answers.map(({ by, reason, at }) => [by, reason, at]),
+    [['https://idp.example|ben', 'not today', '1970-01-01T00:00:04.000Z']],
+  )
 })

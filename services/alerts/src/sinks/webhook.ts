@@ -3,7 +3,7 @@
  * existing libraries verify it. An id is the same for every try of one message: receivers drop what they have seen.
  */
 import { createHash, createHmac } from 'node:crypto'
-import type { Alert, Delivery, Sink } from '@portcullis/kernel'
+import type { Alert, ApprovalNotice, Delivery, Sink } from '@portcullis/kernel'
 import { clip, isoTime, linkTo } from '../wording.ts'
 import type { Post } from './post.ts'
 
@@ -63,13 +63,23 @@ export function webhookBody(alert: Alert, consoleUrl: string | undefined) {
       severity: alert.severity,
       title: alert.title,
       ...(link !== undefined && { link }),
-      ...(approval && { approval: { ...approval.approval, state: approval.standing } }),
+      ...(approval && { approval: approvalBody(approval) }),
       verdict: verdict && { ...verdict, ...times(verdict, ['issuedAt', 'until', 'causeReceivedAt']) },
       findings: alert.findings.map((finding) => ({
         ...finding,
         ...times(finding, ['at', 'windowStart', 'windowEnd']),
       })),
     },
+  }
+}
+
+function approvalBody({ approval, standing, isWhole }: ApprovalNotice) {
+  const { request, answers, usableUntil } = approval
+  return {
+    ...{ ...approval, ...times(approval, ['requestedAt', 'since']), state: standing, isWhole },
+    usableUntil: usableUntil === 0 ? null : isoTime(usableUntil),
+    request: { ...request, ...times(request, ['deadline']) },
+    answers: answers.map((answer) => ({ ...answer, ...times(answer, ['at']) })),
   }
 }
 
