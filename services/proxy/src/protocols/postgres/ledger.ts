@@ -10,6 +10,7 @@ import type { MaskedColumn } from '@portcullis/masking'
 import type { StatementAnalysis } from '@portcullis/sql'
 import { sqlstateOf } from './deny.ts'
 import type { ResultMasks, Shape } from './result-masks.ts'
+import type { Sight } from './session-catalogue.ts'
 
 /** A prepared statement as the gate knows it. */
 export interface Prepared {
@@ -51,6 +52,7 @@ export type Expected =
       readonly portal: string
       readonly prepared: Prepared | undefined
       readonly runs: readonly Running[]
+      readonly sight: Sight | undefined
     }
   | {
       readonly kind: 'describe'

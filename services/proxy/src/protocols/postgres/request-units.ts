@@ -11,7 +11,7 @@ import type { ReadText } from './read-text.ts'
 import { ProtocolViolation, tooLarge } from './request-rules.ts'
 import type { ValuesOf } from './row-estimate.ts'
 import { originsOf, SqlNames } from './sql-names.ts'
-import { Statements } from './statements.ts'
+import { type Portal, Statements } from './statements.ts'
 import type { TransactionStatus } from './wire.ts'
 
 export interface UnitsDeps {
@@ -50,6 +50,8 @@ export class Units {
   readonly #batch: Batch
   #pending: Pending | undefined
   #receivedAt = 0
+  readonly #lineagesOf: NonNullable<Unit['lineagesOf']> = (analyses) =>
+    this.#deps.readText.lineagesOf(analyses, this.#names.sights(analyses))
   /** What only undoes is on its way: one at a time gets past a verdict. */
   #undoing = false
 
@@ -156,6 +158,14 @@ export class Units {
     this.#deps.readText.settled()
   }
 
+  /** A portal that was bound while names stood for something else shows what they stood for then. */
+  lineageOf(portal: Portal | undefined): Pick<Unit, 'lineagesOf'> {
+    const { readText } = this.#deps
+    const sight = portal?.sight
+    if (sight === undefined || sight === readText.sight()) return {}
+    return { lineagesOf: (analyses) => readText.lineagesOf(analyses, [sight]) }
+  }
+
   #isUnderWay(): boolean {
     return this.#deps.status() !== 'I' || this.#deps.ledger.size > this.#batch.output.withheld
   }
@@ -168,7 +178,7 @@ export class Units {
     const { original, ...others } = parts
     return {
       receivedAt: this.#receivedAt,
-      lineagesOf: this.#deps.readText.lineagesOf,
+      lineagesOf: this.#lineagesOf,
       ...others,
       ...(original && !origin && { original }),
       inTransaction: this.#isUnderWay(),

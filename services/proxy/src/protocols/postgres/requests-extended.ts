@@ -138,7 +138,13 @@ export class ExtendedRequests {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && nameBehind(portal) === ''
       const { estimate } = portal ?? {}
-      const parts = { analyses: [command.analysis], undoes, adopts: command, estimate }
+      const parts = {
+        analyses: [command.analysis],
+        undoes,
+        adopts: command,
+        estimate,
+        ...this.#units.lineageOf(portal),
+      }
       const before = () => this.#describeFirst(name, portal, opened)
       return this.#units.extended(frame, parts, () => this.#executed(opened), opened, before)
     }
@@ -146,7 +152,7 @@ export class ExtendedRequests {
     const undoes = this.#units.undoes(analyses, name, nameBehind(portal))
     // A portal that is read in pieces is one result.
     const same = isSame && { charges: [portal?.run?.command], estimate: portal?.estimate }
-    const parts = { analyses, undoes, ...same }
+    const parts = { analyses, undoes, ...same, ...this.#units.lineageOf(portal) }
     const before = ([run]: readonly Running[]) => run && this.#describeFirst(name, portal, run)
     return this.#units.extended(frame, parts, ([run]) => run && this.#executed(run), undefined, before)
   }
@@ -227,9 +233,10 @@ export class ExtendedRequests {
   ): void {
     this.#batch.isOpen = true
     this.#deps.readText.unsure()
-    this.#units.statements.bind(portal, { prepared, run: runs[0], estimate })
+    const sight = this.#deps.readText.sight()
+    this.#units.statements.bind(portal, { prepared, run: runs[0], estimate, sight })
     this.#units.portalBound(portal)
-    this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs })
+    this.#deps.ledger.push({ kind: 'bind', portal, prepared, runs, sight })
   }
 
   /** Where its result is masked, the server must have said what it is before the first row comes. */

@@ -19,8 +19,13 @@ import type { CatalogueSeat, Known } from './catalogues.ts'
 export interface SessionCatalogue {
   /** The same objects where it adds nothing. `analyses` are the statements of one text. */
   refine(analyses: readonly StatementAnalysis[]): readonly StatementAnalysis[]
-  /** The statements of one text; lost from the first on that may change what names stand for. */
-  lineagesOf(analyses: readonly Analysis[]): readonly Lineage[]
+  /**
+   * The statements of one text; lost from the first on that may change what names stand for. `sights`: of those that were
+   * planned before, what names stood for then.
+   */
+  lineagesOf(analyses: readonly Analysis[], sights?: readonly (Sight | undefined)[]): readonly Lineage[]
+  /** What names stand for now; the same object as long as that is the same. */
+  sight(): Sight | undefined
   /** The column behind the numbers that a RowDescription gives, where the catalogue has it. */
   columnAt(table: number, attribute: number): ColumnRef | undefined
   /** The type of a stored column, by its number, and its modifier. */
@@ -38,6 +43,14 @@ export interface SessionCatalogue {
   leave(): void
 }
 
+/** A portal or cursor is planned once: what its names stood for then is what it shows, whatever they stand for later. */
+export interface Sight {
+  readonly known: Known
+  readonly path: SearchPath
+  /** Nothing had been defined that the catalogue does not have. */
+  readonly isSure: boolean
+}
+
 /** `parameters` are those that the session was opened with; `user` is its role. */
 export function createSessionCatalogue(
   seat: CatalogueSeat | undefined,
@@ -52,6 +65,7 @@ export function createSessionCatalogue(
   let isRoleKept = true
   if (parameters.search_path !== undefined) path = pathOf(parameters.search_path)
   else if (/search_path/i.test(parameters.options ?? '')) path = undefined
+  let lastSight: Sight | undefined
   let current: { refiner: Refiner; known: Known; path: SearchPath; outdated: boolean } | undefined
 
   function pathOf(value: string): SearchPath {
@@ -63,6 +77,15 @@ export function createSessionCatalogue(
 
   function pathHere(known: Known, isSure: boolean): SearchPath {
     return !isSure || isMoving ? undefined : path === 'default' ? known.path : path
+  }
+
+  function sightNow(): Sight | undefined {
+    const { known, outdated } = seat as CatalogueSeat
+    if (known === undefined) return undefined
+    const here = pathHere(known, true)
+    if (lastSight?.known !== known || lastSight.path !== here || lastSight.isSure === outdated)
+      lastSight = { known, path: here, isSure: !outdated }
+    return lastSight
   }
 
   function refinerFor(isSure: boolean): Refiner | undefined {
@@ -86,18 +109,20 @@ export function createSessionCatalogue(
       }
       return analyses.map((one) => refiner.refine(one))
     },
-    lineagesOf(analyses) {
-      const { known } = seat
-      if (known === undefined) return analyses.map(() => lostLineage)
-      // What was defined since says nothing of other tables.
-      const refiner = known.catalogue.under(pathHere(known, true))
+    lineagesOf(analyses, sights = []) {
+      const now = sightNow()
+      if (now === undefined) return analyses.map(() => lostLineage)
       let isKnown = true
-      return analyses.map((analysis) => {
-        const isLost = !isKnown || seat.isRedefined(tablesIn(analysis))
+      return analyses.map((analysis, at) => {
+        const then = sights[at]
+        const { known, path: here, isSure } = then ?? now
+        // What was defined since says nothing of other tables; what was when this was planned nobody can tell any more.
+        const isLost = !isKnown || (then && then !== now && !isSure) || seat.isRedefined(tablesIn(analysis))
         if (mayDefine(analysis) || mayMoveSearchPath(analysis)) isKnown = false
-        return isLost ? lostLineage : refiner.lineage(analysis)
+        return isLost ? lostLineage : known.catalogue.under(here).lineage(analysis)
       })
     },
+    sight: sightNow,
     columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
     typeOf: (column) => refinerFor(true)?.typeOf(column),
     searchPath: () => (isMoving ? undefined : path),
@@ -132,6 +157,7 @@ const roleSettings = new Set(['role', 'session_authorization'])
 export const noCatalogue: SessionCatalogue = {
   refine: (analyses) => analyses,
   lineagesOf: (analyses) => analyses.map(() => lostLineage),
+  sight: () => undefined,
   columnAt: () => undefined,
   typeOf: () => undefined,
   searchPath: () => undefined,

@@ -8,16 +8,18 @@
 import type { Analysis, Command, Unit } from '@portcullis/kernel'
 import { type NamedStatement, resolveNames, type StatementAnalysis } from '@portcullis/sql'
 import type { ReadText } from './read-text.ts'
+import type { Sight } from './session-catalogue.ts'
 import { isAscii, type Statements } from './statements.ts'
 
 const cursorsMax = 1000
 
-type NamesReader = Pick<ReadText, 'bind' | 'bindExecute' | 'refine'>
+type NamesReader = Pick<ReadText, 'sight' | 'bind' | 'bindExecute' | 'refine'>
 
 interface Cursor {
   readonly command: Command
   readonly analysis: StatementAnalysis
   readonly holds: boolean
+  readonly sight: Sight | undefined
 }
 
 /** A statement as it was resolved last, so that the same one again is the same object to whoever compares. */
@@ -66,6 +68,18 @@ export class SqlNames {
     return charges.some((one) => one !== undefined) ? charges : undefined
   }
 
+  /** What names stood for when the cursors were declared which these fetch from; undefined where none does. */
+  sights(analyses: readonly Analysis[]): readonly (Sight | undefined)[] | undefined {
+    const uses = analyses.map((one) => (one as Partial<StatementAnalysis>).named)
+    if (!uses.some((named) => named?.kind === 'cursor' && named.action === 'use')) return undefined
+    // The text itself declares another of that name.
+    if (uses.some((named) => named?.kind === 'cursor' && named.action !== 'use')) return undefined
+    return uses.map((named) => {
+      if (named?.kind !== 'cursor' || named.name === undefined) return undefined
+      return this.#cursors.get(named.name)?.sight ?? this.#statements.portal(named.name)?.sight
+    })
+  }
+
   /** A portal of the protocol: it shares its names with cursors, and fails where the name is taken. */
   bound(portal: string): void {
     this.#cursors.delete(portal)
@@ -100,7 +114,10 @@ export class SqlNames {
 
   #declare({ name, holds }: NamedStatement, command: Command): void {
     if (name !== undefined && isAscii(name) && this.#cursors.size < cursorsMax)
-      this.#cursors.set(name, { command, analysis: command.analysis as StatementAnalysis, holds })
+      this.#cursors.set(name, {
+        ...{ command, analysis: command.analysis as StatementAnalysis, holds },
+        sight: this.#readText.sight(),
+      })
   }
 
   #standsFor(

@@ -8,6 +8,7 @@ import type { Analysis, Command, Unit } from '@portcullis/kernel'
 import { analysisBytes } from '@portcullis/sql'
 import type { Expected, Ledger, Prepared, Running } from './ledger.ts'
 import type { Shape } from './result-masks.ts'
+import type { Sight } from './session-catalogue.ts'
 
 const namesMax = 10_000
 const analysesBytesMax = 16_777_216
@@ -18,6 +19,8 @@ export interface Portal {
   readonly run: Running | undefined
   /** How many rows it would change or return. */
   readonly estimate?: Unit['estimate']
+  /** What its names stood for when it was planned. */
+  readonly sight: Sight | undefined
   /** What it returns; absent where nobody has asked the server. */
   shape?: Shape
 }
@@ -175,7 +178,8 @@ export class Statements {
     if (this.#portals.size === 0) return
     this.#portals = new Map()
     for (const entry of ledger.pending()) {
-      if (entry.kind === 'bind') this.bind(entry.portal, { prepared: entry.prepared, run: entry.runs[0] })
+      if (entry.kind === 'bind')
+        this.bind(entry.portal, { prepared: entry.prepared, run: entry.runs[0], sight: entry.sight })
     }
   }
 
