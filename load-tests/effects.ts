@@ -4,7 +4,7 @@
  * language models wrote for BIRD's questions. Prints every statement on which the two differ; writes
  * load-tests/results/effects.json.
  *
- *   npm run eval:effects [-- NAME …]      only these files of the regression suite
+ *   npm run eval:effects [-- NAME …]      only these files of the regression suite, and nothing else
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { createSqlAnalyzer, type StatementAnalysis } from '@portcullis/sql'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import pg from 'pg'
 import { createCatalogues } from './effects/catalogues.ts'
+import { type LineageOpinion, lineageOpinionOf } from './effects/lineage.ts'
 import { judgeModelQuery, modelQueries } from './effects/models.ts'
 import { type Opinion, opinionOf } from './effects/oracle.ts'
 import { findRegress, type Regress, runFile, schedule } from './effects/regress.ts'
@@ -27,6 +28,8 @@ interface Judged {
   /** With the catalogue. */
   readonly refined: readonly StatementAnalysis[]
   readonly opinion: Opinion
+  /** undefined: it gave no rows to judge by. */
+  readonly traced: LineageOpinion | undefined
 }
 
 const fileMsMax = 600_000
@@ -43,10 +46,11 @@ try {
   const regress = findRegress(cacheDir)
   if ('missing' in regress) console.log(`regression SQL skipped: ${regress.missing}`)
   else rows.push(...summary('regression SQL', await judgeRegress(regress, server.value)))
-  const queries = modelQueries()
+  const queries = process.argv.length > 2 ? [] : modelQueries()
   if (queries === undefined)
     console.log('SQL by language models skipped: ../shared/data/bird-llm-sql is not here')
-  else rows.push(...summary('SQL by language models', await judgeModels(queries, server.value)))
+  else if (queries.length > 0)
+    rows.push(...summary('SQL by language models', await judgeModels(queries, server.value)))
 } finally {
   await server.stop()
   await analyzer.close()
@@ -62,7 +66,13 @@ async function judgeRegress(regress: Regress, { host, port, query }: Postgres): 
     const bytes = Buffer.from(sql)
     const analyses = analyzer.analyzeNow(bytes, 0, bytes.length)
     const known = await catalogues.refine(analyses, asking)
-    judged.push({ from, sql, analyses, refined: known.refined, opinion: await opinionOf(sql, known, asking) })
+    const opinion = await opinionOf(sql, known, asking)
+    const [only, ...more] = known.traced
+    const traced =
+      only && more.length === 0 && opinion.writes === false
+        ? await lineageOpinionOf(sql, only, asking)
+        : undefined
+    judged.push({ from, sql, analyses, refined: known.refined, opinion, traced })
     catalogues.changed(analyses)
   })
   const outputDir = mkdtempSync(join(tmpdir(), 'portcullis-effects-'))
@@ -94,16 +104,20 @@ async function judgeRegress(regress: Regress, { host, port, query }: Postgres): 
 
 async function judgeModels(
   queries: NonNullable<ReturnType<typeof modelQueries>>,
-  { url }: Postgres,
+  { url, query: ask }: Postgres,
 ): Promise<readonly Judged[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
+  const { rows } = await ask<{ server_version_num: string }>('show server_version_num')
+  const version = Number(rows[0]?.server_version_num)
   // The model's statements are all there is in its transaction.
   const asking: Asking = { status: 'I', ask: (sql) => askBy(client, sql) }
   const judged: Judged[] = []
   for (const query of queries) {
     const { analyses, opinion } = await judgeModelQuery(query, analyzer, asking)
-    judged.push({ from: query.model, sql: query.sql, analyses, refined: analyses, opinion })
+    const [only, ...more] = (await createCatalogues(analyzer, version).refine(analyses, asking)).traced
+    const traced = only && more.length === 0 ? await lineageOpinionOf(query.sql, only, asking) : undefined
+    judged.push({ from: query.model, sql: query.sql, analyses, refined: analyses, opinion, traced })
   }
   await client.end()
   return judged
@@ -116,11 +130,15 @@ async function askBy(client: pg.Client, sql: string): ReturnType<Asking['ask']> 
     const rows = (last as pg.QueryArrayResult).rows.map((row) =>
       row.map((value) => (typeof value === 'string' || value === null ? value : JSON.stringify(value))),
     )
-    return { rows, code: '', message: '', position: 0 }
+    const fields = (last as pg.QueryArrayResult).fields.map(({ tableID, columnID }) => ({
+      table: tableID,
+      attribute: columnID,
+    }))
+    return { rows, fields, code: '', message: '', position: 0 }
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error
     const { code = '', message, position } = error
-    return { rows: [], code, message, position: Number(position ?? 0) }
+    return { rows: [], fields: [], code, message, position: Number(position ?? 0) }
   }
 }
 
@@ -142,6 +160,14 @@ function summary(name: string, judged: readonly Judged[]): readonly Row[] {
     console.log(
       `tables differ: ${from}: missed [${opinion.tables?.missed}] invented [${opinion.tables?.invented}]: ${oneLine(sql)}`,
     )
+  const traced = judged.flatMap(({ from, sql, traced: one }) => (one ? [{ from, sql, ...one }] : []))
+  const told = traced.filter(({ isLost }) => !isLost)
+  const missing = told.filter(({ missed }) => missed.length > 0)
+  for (const { from, sql, missed } of missing)
+    console.log(`lineage misses: ${from}: [${missed}]: ${oneLine(sql)}`)
+  if (process.env.LINEAGE_LOST)
+    for (const { from, sql } of traced.filter(({ isLost }) => isLost))
+      console.log(`lineage lost: ${from}: ${oneLine(sql)}`)
   const count = (row: string, value: number, more: Partial<Row> = {}): Row => ({
     row: `${name}: ${row}`,
     value,
@@ -171,6 +197,17 @@ function summary(name: string, judged: readonly Judged[]): readonly Row[] {
       aim: { atLeast: 0.99 },
     }),
     count('of these naming tables that the planner needed no more', planned.length),
+    count('with rows to judge lineage by', traced.length),
+    count('of these lost', traced.length - told.length),
+    count('of the others with every column that the server names', told.length - missing.length, {
+      against: told.length,
+      aim: { atLeast: 1 },
+    }),
+    {
+      row: `${name}: longest time for one lineage`,
+      value: traced.reduce((most, { ms }) => Math.max(most, ms), 0),
+      unit: 'ms',
+    },
   ]
 }
 

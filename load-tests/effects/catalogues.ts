@@ -7,9 +7,11 @@ import {
   type CatalogueData,
   catalogueOf,
   catalogueQuery,
+  type Refiner,
   type SqlAnalyzer,
   type StatementAnalysis,
 } from '@portcullis/sql'
+import type { Traced } from './lineage.ts'
 import type { Asking } from './tap.ts'
 
 export interface Known {
@@ -17,6 +19,8 @@ export interface Known {
   readonly refined: readonly StatementAnalysis[]
   /** The same, but for what stands in the bodies of functions: a plan shows only some of these. */
   readonly withoutBodies: readonly StatementAnalysis[]
+  /** Where the columns of each come from, as a refiner of its own tells. */
+  readonly traced: readonly Traced[]
 }
 
 export interface Catalogues {
@@ -29,6 +33,8 @@ interface Session {
   version: number
   full: Catalogue
   withoutBodies: Catalogue
+  /** `schema.table.column` of all. */
+  columns: ReadonlySet<string>
 }
 
 const changing = new Set(['define', 'grant', 'execute', 'unknown'])
@@ -50,13 +56,18 @@ export function createCatalogues(analyzer: SqlAnalyzer, serverVersion: number): 
       version,
       full: analyzer.catalogue(data, before?.full),
       withoutBodies: analyzer.catalogue(without(data), before?.withoutBodies),
+      columns: new Set(
+        data.tables.flatMap(({ schema, name, columns = [] }) =>
+          columns.map((column) => `${schema}.${name}.${column}`),
+        ),
+      ),
     }
   }
 
   return {
     async refine(analyses, asking) {
       if (asking.status === 'E' || analyses.every(({ facts }) => facts === undefined))
-        return { refined: analyses, withoutBodies: analyses }
+        return { refined: analyses, withoutBodies: analyses, traced: [] }
       let session = sessions.get(asking)
       if (session?.version !== version) {
         session = await load(asking, session)
@@ -68,6 +79,7 @@ export function createCatalogues(analyzer: SqlAnalyzer, serverVersion: number): 
       return {
         refined: analyses.map((one) => full.under(path).refine(one)),
         withoutBodies: analyses.map((one) => withoutBodies.under(path).refine(one)),
+        traced: analyses.map((one) => tracedBy(session, full.under(path), one)),
       }
     },
     changed(analyses) {
@@ -80,6 +92,17 @@ export function createCatalogues(analyzer: SqlAnalyzer, serverVersion: number): 
       )
       if (changes || analyses.some(({ verb }) => /^(DISCARD|COMMIT|ROLLBACK)/.test(verb))) version++
     },
+  }
+}
+
+function tracedBy({ columns }: Session, refiner: Refiner, analysis: StatementAnalysis): Traced {
+  const sinceMs = performance.now()
+  const lineage = refiner.lineage(analysis)
+  return {
+    lineage,
+    ms: performance.now() - sinceMs,
+    columnAt: (table, attribute) => refiner.columnAt(table, attribute),
+    isColumn: ({ schema, table, column }) => columns.has(`${schema}.${table}.${column}`),
   }
 }
 

@@ -49,7 +49,10 @@ export async function judgeModelQuery(
     if (answer.code === '') break
     if (!tables.mend(answer, sql)) return { analyses, opinion: none }
   }
-  return { analyses, opinion: await opinionOf(sql, { refined: analyses, withoutBodies: analyses }, asking) }
+  return {
+    analyses,
+    opinion: await opinionOf(sql, { refined: analyses, withoutBodies: analyses, traced: [] }, asking),
+  }
 }
 
 const none: Opinion = { writes: undefined, tables: undefined }

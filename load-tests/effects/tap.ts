@@ -12,6 +12,8 @@ export type Status = 'I' | 'T' | 'E'
 
 export interface Answer {
   readonly rows: readonly (readonly (string | null)[])[]
+  /** The table and number of each column, of the last RowDescription; 0 where it is no stored one. */
+  readonly fields: readonly { readonly table: number; readonly attribute: number }[]
   /** SQLSTATE of the first error, empty where none came. */
   readonly code: string
   readonly message: string
@@ -94,7 +96,8 @@ function relay(client: Socket, upstream: Socket, judge: Judge): void {
     const { type, body } = message
     if (type === 'Z') status = body.toString('latin1', 0, 1) as Status
     if (!asked) return void client.write(message.bytes)
-    if (type === 'D') answer.rows.push(rowOf(body))
+    if (type === 'T') answer.fields = fieldsOf(body)
+    else if (type === 'D') answer.rows.push(rowOf(body))
     else if (type === 'E' && answer.code === '') Object.assign(answer, errorOf(body))
     // It asks for data to copy in: there is none.
     else if (type === 'G') upstream.write(Buffer.from([0x66, 0, 0, 0, 5, 0]))
@@ -158,11 +161,24 @@ function rowOf(body: Buffer): (string | null)[] {
   return values
 }
 
-function emptyAnswer() {
-  return { rows: [] as (string | null)[][], code: '', message: '', position: 0 }
+function fieldsOf(body: Buffer): Field[] {
+  const fields: Field[] = []
+  let at = 2
+  for (let column = body.readUInt16BE(0); column > 0; column--) {
+    at = body.indexOf(0, at) + 1
+    fields.push({ table: body.readUInt32BE(at), attribute: body.readInt16BE(at + 4) })
+    at += 18
+  }
+  return fields
 }
 
-function errorOf(body: Buffer): Omit<Answer, 'rows'> {
+type Field = Answer['fields'][number]
+
+function emptyAnswer() {
+  return { rows: [] as (string | null)[][], fields: [] as Field[], code: '', message: '', position: 0 }
+}
+
+function errorOf(body: Buffer): Omit<Answer, 'rows' | 'fields'> {
   const fields = new Map(
     body
       .toString('utf8')

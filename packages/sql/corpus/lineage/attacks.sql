@@ -634,6 +634,9 @@ update people_all set team = 3 where id = 1 returning ssn
 -- attack: update through a rule (lost)
 update people_set set twin = 'x' where id = 1 returning twin
 
+-- attack: insert through a view of a table with a rule (lost)
+insert into people_answering values (1, 'x') returning twin
+
 -- attack: upsert
 insert into people (id, name) values (1, 'x') on conflict (id) do update set name = 'y' returning ssn
 

@@ -379,3 +379,9 @@ explain (verbose) select people_name(1), upper(name) from people where id = 1
 
 -- benign: view that calls a function
 select called_name from people_calling
+
+-- benign: explain with a function of a column
+explain (verbose) select id from people where people_hidden(id) is not null
+
+-- benign: cast like a function
+select to_tsvector('simple', name) @@ tsquery('x'), jsonb('{}') from people

@@ -12,6 +12,7 @@ import {
   lostRelation,
   type Relation,
   relationOf,
+  storedIn,
   whole,
 } from './flow.ts'
 import type { Trace } from './trace.ts'
@@ -76,6 +77,7 @@ function notFound(trace: Trace, { schema, name, flows }: Passed): Flow {
   const [only] = flows
   const column = only?.row?.columns.find((one) => one.name === name)
   if (column !== undefined && schema === '' && flows.length === 1) return column.flow
+  if (castOnly.has(name) && flows.length === 1) return derived(flows)
   for (const flow of flows) trace.copies.add(flow)
   return lost
 }
@@ -111,7 +113,10 @@ function systemRelation(name: string, flow: Flow): Relation {
 
 function ownRelation(trace: Trace, one: CatalogueFunction, passed: Passed): Relation {
   const relation = shaped(one, insideOf(trace, one, passed))
-  trace.called.add(whole(relation))
+  // Planning computes what is the same for every row, and EXPLAIN shows it.
+  const isFolded =
+    one.volatility === 'immutable' && passed.flows.every((flow) => !flow.lost && storedIn(flow).length === 0)
+  if (isFolded) trace.called.add(whole(relation))
   trace.raises.add(whole(relation))
   return relation
 }
@@ -177,6 +182,9 @@ const picks = new Set([
   'lead',
   'mode',
 ])
+
+/** Types of PostgreSQL's own that can be written like a function and are none. */
+const castOnly = new Set(['tsquery', 'tsvector', 'json', 'jsonb', 'jsonpath', 'uuid', 'bytea', 'xml'])
 
 /** How long they take is all that they tell. */
 const waits = /^pg_sleep/

@@ -97,7 +97,7 @@ function targetOf(trace: Trace, statement: TreeNode, level: Level, events: reado
   quotes(trace, relation, events)
   const [schema, name] = [text(range.schemaname), text(range.relname)]
   const known = trace.index.relations(schema, name, trace.path)
-  const isReplaced = known.some((one) => isAnsweredOtherwise(one, events))
+  const isReplaced = [...known, ...ownersOf(trace, relation)].some((one) => isAnsweredOtherwise(one, events))
   if (isReplaced) trace.lose()
   return { relation, isReplaced }
 }
@@ -111,6 +111,13 @@ function isAnsweredOtherwise(
     isRuled ||
     (kind === 'v' && triggers.some((trigger) => trigger.events.some((event) => events.includes(event))))
   )
+}
+
+/** The tables behind a view that is changed have rules of their own. */
+function ownersOf(trace: Trace, relation: Relation): readonly CatalogueRelation[] {
+  const { tables } = trace.index.lineage
+  const owners = new Set(storedIn(whole(relation)).flatMap((ref) => tables.of(ref)?.table ?? []))
+  return [...owners].flatMap(({ schema, name }) => trace.index.relations(schema, name, []))
 }
 
 /** Its errors quote whole rows, also of tables that its foreign keys change, and of the table behind a view. */
