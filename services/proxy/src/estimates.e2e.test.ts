@@ -6,6 +6,7 @@ import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import type pg from 'pg'
 import { rowsIn } from './protocols/postgres/row-estimate.ts'
 import { type Bed, startBed } from './testing/bed.ts'
+import { startPeople } from './testing/people.ts'
 
 const rules = `
 rules:
@@ -97,6 +98,30 @@ test('names are looked for where the session does', async () => {
     assert.equal(await isRefused('delete from events', own), false)
   } finally {
     await own.end()
+  }
+})
+
+test('who is to answer for it is told', async () => {
+  const people = await startPeople()
+  people.value.settings.waitSec = 0
+  const held = 'rules: [{ name: ask, action: hold }, { name: all, action: allow }]'
+  const asking = await startBed({
+    ...{ postgres: postgres.value, policy: held, estimateMsMax: 20_000, catalogueRefreshMs: 60_000 },
+    holds: people.value.holds,
+  })
+  const own = await asking.value.connect()
+  try {
+    await assert.rejects(own.query("delete from events where kind = 'k1'"))
+    await assert.rejects(own.query({ text: 'delete from events where id = $1', values: [7] }))
+    await assert.rejects(own.query('delete from nowhere'))
+    const told = people.value.all().map(({ request }) => 'estimatedRows' in request && request.estimatedRows)
+    assert.equal(told.length, 3)
+    assert.ok(Number(told[0]) > 4000)
+    assert.deepEqual(told.slice(1), [1, -1])
+  } finally {
+    await own.end()
+    await asking.stop()
+    await people.stop()
   }
 })
 

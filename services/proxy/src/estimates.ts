@@ -53,7 +53,8 @@ export function createEstimates(deps: {
       return undefined
     }
     const rows = await ask()
-    const result = { ...nothingPassed(rows === undefined ? 'unknown' : 'ok'), tag: 'EXPLAIN' }
+    // Nothing was run: it is no command of the identity's to whoever learns what that is used to.
+    const result = { ...nothingPassed(rows === undefined ? 'unknown' : 'ok', 'prepare'), tag: 'EXPLAIN' }
     recorder.outcome(session.id, number, clock.nowUs(), result)
     return rows
   }

@@ -1,4 +1,5 @@
 /** The rules' contract at the Postgres door, by each way that clients have to send a statement. */
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after } from 'node:test'
 import type { Started } from '@portcullis/kernel'
@@ -7,6 +8,7 @@ import { type Answer, type Deed, type RulesClient, rulesContract } from '@portcu
 import pg from 'pg'
 import { type Bed, startBed } from '../../testing/bed.ts'
 import { readFields } from './wire.ts'
+import { startPeople } from '../../testing/people.ts'
 import { RawClient, type Reply, send } from '../../testing/raw-client.ts'
 
 const secret = `canary-${randomBytes(8).toString('hex')}`
@@ -19,7 +21,7 @@ const deeds: Readonly<Record<Deed, string>> = {
 }
 
 let postgres: Promise<Started<Postgres>> | undefined
-const beds: Started<Bed>[] = []
+const beds: Started<unknown>[] = []
 after(async () => {
   for (const bed of beds) await bed.stop()
   await (await postgres)?.stop()
@@ -35,8 +37,11 @@ const ways: Readonly<Record<string, Send>> = {
 }
 
 for (const [name, way] of Object.entries(ways))
-  rulesContract(name, () => place((bed, subject) => pgClient(bed, subject, way)))
-rulesContract('a pipeline of bare messages', () => place(rawClient))
+  rulesContract(name, () => place((bed, subject) => pgClient(bed, subject, way)), {
+    runTogether: way === ways['the simple protocol'],
+    prepare: way === ways['statements with a name'],
+  })
+rulesContract('a pipeline of bare messages', () => place(rawClient), { runTogether: true, prepare: true })
 
 async function place(connect: (bed: Bed, subject: string) => Promise<RulesClient>) {
   postgres ??= startPostgres({ auth: 'password' })
@@ -45,8 +50,11 @@ async function place(connect: (bed: Bed, subject: string) => Promise<RulesClient
     drop table if exists things;
     create table things (id int primary key, n int, secret text);
     insert into things select g, 0, '${secret}' from generate_series(1, 9) g`)
-  const bed = await startBed({ postgres: server, catalogueRefreshMs: 60_000 })
-  beds.push(bed)
+  const people = await startPeople()
+  // Refused at once: how long a client waits is another matter.
+  people.value.settings.waitSec = 0
+  const bed = await startBed({ postgres: server, catalogueRefreshMs: 60_000, holds: people.value.holds })
+  beds.push(bed, people)
   let told = 0
   return {
     ...{ secret, secretColumn: 'things.secret', refusedCode: '42501' },
@@ -58,6 +66,11 @@ async function place(connect: (bed: Bed, subject: string) => Promise<RulesClient
           : [],
       ),
     record: bed.value.record,
+    async approve(approvalId: string) {
+      const approval = people.value.all().find((one) => one.approvalId === approvalId)
+      assert.ok(approval, 'nobody was asked')
+      await people.value.answer(approval)
+    },
     connect: (subject: string) => connect(bed.value, subject),
     recorded() {
       const since = bed.value.commands.slice(told)
@@ -93,16 +106,12 @@ async function pgClient(bed: Bed, subject: string, way: Send): Promise<RulesClie
   }
   return {
     run: (deed) => run(() => way(client, deeds[deed])),
-    ...(way === ways['the simple protocol'] && {
-      runTogether: (several: readonly Deed[]) =>
-        run(() => client.query(several.map((deed) => deeds[deed]).join('; '))),
-    }),
-    ...(way === ways['statements with a name'] && {
-      async prepare(deed: Deed) {
-        await client.query(`prepare "ready ${deed}" as ${deeds[deed]}`)
-        return () => run(() => client.query(`execute "ready ${deed}"`))
-      },
-    }),
+    runTogether: (several: readonly Deed[]) =>
+      run(() => client.query(several.map((deed) => deeds[deed]).join('; '))),
+    async prepare(deed: Deed) {
+      await client.query(`prepare "ready ${deed}" as ${deeds[deed]}`)
+      return () => run(() => client.query(`execute "ready ${deed}"`))
+    },
     close: () => client.end(),
   }
 }
