@@ -262,9 +262,11 @@ test('workers ask people through the agent: one question for all who ask the sam
   assert.deepEqual(spends.filter((one) => 'why' in one && one.why === 'lost').length, 2)
   await until(() => a.book.decided(digestOf('d1')) === undefined)
 
-  const others = []
-  for (const name of ['d2', 'd3', 'd4'])
-    others.push(await a.line.ask({ kind: 'ask', request: request(name) }))
+  const others = await Promise.all(
+    ['d2', 'd3', 'd4', 'd5'].map((name) => a.line.ask({ kind: 'ask', request: request(name) })),
+  )
+  // Those count that are on their way, too.
+  assert.deepEqual(others.pop(), { why: 'limit' })
   assert.ok(others.every((one) => 'approvalId' in one))
   assert.deepEqual(await b.line.ask({ kind: 'ask', request: request('d5') }), { why: 'limit' })
   const [second, third] = others as { approvalId: string }[]

@@ -46,7 +46,7 @@ export function createDesk(options: DeskOptions): Desk {
   const { clock, ids } = options
   const writing = new Map<string, (rejection: Rejection | undefined) => void>()
   /** What is on its way to the log, by digest. */
-  const asking = new Map<string, Promise<Asked>>()
+  const asking = new Map<string, { readonly request: CommandRequest; readonly asked: Promise<Asked> }>()
   const waiting = new Map<string, Map<object, number>>()
 
   return {
@@ -83,20 +83,24 @@ export function createDesk(options: DeskOptions): Desk {
 
   function shared(request: CommandRequest): Promise<Asked> {
     const before = asking.get(request.digest)
-    if (before) return before
+    if (before) return before.asked
     const asked = ask(request).finally(() => asking.delete(request.digest))
-    asking.set(request.digest, asked)
+    asking.set(request.digest, { request, asked })
     return asked
   }
 
   async function ask(request: CommandRequest): Promise<Asked> {
-    const pending = Array.from(options.approvals()).filter(isPending)
+    // One that was read back may still be on its way to whoever asked.
+    const pending = new Map<string, Approval['request']>()
+    for (const { request } of [...asking.values(), ...Array.from(options.approvals()).filter(isPending)])
+      pending.set(request.digest, request)
+    const count = (is: (one: Approval['request']) => boolean) =>
+      Array.from(pending.values()).filter(is).length
     const { pendingPerIdentityMax, pendingPerTargetMax } = options.limits
     const who = identityKey(request.identity)
-    const ofIdentity = pending.filter(({ request: { identity } }) => identityKey(identity) === who)
-    const ofTarget = pending.filter(({ request: { target } }) => target === request.target)
-    if (ofIdentity.length >= pendingPerIdentityMax || ofTarget.length >= pendingPerTargetMax)
-      return { why: 'limit' }
+    const ofIdentity = count(({ identity }) => identityKey(identity) === who)
+    const ofTarget = count(({ target }) => target === request.target)
+    if (ofIdentity >= pendingPerIdentityMax || ofTarget >= pendingPerTargetMax) return { why: 'limit' }
     const approvalId = ids()
     const outcome = await write({ type: 'approval.requested', approvalId, request })
     return outcome === 'accepted' ? { approvalId } : { why: 'away' }
