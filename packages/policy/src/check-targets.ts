@@ -10,19 +10,25 @@ export type PolicyTarget = Pick<Subject, 'protocol' | 'target' | 'labels'>
 /** Protocols whose answers can be masked. A rule that masks those of another is a mistake, and not a promise. */
 const maskable: ReadonlySet<string> = new Set(['postgres'])
 
+/** What rules may need of the configuration. */
+export interface Means {
+  /** A key for masks by a keyed method. */
+  readonly key: boolean
+  /** Presidio's analyzer. */
+  readonly presidio: boolean
+}
+
 /**
- * `hasKey`: one is configured for masks by a keyed method.
- *
  * @throws PolicyError with every mistake, of the rules alone or else of what they say of these targets.
  */
 export function loadPolicy(
   text: string,
   file: string,
   targets: readonly PolicyTarget[],
-  hasKey: boolean,
+  has: Means,
 ): { readonly policy: ParsedPolicy; readonly warnings: readonly string[] } {
   const policy = parsePolicy(text, file)
-  const { errors, warnings } = targetProblems(policy, targets, hasKey)
+  const { errors, warnings } = targetProblems(policy, targets, has)
   if (errors.length > 0) throw new PolicyError(errors)
   return { policy, warnings }
 }
@@ -31,7 +37,7 @@ export function loadPolicy(
 export function targetProblems(
   policy: ParsedPolicy,
   targets: readonly PolicyTarget[],
-  hasKey: boolean,
+  has: Means,
 ): { readonly errors: readonly string[]; readonly warnings: readonly string[] } {
   const errors: Problem[] = []
   const warnings: Problem[] = []
@@ -46,10 +52,15 @@ export function targetProblems(
     const blind = targets.filter((target) => !maskable.has(target.protocol) && mayBeFor(match, target))
     const message = `cannot be masked: ${blind.map(({ target }) => target).join(', ')}`
     if (blind.length > 0) errors.push({ path: ['rules', entry, 'action'], message })
-    if (!hasKey && (mask?.method === 'hash' || mask?.method === 'fake'))
+    if (!has.key && (mask?.method === 'hash' || mask?.method === 'fake'))
       errors.push({
         path: ['rules', entry, 'mask', 'method'],
         message: `${mask.method} needs the key masking.key of the configuration`,
+      })
+    if (!has.presidio && mask && mask.presidio.length > 0)
+      errors.push({
+        path: ['rules', entry, 'mask', 'presidio'],
+        message: 'needs proxy.presidio of the configuration',
       })
   }
   return { errors: policy.lines(errors), warnings: policy.lines(warnings) }

@@ -8,6 +8,7 @@ import type { ParsedPolicy } from './parse.ts'
 export interface ConfiguredPolicy {
   readonly policy?: { readonly file: string } | undefined
   readonly masking: { readonly key?: string | undefined }
+  readonly proxy: { readonly presidio?: object | undefined }
   readonly targets: readonly {
     readonly name: string
     readonly protocol: string
@@ -23,11 +24,17 @@ export interface LoadedPolicy {
 }
 
 /** Undefined where the configuration names none. @throws PolicyError unreadable, or invalid with every mistake. */
-export function loadPolicyFile({ policy, targets, masking }: ConfiguredPolicy): LoadedPolicy | undefined {
+export function loadPolicyFile({
+  policy,
+  targets,
+  masking,
+  proxy,
+}: ConfiguredPolicy): LoadedPolicy | undefined {
   if (policy === undefined) return undefined
   const text = textOf(policy.file)
   const known = targets.map(({ name: target, protocol, labels }) => ({ target, protocol, labels }))
-  return { text, ...loadPolicy(text, policy.file, known, masking.key !== undefined) }
+  const has = { key: masking.key !== undefined, presidio: proxy.presidio !== undefined }
+  return { text, ...loadPolicy(text, policy.file, known, has) }
 }
 
 /**

@@ -402,21 +402,26 @@ test('targets that are not there, and masks where nothing can mask', () => {
 `,
     'p.yaml',
   )
+  const all = { key: true, presidio: true }
   const shop = { target: 'shop', protocol: 'postgres', labels: {} }
   const host = { target: 'host', protocol: 'ssh', labels: {} }
-  assert.deepEqual(targetProblems(policy, [shop, host], true), {
+  assert.deepEqual(targetProblems(policy, [shop, host], all), {
     errors: ['p.yaml:3:16: rules.1.action: cannot be masked: host'],
     warnings: ['p.yaml:2:35: rules.0.match.targets.0: the file has no target shpo'],
   })
-  assert.deepEqual(targetProblems(policy, [shop], true).errors, [])
+  assert.deepEqual(targetProblems(policy, [shop], all).errors, [])
   const hashed = parsePolicy(
     'rules: [{ name: h, action: mask, mask: { columns: [email], method: hash } }]',
     'p.yaml',
   )
-  assert.deepEqual(targetProblems(hashed, [shop], false).errors, [
+  assert.deepEqual(targetProblems(hashed, [shop], { ...all, key: false }).errors, [
     'p.yaml:1:60: rules.0.mask.method: hash needs the key masking.key of the configuration',
   ])
-  assert.deepEqual(targetProblems(hashed, [shop], true).errors, [])
+  assert.deepEqual(targetProblems(hashed, [shop], all).errors, [])
+  const names = parsePolicy('rules: [{ name: n, action: mask, mask: { presidio: [PERSON] } }]', 'p.yaml')
+  assert.deepEqual(targetProblems(names, [shop], { ...all, presidio: false }).errors, [
+    'p.yaml:1:42: rules.0.mask.presidio: needs proxy.presidio of the configuration',
+  ])
 })
 
 test('versions differ with the rules and only with them', () => {

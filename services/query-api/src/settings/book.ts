@@ -27,7 +27,10 @@ export interface SettingsBook {
   follow(event: Pick<ControlEvent, 'type'>, evolved: Pick<Evolved, 'accepted' | 'state'>): void
 }
 
-export type SettingsFile = Pick<Config, 'targets' | 'identity' | 'api' | 'secrets' | 'policy' | 'masking'>
+export type SettingsFile = Pick<
+  Config,
+  'targets' | 'identity' | 'api' | 'secrets' | 'policy' | 'masking' | 'proxy'
+>
 
 export interface SettingsBookOptions {
   readonly config: SettingsFile

@@ -87,7 +87,10 @@ export function settingKinds(config: SettingsFile, targetsNow: () => readonly Ta
         ...(policies.size >= policiesMax && !policies.has(name)
           ? [{ path: [], message: `there are ${policiesMax} policies already` }]
           : []),
-        ...policyProblems(name, content, targetsNow(), config.masking.key !== undefined),
+        ...policyProblems(name, content, targetsNow(), {
+          key: config.masking.key !== undefined,
+          presidio: config.proxy.presidio !== undefined,
+        }),
       ],
       kept: (content) => content,
       put: (name, content) => ({ type: 'policy.put', name, text: String(content.text) }),
@@ -123,14 +126,14 @@ function policyProblems(
   name: string,
   { text, ...others }: Content,
   targets: readonly TargetConfig[],
-  hasMaskingKey: boolean,
+  has: Parameters<typeof loadPolicy>[3],
 ): NonNullable<Problems> {
   const unknown = Object.keys(others).map((key) => ({ path: [key], message: 'unknown key' }))
   if (typeof text !== 'string' || text.length > policyCharsMax)
     return [...unknown, { path: ['text'], message: `must be YAML of at most ${policyCharsMax} characters` }]
   const known = targets.map(({ name: target, protocol, labels }) => ({ target, protocol, labels }))
   try {
-    loadPolicy(text, name, known, hasMaskingKey)
+    loadPolicy(text, name, known, has)
     return unknown
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error

@@ -34,7 +34,7 @@ export interface ShownDocument {
 }
 
 export function createPolicyInForce(
-  config: Pick<Config, 'policy' | 'targets' | 'masking'>,
+  config: Pick<Config, 'policy' | 'targets' | 'masking' | 'proxy'>,
 ): (state: Pick<ControlState, 'policies'>) => PolicyInForce {
   const refused = new Map<string, readonly string[]>()
   const readPolicy = createPolicyReader((name, problems) => refused.set(name, problems))
@@ -55,14 +55,19 @@ export function createPolicyInForce(
   }
 }
 
-function fileOf({ policy, targets, masking }: Pick<Config, 'policy' | 'targets' | 'masking'>): {
+function fileOf({
+  policy,
+  targets,
+  masking,
+  proxy,
+}: Pick<Config, 'policy' | 'targets' | 'masking' | 'proxy'>): {
   file: PolicyFile | undefined
   documents: ShownDocument[]
 } {
   if (policy === undefined) return { file: undefined, documents: [] }
   const shown = { source: 'file', name: '', mark: undefined } as const
   try {
-    const text = loadPolicyFile({ policy, targets, masking })?.text ?? ''
+    const text = loadPolicyFile({ policy, targets, masking, proxy })?.text ?? ''
     return { file: { file: policy.file, text }, documents: [{ ...shown, text, problems: [] }] }
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error
