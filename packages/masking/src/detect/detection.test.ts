@@ -110,6 +110,8 @@ test('patterns of the user: RE2, beside the kinds, longest where they overlap', 
   ])
   const far = `${'é'.repeat(20_000)} EMP-123456`
   assert.deepEqual(found(far, detection), ['staff:EMP-123456'])
+  // Across the end of a piece of 16 KiB.
+  assert.deepEqual(found(`${'x '.repeat(8190)} EMP-123456`, detection), ['staff:EMP-123456'])
 })
 
 test('any bytes: spans lie inside, in order, and do not depend on what surrounds the window', () => {
