@@ -39,8 +39,8 @@ before(async () => {
   await ask('PUT', 'config/policies/shop', { text: rules })
   await until('the rules to be in force', 10_000, async () => {
     const client = await connected('first')
-    const refused = await client.query('create table not_allowed (a int)').then(
-      () => client.query('drop table not_allowed').then(() => false),
+    const refused = await client.query('create table if not exists not_allowed (a int)').then(
+      () => false,
       () => true,
     )
     await client.end()
@@ -190,4 +190,27 @@ test('what was not recorded is told, and taken to the safe side', async () => {
   })
   assert.equal(wrong.status, 400)
   assert.match(await wrong.text(), /policy:2:16: rules\.0\.actoin: unknown key/)
+})
+
+test('one at a time: others are told so, and one that is given up makes room', async () => {
+  const begin = (signal?: AbortSignal) =>
+    fetch(`${system.value.apiUrl}/v1/backtests`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${system.value.apiToken}`, 'content-type': 'application/json' },
+      body: '{}',
+      ...(signal && { signal }),
+    })
+  const answers = await Promise.all(Array.from({ length: 8 }, () => begin()))
+  const statuses = answers.map(({ status }) => status)
+  assert.ok(statuses.includes(200) && statuses.includes(503), statuses.join())
+  assert.ok(statuses.every((status) => status === 200 || status === 503))
+  await Promise.all(answers.map((answer) => answer.text()))
+  const givingUp = new AbortController()
+  const givenUp = begin(givingUp.signal).then((answer) => answer.text())
+  setTimeout(() => givingUp.abort(), 3)
+  await givenUp.catch(() => undefined)
+  await until('room for the next', 5000, async () => {
+    const { status } = await begin()
+    return status === 200
+  })
 })
