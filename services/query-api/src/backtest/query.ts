@@ -168,6 +168,8 @@ function whereOf({ fromUs, toUs, target, identity }: Asked): Required<Clause> {
   const clauses = [
     `started_at >= ${micros('fromUs')}`,
     `started_at < ${micros('toUs')}`,
+    // What the gate asked a target itself no rule was asked about.
+    "attributes['gate.own'] = ''",
     ...(target === undefined ? [] : ['target = {target:String}']),
     ...(identity === undefined ? [] : ['identity = {identity:String}']),
   ]
