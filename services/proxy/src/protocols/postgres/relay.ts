@@ -287,6 +287,7 @@ export function startRelay(parts: RelayParts): Relay {
   /** Also what keeps the connection from looking idle to whoever is between. */
   function holding(now: Hold | undefined): void {
     hold = now
+    if (draining) hold?.end('draining')
     if (ended || !hold || !answers.atBoundary) return
     toClient.add(holdNotice(hold))
     flushToClient()
