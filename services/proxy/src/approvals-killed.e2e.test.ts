@@ -176,4 +176,13 @@ test('two answer at once: one counts, everybody holds the same, and the client g
       await until(() => log.state().approvals.get(approval.approvalId)?.state === state)
     await client.end()
   }
+  const metrics = await (await fetch(`${system.value.healthUrl('proxy:gate-1')}/metrics`)).text()
+  const settled = [
+    ...metrics.matchAll(/portcullis_holds_total\{[^}]*result="(passed|approval_denied)"[^}]*\} (\d+)/g),
+  ]
+  assert.equal(
+    settled.reduce((sum, [, , count]) => sum + Number(count), 0),
+    3,
+    metrics.match(/.*holds_total.*/g)?.join(),
+  )
 })

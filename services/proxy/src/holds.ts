@@ -13,6 +13,7 @@ import {
   type Clock,
   type CommandRequest,
   type Hold,
+  type Reason,
   type Refusal,
   SessionEnded,
   statementCharsMax,
@@ -49,6 +50,8 @@ export interface HoldsDeps {
   readonly line: AgentLine
   readonly clock: Clock
   readonly ids: IdSource
+  /** Counts what came of them. */
+  readonly onSettled: (result: Reason | 'passed') => void
 }
 
 /** The gate's side of a wait. */
@@ -85,8 +88,14 @@ export function createHolds(deps: HoldsDeps): Holds {
   return {
     settle(waiter, held) {
       const asked = requestOf(waiter, held)
-      return asked && settleAsked(waiter, held, asked)
+      return asked && counted(settleAsked(waiter, held, asked))
     },
+  }
+
+  async function counted(settling: Promise<Pass | Refusal>): Promise<Pass | Refusal> {
+    const settled = await settling
+    deps.onSettled('key' in settled ? 'passed' : settled.reason)
+    return settled
   }
 
   async function settleAsked(waiter: Waiter, held: Held, { request, terms }: Asked): Promise<Pass | Refusal> {

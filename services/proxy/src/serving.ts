@@ -91,6 +91,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
 
   const counters = {
     logins: metrics.counter('portcullis_logins_total', 'Logins by their result', ['result']),
+    holds: metrics.counter('portcullis_holds_total', 'Held commands by what came of them', ['result']),
     guesses: metrics.counter('portcullis_cancel_guesses_total', 'CancelRequests with a wrong secret'),
     sessions: metrics.gauge('portcullis_sessions', 'Open sessions'),
     recorded: metrics.gauge(
@@ -199,7 +200,10 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     }),
   )
   const link = config.approvals.link ?? config.people?.publicUrl ?? ''
-  const holds = createHolds({ settings: { ...config.approvals, link }, book, line, clock, ids })
+  const holds = createHolds({
+    ...{ settings: { ...config.approvals, link }, book, line, clock, ids },
+    onSettled: (result) => counters.holds.inc({ result }),
+  })
   const { maskText } = proxy.recorder
   const trail = maskText ? maskTexts(recorder, maskText) : recorder
   const presidio =

@@ -74,7 +74,7 @@ export async function startPeople(
   await until(() => isFresh && log.value.caughtUp() && control.value.isFresh())
   return {
     value: {
-      holds: createHolds({ settings, book, line: line.value, clock, ids }),
+      holds: createHolds({ settings, book, line: line.value, clock, ids, onSettled: () => undefined }),
       settings,
       log: log.value,
       all,
