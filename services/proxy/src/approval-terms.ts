@@ -3,7 +3,7 @@
  * nothing. Of several rules the strictest of each; and the digest that binds an answer to what was asked. Pure.
  */
 import { createHash } from 'node:crypto'
-import type { Identity, Original, Quorum } from '@portcullis/kernel'
+import type { Analysis, Identity, Original, Quorum } from '@portcullis/kernel'
 import type { Judged } from '@portcullis/policy'
 
 export interface ApprovalSettings {
@@ -61,6 +61,8 @@ export interface Asking {
   /** What holds it: rules and verdict. */
   readonly causes: readonly string[]
   readonly perInstance: boolean
+  /** How the gate reads it: a setting of the session can make another statement of the same bytes. */
+  readonly analyses: readonly Pick<Analysis, 'verb' | 'fingerprint'>[]
   readonly original: Original
 }
 
@@ -73,6 +75,7 @@ export function digestOf(asking: Asking): string {
   const about = JSON.stringify({
     form: 'portcullis.approval.1',
     ...{ protocol, target, role, database, policyVersion, causes },
+    reading: asking.analyses.map(({ verb, fingerprint }) => [verb, fingerprint]),
     identity: [identity.issuer, identity.subject],
     delegation: identity.delegation.map(({ issuer, subject }) => [issuer, subject]),
     ...(asking.perInstance && { instance: identity.instance }),

@@ -146,6 +146,21 @@ test('refused at once where nobody is to wait; the same passes once when approve
   assert.equal(stateOf(approval), 'used')
 })
 
+test('the same bytes that a setting makes another statement are another', async () => {
+  people.value.settings.waitSec = 0
+  // All rows, or where a backslash escapes: none.
+  const sql = String.raw`delete from items where id::text = 'x\' or true --'`
+  const off = await open()
+  await off.query('set standard_conforming_strings to off')
+  await assert.rejects(off.query(sql), refused('42501', 'approval_pending'))
+  const approval = await people.value.asked(who)
+  await people.value.answer(approval)
+  const on = await open()
+  await assert.rejects(on.query(sql), refused('42501', 'approval_pending'))
+  assert.equal(await rowsLeft(), 9)
+  assert.equal((await off.query(sql)).rowCount, 0)
+})
+
 test('of two who come with one approval at once, one passes', async () => {
   people.value.settings.waitSec = 0
   const [a, b] = [await open(), await open()]

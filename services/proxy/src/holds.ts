@@ -145,7 +145,7 @@ export function createHolds(deps: HoldsDeps): Holds {
     const causes = causesOf(held)
     const request: CommandRequest = {
       kind: 'command',
-      digest: digestOf({ ...about, identity, causes, perInstance, original }),
+      digest: digestOf({ ...about, identity, causes, perInstance, analyses: unit.analyses, original }),
       ...{ identity, quorum, excludesDelegators, use, usableUs, ...about },
       deadline: deadlineOf(terms),
       waiting: waitMs > 0,
