@@ -16,7 +16,8 @@ import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import { cstring, frontend, message } from './protocols/postgres/wire.ts'
 import { type Bed, startBed } from './testing/bed.ts'
 import { createCanaryWatch } from './testing/canaries.ts'
-import { RawClient, send } from './testing/raw-client.ts'
+import { send } from './testing/raw-client.ts'
+import { openTapped, type TappedClient } from './testing/tapped-client.ts'
 
 const rows = Number(process.env.CANARIES ?? 50)
 const watch = createCanaryWatch(
@@ -45,44 +46,24 @@ after(async () => {
   await postgres?.stop()
 })
 
-/** A client with all that it was sent. */
-interface Tapped {
-  readonly raw: RawClient
-  /** The bytes since the last time. */
-  take(): Buffer
-}
-
-async function tapped(raw: RawClient): Promise<Tapped> {
-  let chunks: Buffer[] = []
-  raw.socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  raw.take()
-  return {
-    raw,
-    take() {
-      const bytes = Buffer.concat(chunks)
-      chunks = []
-      raw.take()
-      return bytes
-    },
-  }
-}
-
-async function through(subject: string): Promise<Tapped> {
-  const raw = await RawClient.open(bed.value.port, 'shop', subject, postgres.value.database)
-  const client = await tapped(raw)
+async function through(subject: string): Promise<TappedClient> {
+  const client = await openTapped(bed.value.port, 'shop', subject, postgres.value.database)
   // The catalogue is read when the first session comes.
-  for (;;) {
-    raw.write(send.query('select name from people limit 1'))
-    await raw.ready(1)
-    if (client.take().includes('name 1')) return client
+  while (!(await client.ask([send.query('select name from people limit 1')], 1)).includes('name 1'))
     await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await client.ask([patience], 1)
+  return client
 }
 
-async function directly(): Promise<Tapped> {
+async function directly(): Promise<TappedClient> {
   const { port, user, password, database } = postgres.value
-  return tapped(await RawClient.open(port, user, password, database))
+  const client = await openTapped(port, user, password, database)
+  await client.ask([patience], 1)
+  return client
 }
+
+/** Some forms take the square of the rows. */
+const patience = send.query('set statement_timeout = 3000')
 
 /** What is sent at once, each time answered by a ReadyForQuery. */
 type Ask = (sql: string) => readonly Buffer[]
@@ -116,16 +97,11 @@ const ways: Readonly<Record<string, Ask>> = {
 }
 
 /** In a transaction of its own. A cursor must be there before the gate takes its name for it. */
-async function run({ raw, take }: Tapped, messages: readonly Buffer[]): Promise<Buffer> {
+async function run(client: TappedClient, messages: readonly Buffer[]): Promise<Buffer> {
   const [first = begin, ...rest] = messages
-  const seen: Buffer[] = []
-  for (const sent of rest.length === 0
-    ? [[begin, first, rollback]]
-    : [[begin, first], ...rest.map((one) => [one]), [rollback]]) {
-    raw.write(Buffer.concat(sent))
-    await raw.ready(sent.length)
-    seen.push(take())
-  }
+  if (rest.length === 0) return client.ask([begin, first, rollback], 3)
+  const seen = [await client.ask([begin, first], 2)]
+  for (const one of [...rest, rollback]) seen.push(await client.ask([one], 1))
   return Buffer.concat(seen)
 }
 
@@ -159,8 +135,8 @@ test('no piece of a canary comes through, whatever is asked and by whatever way'
     result?.masked?.some(({ column, values }) => column === 'public.people.ssn' && values > 0),
   )
   assert.ok(masks.length > 1000, `only ${masks.length} were masked`)
-  clear.raw.end()
-  masked.raw.end()
+  clear.end()
+  masked.end()
 })
 
 test('what asks for nothing masked comes back as it does directly, byte for byte', async () => {
@@ -186,8 +162,8 @@ test('what asks for nothing masked comes back as it does directly, byte for byte
   }
   assert.deepEqual(different, [], different.join('\n'))
   assert.ok(same > 500, `only ${same}`)
-  clear.raw.end()
-  masked.raw.end()
+  clear.end()
+  masked.end()
 })
 
 /** Between two connections. */
@@ -212,7 +188,7 @@ test('each method keeps every canary back, and a hash is the same by whatever wa
         assert.deepEqual(watch(bytes), [], `${subject}, ${way}: ${sql}`)
         assert.ok(!bytes.includes('mask_unavailable'), `${subject}, ${way}: ${sql}\n${shownAs(bytes)}`)
       }
-    client.raw.end()
+    client.end()
   }
   const client = await through('hal')
   const hashes = async (way: string) => {
@@ -226,16 +202,12 @@ test('each method keeps every canary back, and a hash is the same by whatever wa
     assert.deepEqual(await hashes(way), way === 'copy binary' ? null : wanted, way)
   const ofTable = await run(client, [send.query('copy people (ssn) to stdout (format binary)')])
   assert.equal(ofTable.toString('latin1').match(/[0-9a-f]{32}/g)?.length, rows)
-  client.raw.end()
+  client.end()
 })
 
 test('by pieces, again, under another name, and by a rule that came after it was prepared', async () => {
-  const { raw, take } = await through('zoe')
-  const ask = async (readies: number, ...messages: readonly Buffer[]) => {
-    raw.write(Buffer.concat(messages))
-    await raw.ready(readies)
-    return take()
-  }
+  const client = await through('zoe')
+  const ask = (readies: number, ...messages: readonly Buffer[]) => client.ask(messages, readies)
   try {
     const prepared = await ask(
       1,
@@ -263,17 +235,13 @@ test('by pieces, again, under another name, and by a rule that came after it was
     assert.ok(later[0]?.includes('name 3') && later[10]?.includes('***'))
   } finally {
     bed.value.rule(policy)
-    raw.end()
+    client.end()
   }
 })
 
 test('an error tells its SQLSTATE and names, and no value; what the parser finds it tells in full', async () => {
-  const { raw, take } = await through('ann')
-  const ask = async (...texts: readonly string[]) => {
-    raw.write(Buffer.concat(texts.map(send.query)))
-    await raw.ready(texts.length)
-    return take().toString('latin1')
-  }
+  const client = await through('ann')
+  const ask = async (text: string) => (await client.ask([send.query(text)], 1)).toString('latin1')
   const [first, second] = [canaryOf(1), canaryOf(2)]
   const twice = await ask(`update people set ssn = '${first}' where ssn = '${second}'`)
   assert.match(twice, /C23505/)
@@ -283,18 +251,17 @@ test('an error tells its SQLSTATE and names, and no value; what the parser finds
   for (const text of [twice, cast]) assert.deepEqual(watch(Buffer.from(text)), [], text)
   assert.match(await ask('select ssn from peopel'), /Mrelation "peopel" does not exist/)
   assert.match(await ask('select ssn, from people'), /it cannot be understood, .*reason=mask_unavailable/s)
-  raw.end()
+  client.end()
 })
 
 test('a row that is too large to be masked ends the result, and the session goes on', async () => {
-  const { raw, take } = await through('ann')
-  raw.write(send.query("select ssn, repeat('x', 17000000) from people limit 2"))
-  await raw.ready(1)
-  const cut = take().toString('latin1')
+  const client = await through('ann')
+  const ask = async (text: string) => (await client.ask([send.query(text)], 1)).toString('latin1')
+  const cut = await ask("select ssn, repeat('x', 17000000) from people limit 2")
   assert.match(cut, /a row of over 16777216 bytes/)
   assert.ok(cut.length < 10_000)
-  raw.write(send.query('select name, ssn from people limit 1'))
-  await raw.ready(1)
-  assert.match(take().toString('latin1'), /name 1.*\*\*\*/s)
-  raw.end()
+  assert.match(await ask('select name, ssn from people limit 1'), /name 1.*\*\*\*/s)
+  const large = await ask("select name, repeat('x', 17000000) as large from people limit 1")
+  assert.ok(large.length > 17_000_000, 'what has nothing to mask passes')
+  client.end()
 })
