@@ -9,7 +9,7 @@ export type Reason =
   | 'policy_hold' // a rule says that a person must let it pass
   | 'policy_default' // no rule allows it
   | ApprovalReason
-  | 'mask_unavailable' // a rule masks what it answers, and nothing can for this protocol
+  | 'mask_unavailable' // a rule masks what it answers or stores elsewhere, and that cannot be done
   | 'mask_predicates' // what is masked decided too many answers
   | 'cap_rows_statement'
   | 'cap_bytes_statement'
