@@ -265,3 +265,42 @@ test('a row that is too large to be masked ends the result, and the session goes
   assert.ok(large.length > 17_000_000, 'what has nothing to mask passes')
   client.end()
 })
+
+test('what is told at a commit of what was stored before is withheld, too', async () => {
+  await postgres.value.query(
+    'alter table people_base add constraint put_off unique (ssn) deferrable initially deferred',
+  )
+  const client = await through('ann')
+  const insert = (at: number) => `insert into people_base values (${at}, '${canaryOf(1)}')`
+  await client.ask([send.query(insert(1))], 1)
+  const told = [
+    await client.ask([begin, send.query(insert(2)), send.query('commit')], 3),
+    await client.ask([send.parse('', insert(3)), send.bind('', ''), send.execute(''), send.sync()], 1),
+    await client.ask([send.query(`begin; ${insert(4)}; set constraints all immediate; commit`), rollback], 2),
+  ]
+  for (const bytes of told) {
+    assert.match(bytes.toString('latin1'), /C23505.*nput_off/s)
+    assert.deepEqual(watch(bytes), [], shownAs(bytes))
+  }
+  client.end()
+})
+
+test('a rule that only observes says on the event what it would have masked', async () => {
+  bed.value.rule(
+    policy.replace(
+      'rules:',
+      'rules:\n  - { name: watched, match: { subjects: [obs] }, observe: true, action: mask, mask: { columns: [ssn] } }',
+    ),
+  )
+  try {
+    const client = await through('obs')
+    const bytes = await client.ask([send.query('select ssn as watched_by_rule, name from people')], 1)
+    assert.ok(watch(bytes).length > 0)
+    const [command] = bed.value.of(/watched_by_rule/)
+    assert.equal(command?.intent.attributes['mask.observed'], '["public.people.ssn"]')
+    assert.equal(command?.result?.masked, undefined)
+    client.end()
+  } finally {
+    bed.value.rule(policy)
+  }
+})
