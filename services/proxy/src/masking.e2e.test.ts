@@ -85,7 +85,7 @@ const ways: Readonly<Record<string, Ask>> = {
   'extended binary': (sql) => [
     extended(send.parse('', sql), bindAs(1), send.execute('', 7), send.execute('')),
   ],
-  'copy text': copyAs(''),
+  'copy text': (sql) => [extended(send.parse('', `copy (${sql}) to stdout`), bindAs(0), send.execute(''))],
   'copy csv': copyAs("(format csv, header, delimiter ';')"),
   'copy binary': copyAs('(format binary)'),
   cursor: (sql) => [
