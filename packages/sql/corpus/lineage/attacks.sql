@@ -930,3 +930,249 @@ create unique index on people_log_1 (ssn)
 
 -- attack: procedure
 call people_proc('x')
+
+-- attack: values of a row in a subquery
+select (select array_agg(x) from (values (p.ssn)) v(x)) from people p
+
+-- attack: star of a lateral star
+select q.* from people p, lateral (select p.*) q
+
+-- attack: row of a subquery
+select p from (select * from people) p
+
+-- attack: json of a widened row
+select to_json(x) from (select p.*, 1 as one from people p) x
+
+-- attack: element of an aggregate in a subquery
+select x[1] from (select array_agg(ssn) as x from people) y
+
+-- attack: json of a view's row
+select json_agg(x) from people_renamed x
+
+-- attack: aliases that shift
+select a.ssn from (select id, ssn, name from people) as a(id2, ssn)
+
+-- attack: split to rows
+select c from people, regexp_split_to_table(ssn, '~') c
+
+-- attack: field of an element of an array of rows
+select (array(select p from people p))[1].ssn
+
+-- attack: field of a cast row
+select ((row(ssn, 1))::people_pair).x from people
+
+-- attack: populate and take a field
+select (json_populate_record(null::people_pair, json_build_object('x', ssn))).x from people
+
+-- attack: xpath
+select xpath('/a/text()', xmlelement(name a, ssn)) from people
+
+-- attack: window over everything
+select name, max(ssn) over () from people
+
+-- attack: subquery in returning
+insert into people_empty (body) values ('q') returning (select max(ssn) from people)
+
+-- attack: subquery in returning of an update
+update people_teams set label = label returning (select ssn from people where id = 1)
+
+-- attack: returning of a joined delete
+delete from people_teams t using people p where p.id = t.id returning p.*
+
+-- attack: row of a joined merge
+merge into people_teams t using people p on p.id = t.id when matched then update set label = 'x' returning merge_action(), p
+
+-- attack: lag of a row
+select lag(p, 0) over (order by id) from people p
+
+-- attack: several percentiles
+select percentile_disc(array[0, 0.5, 1]) within group (order by ssn) from people
+
+-- attack: keys of json
+select jsonb_object_keys(jsonb_build_object(ssn, 1)) from people
+
+-- attack: json set
+select jsonb_set('{"a": 1}', '{a}', to_jsonb(ssn)) from people
+
+-- attack: json of an aggregate as rows
+select * from json_each_text((select json_object_agg(ssn, 1) from people))
+
+-- attack: lexemes
+select lexeme from unnest(to_tsvector('simple', (select ssn from people where id = 1)))
+
+-- attack: debugging a text search
+select (ts_debug('simple', ssn)).token from people
+
+-- attack: parsing a text search
+select * from ts_parse('default', (select ssn from people where id = 1))
+
+-- attack: recursive cte that cuts
+with recursive r as (select ssn as s from people where id = 1 union all select substr(s, 2) from r where length(s) > 12) select s from r
+
+-- attack: case of rows
+select case when true then p end from people p
+
+-- attack: message of an error that is none (lost)
+select (pg_input_error_info(ssn, 'integer')).message from people
+
+-- attack: copy of a table command
+copy (table people) to stdout
+
+-- attack: copy of a change
+copy (update people set team = 1 returning ssn) to stdout
+
+-- attack: cursor of rows
+begin; declare c cursor for select p from people p; fetch 3 from c; rollback
+
+-- attack: prepared change
+prepare q as update people set team = team returning ssn; execute q; deallocate q
+
+-- attack: natural join of views
+select * from people_all natural join people_names
+
+-- attack: rows with numbers
+select * from people_rows() with ordinality
+
+-- attack: field of an echo of rows
+select (people_echo(people_rows())).ssn
+
+-- attack: values with a subquery in the second row
+values (1, 'x'), (2, (select ssn from people where id = 1))
+
+-- attack: group by cube
+select ssn from people group by cube (ssn)
+
+-- attack: own function of a star
+select people_label(people.*) from people
+
+-- attack: array of rows of columns
+select array_agg(row(ssn)) from people
+
+-- attack: unnest of a split
+select unnest(string_to_array(ssn, '~')) from people
+
+-- attack: system column beside
+select ctid, * from people
+
+-- attack: cast of a row to its own type
+select people.*::people from people
+
+-- attack: star of a star of a row
+select x.* from (select (people).* from people) x
+
+-- attack: rows beside a value
+select generate_series(1, 1), ssn from people
+
+-- attack: lateral values
+select a.x from people p left join lateral (values (p.name), (p.ssn)) a(x) on true
+
+-- attack: ordered aggregate with a filter
+select string_agg(ssn, ',' order by id) filter (where id > 0) from people
+
+-- attack: rows from a record
+select * from rows from (json_to_record((select to_json(p) from people p where id = 1)) as (ssn text), generate_series(1, 1))
+
+-- attack: hstore of arrays
+select hstore(array_agg(name), array_agg(ssn)) from people
+
+-- attack: hstore keys
+select skeys(hstore(ssn, '1')) from people
+
+-- attack: hstore populates
+select (populate_record(null::people, hstore(p))).ssn from people p
+
+-- attack: hstore operator
+select %% hstore(p) from people p
+
+-- attack: xml parts
+select xmlconcat(xmlforest(ssn)), xmlserialize(content xmlelement(name a, ssn) as text), xmlpi(name x, ssn) from people
+
+-- attack: json path over an aggregate
+select jsonb_path_query_array(jsonb_agg(p), '$[*].ssn') from people p
+
+-- attack: json serialize
+select json_serialize(json_object('a': ssn)) from people
+
+-- attack: json query
+select json_query(to_jsonb(p), '$.ssn' with wrapper) from people p
+
+-- attack: nested json table
+select jt.* from people p, json_table(to_jsonb(p), '$' columns (nested path '$' columns (s text path '$.ssn'))) jt
+
+-- attack: row of a cte
+with t as (select * from people) select t from t
+
+-- attack: row that a change returns
+with u as (update people set team = 1 returning people as rec) select (rec).ssn from u
+
+-- attack: values that an insert returns
+with d as (select ssn from people), i as (insert into people_empty (body) select ssn from d returning body) select body from i
+
+-- attack: value that an update returns
+update people_teams set label = (select ssn from people where id = 1) where id = 1 returning label
+
+-- attack: value that an update of a row returns
+update people_teams t set (label, lead) = (select ssn, 1 from people where id = 1) where id = 1 returning t
+
+-- attack: value that a merge returns
+merge into people_teams t using people p on p.id = t.id when matched then update set label = p.ssn returning t.label
+
+-- attack: variadic concat
+select concat_ws(',', variadic array[ssn, name]) from people
+
+-- attack: two ctes of one name
+with a as (select name as x from people) select x from (with a as (select ssn as x from people) select x from a) b
+
+-- attack: materialized cte
+with a as materialized (select ssn from people), b as not materialized (select * from a) select * from b
+
+-- attack: set operation of a cte
+with a as (select name, ssn from people) select name from a union all select ssn from a
+
+-- attack: limit by all
+select ssn from people order by id fetch first 2 rows with ties
+
+-- attack: having value
+select max(ssn) from people having max(ssn) is not null
+
+-- attack: join under parentheses
+select x.ssn from ((people p join people_teams t on true) join people x on x.id = p.id)
+
+-- attack: full join using
+select ssn from people a full join people b using (ssn, id)
+
+-- attack: right join star
+select * from people_teams right join people using (id)
+
+-- attack: not a column but a function of a row in a view
+select v.people_label from (select p.* from people p) v
+
+-- attack: whole row in a view's function
+select people_label(rec) from people_whole
+
+-- attack: bytea of a row
+select p::text::bytea from people p
+
+-- attack: type name as function
+select text(ssn), name(ssn), bpchar(ssn) from people
+
+-- attack: at time zone of nothing
+select ssn || (now() at time zone 'utc')::text from people
+
+-- attack: array slice
+select (string_to_array(ssn, '~'))[1:2] from people
+
+-- attack: array of arrays
+select array[array[ssn], array[name]] from people
+
+-- attack: json text of a scalar
+select to_json(ssn) #>> '{}' from people
+
+-- attack: is json
+select case when ssn is json then 'x' else ssn end from people
+
+-- attack: overlaps of constants
+select ssn from people where (now(), now()) overlaps (now(), now()) or true
+
+-- attack: quantified value
+select case when ssn = any (select ssn from people) then ssn end from people

@@ -88,6 +88,8 @@ interface Target {
   readonly relation: Relation
   /** Rules or triggers of a view's give back what they like. */
   readonly isReplaced: boolean
+  /** What is put into it, by column; under no name what nobody knows the column of. */
+  readonly put: Map<string | undefined, Flow[]>
 }
 
 function targetOf(trace: Trace, statement: TreeNode, level: Level, events: readonly Change[]): Target {
@@ -99,7 +101,7 @@ function targetOf(trace: Trace, statement: TreeNode, level: Level, events: reado
   const known = trace.index.relations(schema, name, trace.path)
   const isReplaced = [...known, ...ownersOf(trace, relation)].some((one) => isAnsweredOtherwise(one, events))
   if (isReplaced) trace.lose()
-  return { relation, isReplaced }
+  return { relation, isReplaced, put: new Map() }
 }
 
 function isAnsweredOtherwise(
@@ -195,10 +197,11 @@ function assign(trace: Trace, target: Target, level: Level, items: Tree | undefi
 }
 
 /** `column` undefined: nobody knows where. */
-function store(trace: Trace, { relation }: Target, column: string | undefined, flow: Flow): void {
+function store(trace: Trace, { relation, put }: Target, column: string | undefined, flow: Flow): void {
   const own = relation.columns.find(({ name }) => name === column)?.flow.refs
   const isItself = own !== undefined && flow.exact && [...flow.refs].every((ref) => own.has(ref))
   if (!isItself || flow.lost) trace.copies.add(flow)
+  put.set(column, [...(put.get(column) ?? []), flow])
   trace.raises.add(flow)
 }
 
@@ -206,12 +209,16 @@ function returning(
   trace: Trace,
   statement: TreeNode,
   level: Level,
-  { relation, isReplaced }: Target,
+  target: Target,
   others: Relation,
   isLast = false,
 ): Relation {
   if (statement.returningClause === undefined) return noRows
   const { exprs, options } = node(statement.returningClause)
+  const { isReplaced } = target
+  const relation = afterwards(target)
+  const [changed] = level.leaves
+  if (changed) level.leaves[0] = { ...changed, relation }
   const renamed = list(options).map((option) => text(only(option, 'ReturningOption')?.value))
   for (const alias of ['old', 'new', ...renamed])
     if (!level.leaves.some((leaf) => leaf.alias === alias))
@@ -219,6 +226,18 @@ function returning(
   const star = isLast ? beside(others, relation) : beside(relation, others)
   const found = targets(trace, level, exprs, star)
   return isReplaced ? relationOf([], derived([lost, whole(found)])) : found
+}
+
+/** As it is once it is changed. */
+function afterwards({ relation, put }: Target): Relation {
+  const anywhere = put.get(undefined) ?? []
+  return relationOf(
+    relation.columns.map(({ name, flow }) => ({
+      name,
+      flow: either([flow, ...(put.get(name) ?? []), ...anywhere]),
+    })),
+    relation.rest && derived([relation.rest, ...[...put.values()].flat()]),
+  )
 }
 
 /** COPY of a table's columns. */

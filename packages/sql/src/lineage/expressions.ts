@@ -95,7 +95,7 @@ const ways: Readonly<Record<string, Way>> = {
     return whole({ columns: columns.map(({ flow }, at) => ({ name: `f${at + 1}`, flow })) })
   },
   A_Expr(trace, level, { name, lexpr, rexpr }) {
-    const sides = [lexpr, rexpr].map((side) => flowOf(trace, level, side))
+    const sides = [lexpr, rexpr].flatMap((side) => (side === undefined ? [] : flowOf(trace, level, side)))
     return derived([...sides, operatorFlow(trace, qualified(name), sides)])
   },
   JsonObjectAgg: jsonAggregate,
