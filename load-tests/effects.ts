@@ -201,7 +201,8 @@ function summary(name: string, judged: readonly Judged[]): readonly Row[] {
     count('of these lost', traced.length - told.length),
     count('of the others with every column that the server names', told.length - missing.length, {
       against: told.length,
-      aim: { atLeast: 1 },
+      // A plan names what a view counts, which is in no result.
+      aim: { atLeast: 0.998 },
     }),
     {
       row: `${name}: longest time for one lineage`,

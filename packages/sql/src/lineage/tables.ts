@@ -26,7 +26,11 @@ export function createTables(all: readonly CatalogueTable[]): Tables {
   const byId = new Map(all.map((table) => [table.id, table]))
   const children = new Map<number, CatalogueTable[]>()
   for (const table of all)
-    for (const parent of table.parents ?? []) children.set(parent, [...(children.get(parent) ?? []), table])
+    for (const parent of table.parents ?? []) {
+      const siblings = children.get(parent)
+      if (siblings === undefined) children.set(parent, [table])
+      else siblings.push(table)
+    }
   const stored = new Map<CatalogueTable, StoredTable>()
   const owners = new WeakMap<ColumnRef, StoredTable>()
 
