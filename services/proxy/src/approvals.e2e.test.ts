@@ -4,6 +4,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import type { Approval, Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import type pg from 'pg'
+import { refusal } from './refusals.ts'
 import { type Bed, block, startBed } from './testing/bed.ts'
 import { type People, startPeople } from './testing/people.ts'
 import { RawClient, send } from './testing/raw-client.ts'
@@ -427,6 +428,20 @@ test('a gate that stops leaves the question open and says which', async () => {
   await people.value.answer(approval)
   const again = await open()
   assert.equal((await again.query('delete from items')).rowCount, 9)
+})
+
+test('a gate that ends before the answer says which question stays open, too', async () => {
+  const other = await startBed({ postgres: postgres.value, policy: rules, holds: people.value.holds })
+  const client = await other.value.connect(who)
+  const running = client.query('delete from items')
+  running.catch(() => undefined)
+  const approval = await people.value.asked(who)
+  await until(() => other.value.of(/^delete/).length > 0)
+  const [session] = other.value.sessions.live
+  session?.kill(refusal('draining', { id: 'd', policyVersion: 'test' }))
+  await assert.rejects(running, refused('57P01', 'draining', approval))
+  await other.stop()
+  assert.equal(stateOf(approval), 'pending')
 })
 
 function cancelRequest(processId: number, secretKey: number): Buffer {
