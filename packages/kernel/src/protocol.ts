@@ -119,6 +119,8 @@ export interface RowEstimate {
 export interface Original {
   /** All bytes that decide what runs: the text, then each value with its type and format. Not kept beyond the call. */
   readonly pieces: readonly Uint8Array[]
+  /** What the names in it stand for, as far as the session decides that: the same text, the same meaning. */
+  readonly names: string
   /** The values as people read them; long ones may be cut. */
   readonly values: readonly string[]
 }

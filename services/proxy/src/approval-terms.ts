@@ -76,6 +76,7 @@ export function digestOf(asking: Asking): string {
     form: 'portcullis.approval.1',
     ...{ protocol, target, role, database, policyVersion, causes },
     reading: asking.analyses.map(({ verb, fingerprint }) => [verb, fingerprint]),
+    names: original.names,
     identity: [identity.issuer, identity.subject],
     delegation: identity.delegation.map(({ issuer, subject }) => [issuer, subject]),
     ...(asking.perInstance && { instance: identity.instance }),

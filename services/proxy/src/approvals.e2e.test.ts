@@ -162,6 +162,28 @@ test('the same bytes that a setting makes another statement are another', async 
   assert.equal((await off.query(sql)).rowCount, 0)
 })
 
+test('the same text with names that stand for something else is another', async () => {
+  people.value.settings.waitSec = 0
+  const sql = 'delete from items where id = 4'
+  for (const before of ['set search_path to other, public', 'create temp table items (id int)']) {
+    const plain = await open()
+    await assert.rejects(plain.query(sql), refused('42501', 'approval_pending'))
+    const approval = await people.value.asked(who)
+    await people.value.answer(approval)
+    const moved = await open()
+    await moved.query(before)
+    await assert.rejects(moved.query(sql), refused('42501', 'approval_pending'))
+    const own = await people.value.asked(who)
+    assert.notEqual(own.approvalId, approval.approvalId)
+    await people.value.answer(own)
+    await moved.query(sql)
+    assert.equal(stateOf(own), 'used')
+    assert.equal(stateOf(approval), 'approved')
+    await plain.query(sql)
+    assert.equal(stateOf(approval), 'used')
+  }
+})
+
 test('of two who come with one approval at once, one passes', async () => {
   people.value.settings.waitSec = 0
   const [a, b] = [await open(), await open()]

@@ -267,6 +267,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     readText: (access, parameters) =>
       createReadText(
         analyzer,
+        parameters,
         createSessionCatalogue(catalogues.join(access), parameters, access.credentials.user),
       ),
     keyed: config.masking.key === undefined ? undefined : createKeyed(resolveKey(config.masking.key)),

@@ -245,6 +245,7 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     readText: (access, parameters) =>
       createReadText(
         analyzer,
+        parameters,
         createSessionCatalogue(catalogues.value.join(access), parameters, access.credentials.user),
       ),
     keyed: createKeyed(Buffer.alloc(32, 'a key of tests alone')),

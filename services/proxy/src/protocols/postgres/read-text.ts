@@ -1,8 +1,9 @@
 /** SQL text to what it does, as this session's server reads it at that moment and knows its names. */
 import { encodingIsAsciiSafe, type Reading, type SqlAnalyzer, type StatementAnalysis } from '@portcullis/sql'
+import { createNames, type Names } from './names.ts'
 import { noCatalogue, type SessionCatalogue } from './session-catalogue.ts'
 
-export interface ReadText extends SessionCatalogue, Pick<SqlAnalyzer, 'bind' | 'bindExecute'> {
+export interface ReadText extends SessionCatalogue, Names, Pick<SqlAnalyzer, 'bind' | 'bindExecute'> {
   /** One analysis for each statement in `bytes[start, end)`; at least one. A promise for long texts; it never rejects. */
   analyze(
     bytes: Buffer,
@@ -18,11 +19,22 @@ export interface ReadText extends SessionCatalogue, Pick<SqlAnalyzer, 'bind' | '
   isAsciiSafe(): boolean
 }
 
-export function createReadText(analyzer: SqlAnalyzer, catalogue: SessionCatalogue = noCatalogue): ReadText {
+/** `parameters`: those that the session was opened with. */
+export function createReadText(
+  analyzer: SqlAnalyzer,
+  parameters: Readonly<Record<string, string>>,
+  catalogue: SessionCatalogue = noCatalogue,
+): ReadText {
   let known: Reading = { standardConformingStrings: true, encodingAsciiSafe: true }
   let unsure = false
+  const names = createNames(parameters, catalogue.searchPath)
   return {
     ...catalogue,
+    ...names,
+    runs(analysis) {
+      catalogue.runs(analysis)
+      names.runs(analysis)
+    },
     bind: (analysis, values) => analyzer.bind(analysis, values),
     bindExecute: (analysis, args) => analyzer.bindExecute(analysis, args),
     analyze: (bytes, start, end) => analyzer.analyze(bytes, start, end, unsure ? unsureReading : known),

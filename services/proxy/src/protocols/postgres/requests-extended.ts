@@ -103,7 +103,7 @@ export class ExtendedRequests {
     // What a rule reads of an execution is not what it read of a text that was prepared.
     const opened = this.#units.asksRows ? undefined : known && statements.takeOpened(known, meant?.[0])
     const estimate = meant && this.#estimate(meant, frame, nameEnd + 1, known)
-    const original = () => originalOf(frame, nameEnd + 1, known)
+    const original = () => originalOf(frame, nameEnd + 1, known, this.#deps.readText.standFor())
     if (opened) {
       const { command } = opened
       const undoes = command.analysis.undoes && name === '' && portal === ''
@@ -263,10 +263,15 @@ export class ExtendedRequests {
 }
 
 /** Undefined where the gate did not see the text, or not all of the values. */
-function originalOf(frame: Frame, start: number, prepared: Prepared | undefined): Original | undefined {
+function originalOf(
+  frame: Frame,
+  start: number,
+  prepared: Prepared | undefined,
+  names: string,
+): Original | undefined {
   const values = frame.rest === 0 ? shownValuesOf(frame.buffer, start, frame.end) : undefined
   if (!values || !prepared?.textDigest) return undefined
-  return { pieces: [prepared.textDigest, values.piece], values: values.shown }
+  return { pieces: [prepared.textDigest, values.piece], names, values: values.shown }
 }
 
 /** By SQL a cursor can take over the name of a portal. */

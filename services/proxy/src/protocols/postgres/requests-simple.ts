@@ -40,6 +40,7 @@ export class SimpleRequests {
       const analyses = units.meaning(read)
       const original = () => ({
         pieces: [frame.buffer.subarray(frame.start + headerBytes, frame.end - 1)],
+        names: readText.standFor(),
         values: [],
       })
       return units.simple(

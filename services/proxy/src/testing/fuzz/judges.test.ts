@@ -20,7 +20,7 @@ async function recorded(
   const trail = new Trail('process', fault)
   const analyzer = await createSqlAnalyzer({ cacheEntries: 10, cacheBytesMax: 1 << 20 })
   const bytes = Buffer.from(sql)
-  const [analysis] = await trail.watch(createReadText(analyzer), 0).analyze(bytes, 0, bytes.length)
+  const [analysis] = await trail.watch(createReadText(analyzer, {}), 0).analyze(bytes, 0, bytes.length)
   await analyzer.close()
   assert.ok(analysis)
   const decision = {

@@ -123,7 +123,7 @@ class Playing {
       settings: new Map(),
       session: this.#trail.follow(session),
       scrub: createScrub(session.target),
-      readText: this.#trail.watch(createReadText(analyzer), options.readingTurns),
+      readText: this.#trail.watch(createReadText(analyzer, {}), options.readingTurns),
       clock: systemClock,
       statementBytesMax: options.statementBytesMax,
       log: { warn: (fields) => this.#logged(fields) },
