@@ -63,7 +63,7 @@ async function directly(): Promise<TappedClient> {
 }
 
 /** Some forms take the square of the rows. */
-const patience = send.query('set statement_timeout = 3000')
+const patience = send.query(`set statement_timeout = ${rows > 1000 ? 500 : 3000}`)
 
 /** What is sent at once, each time answered by a ReadyForQuery. */
 type Ask = (sql: string) => readonly Buffer[]

@@ -1,6 +1,8 @@
 /** Looks for pieces of canaries in whatever a client was sent: as they are, in hexadecimal or in base64. */
 
 const pieceBytes = 8
+/** More of them prove no more. */
+const findsMax = 10
 
 /** `skip`: characters at the beginning that all of them have. */
 export function createCanaryWatch(canaries: readonly string[], skip: number): (bytes: Buffer) => string[] {
@@ -16,7 +18,7 @@ export function createCanaryWatch(canaries: readonly string[], skip: number): (b
 
   function found(bytes: Buffer): string[] {
     const seen: string[] = []
-    for (let at = 0; at + pieceBytes <= bytes.length; at++) {
+    for (let at = 0; at + pieceBytes <= bytes.length && seen.length < findsMax; at++) {
       if (begins[keyOf(bytes, at)] === 0) continue
       const piece = bytes.toString('latin1', at, at + pieceBytes).toLowerCase()
       if (pieces.has(piece)) seen.push(piece)
@@ -25,6 +27,8 @@ export function createCanaryWatch(canaries: readonly string[], skip: number): (b
   }
 
   return (bytes) => {
+    const plain = found(bytes)
+    if (plain.length > 0) return plain
     const text = bytes.toString('latin1')
     const decoded = [
       ...Array.from(text.matchAll(/(?:[0-9a-f]{2}){8,}/gi), ([code]) => Buffer.from(code, 'hex')),
@@ -33,7 +37,7 @@ export function createCanaryWatch(canaries: readonly string[], skip: number): (b
         [0, 1, 2, 3].map((from) => Buffer.from(code.slice(from), 'base64')),
       ),
     ]
-    return [bytes, ...decoded].flatMap(found)
+    return decoded.flatMap(found)
   }
 }
 
