@@ -6,6 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Bus,
   type CommandRequest,
@@ -91,8 +92,11 @@ export async function startApprovalsBed(
     for (const app of [first, second])
       while (
         (await ask('s:staff', 'GET', `/v1/approvals/${approvalId}`, undefined, app.value)).status !== 200
-      )
+      ) {
         if (Date.now() > deadline) throw new Error('a replica does not see what the log has')
+        // Asked without a pause, it would get no turn to read.
+        await delay(5)
+      }
     return approvalId
   }
 
