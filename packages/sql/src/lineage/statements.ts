@@ -4,7 +4,7 @@ import { isTree, type TreeNode } from '../grammar.ts'
 import { inner, list, node, nodeType, only, text } from '../walk.ts'
 import { callRelation } from './calls.ts'
 import { changeRelation, changes, copied, copiedIn } from './changes.ts'
-import { flowsOf, passedBy } from './expressions.ts'
+import { flowOf, flowsOf, passedBy } from './expressions.ts'
 import {
   clean,
   derived,
@@ -59,11 +59,28 @@ const moves: Way = (trace, statement, level) => {
     : lostRelation
   trace.copies.add(whole(relation))
   trace.raises.add(whole(relation))
+  keeps(trace, statement)
   return noRows
 }
 
+/** Defaults, generated columns, checks, bounds: what they call gives is stored now, or by whoever writes there later. */
+const keepsNamed: Way = (trace, statement) => {
+  keeps(trace, statement)
+  return noRows
+}
+
+function keeps(trace: Trace, parts: TreeNode): void {
+  // No table can be read in them, and the columns that they may name are those of the table itself.
+  const level = levelIn(undefined)
+  const relation = relationOf([], clean)
+  level.leaves.push({ alias: '', schema: '', relation, isStored: true, isOpen: true })
+  trace.copies.add(flowOf(trace, level, parts))
+}
+
 /** Its errors quote keys of the table. */
-const looksThrough: Way = (trace, { relation }, level) => {
+const looksThrough: Way = (trace, statement, level) => {
+  const { relation } = statement
+  keeps(trace, statement)
   trace.raises.add(isTree(relation) ? whole(tableLeaf(trace, level, node(relation))) : lost)
   return noRows
 }
@@ -142,7 +159,7 @@ const ways: Readonly<Record<string, Way>> = {
   ReindexStmt: looksThrough,
   IndexStmt: looksThrough,
   RefreshMatViewStmt: looksThrough,
-  CreateStmt: nothing,
+  CreateStmt: keepsNamed,
   CreateSchemaStmt: (trace, { schemaElts }) => {
     for (const item of list(schemaElts)) statementRelation(trace, isTree(item) ? item : undefined)
     return noRows
@@ -152,7 +169,7 @@ const ways: Readonly<Record<string, Way>> = {
   CreateEnumStmt: nothing,
   CompositeTypeStmt: nothing,
   AlterEnumStmt: nothing,
-  CreateDomainStmt: nothing,
+  CreateDomainStmt: keepsNamed,
   CreateExtensionStmt: nothing,
   CreatedbStmt: nothing,
   DropdbStmt: nothing,
