@@ -50,6 +50,29 @@ export function termsOf(
   }
 }
 
+/**
+ * Whether people would see less than what runs: code of which a part was taken out as a credential or is in a value that is
+ * cut, or a name that was taken out. Elsewhere what is taken out is a value, and its place shows.
+ */
+export function hidesWhatRuns(
+  analyses: readonly Pick<Analysis, 'verb' | 'effects' | 'text'>[],
+  { pieces, values }: Original,
+): boolean {
+  const sent = Buffer.from(pieces[0] ?? []).toString('utf8')
+  const lacking = analyses.filter(({ text }) => !sent.includes(text))
+  if (lacking.some(({ text }) => text.includes('"***"'))) return true
+  const isCode = analyses.some(
+    ({ verb, effects }) =>
+      /^(DO|CREATE (FUNCTION|PROCEDURE))$/.test(verb) ||
+      effects.includes('unknown') ||
+      effects.includes('execute'),
+  )
+  return isCode && (lacking.length > 0 || values.some((value) => cutValue.test(value)))
+}
+
+/** As shown values are where they are long, or too many; whole ones in text end in a quote. */
+const cutValue = /( bytes\)| more)$/
+
 /** Who asks, and for what. Of the instance only where the terms say so. */
 export interface Asking {
   readonly identity: Identity

@@ -420,6 +420,36 @@ test('what was approved is read to its end in pieces; a name that stands for it 
   await assert.rejects(client.query('execute leak'), refused('42501', 'policy_hold'))
 })
 
+test('what people would not see nobody is asked about', async () => {
+  people.value.settings.waitSec = 0
+  const client = await open()
+  bed.value.rule(`
+rules:
+  - { name: rest, action: allow }
+  - name: careful
+    when: command.verb in ["DELETE", "UPDATE", "CREATE FUNCTION"] || command.effects.exists(e, e in ["unknown", "execute"])
+    action: hold
+`)
+  await postgres.value.query("create function runs(text) returns text language sql as 'select $1'")
+  const long = `perform 1; ${' '.repeat(300)} delete from items`
+  for (const hidden of [
+    "do E'begin delete from items; -- password=\\'x\\' \\n end'",
+    "do 'begin delete from items; perform ''***'', ''password=''''x''''''; end'",
+    "create function f() returns void language plpgsql as 'begin delete from items; /* password=''x'' */ end'",
+    "select dblink_exec('dbname=x', 'delete from items')",
+    { text: 'select runs($1)', values: [long] },
+    `delete from "password='x'"`,
+  ])
+    await assert.rejects(client.query(hidden as string), refused('42501', 'policy_hold'))
+  assert.equal(people.value.pending().length, 0)
+  // A value that is a secret is none that runs.
+  for (const shown of [
+    "do 'begin delete from items; end'",
+    "update secrets set v = 'x' where password = 'y'",
+  ])
+    await assert.rejects(client.query(shown), refused('42501', 'approval_pending'))
+})
+
 test('observed, nothing waits and the event says so', async () => {
   const observing = await startBed({
     ...{ postgres: postgres.value, policy: rules, mode: 'observe', holds: people.value.holds },

@@ -22,7 +22,7 @@ import {
 import type { Judged } from '@portcullis/policy'
 import type { ApprovalBook } from './approval-book.ts'
 import type { AgentLine } from './agent/client.ts'
-import { type ApprovalSettings, digestOf, type Terms, termsOf } from './approval-terms.ts'
+import { type ApprovalSettings, digestOf, hidesWhatRuns, type Terms, termsOf } from './approval-terms.ts'
 import type { Gated } from './gate.ts'
 import type { IdSource } from './ids.ts'
 import { refusal } from './refusals.ts'
@@ -138,6 +138,7 @@ export function createHolds(deps: HoldsDeps): Holds {
     const terms = termsOf(held, settings, unit.inTransaction === true)
     const people = terms.quorum.reduce((sum, { count }) => sum + count, 0)
     if (!original || statement.length > statementCharsMax || people > approversMax) return undefined
+    if (hidesWhatRuns(unit.analyses, original)) return undefined
     const { identity, protocol, target, role, database } = session.subject
     const { policyVersion, rule, verdictId } = held
     const { quorum, excludesDelegators, perInstance, use, usableUs, waitMs } = terms
