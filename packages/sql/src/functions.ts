@@ -69,6 +69,8 @@ const known: readonly (readonly [RegExp, readonly Effect[], boolean])[] = [
     ['write', 'execute'],
     true,
   ],
+  // What was written to any table, out of the write-ahead log.
+  [/^pg_logical_slot_(get|peek)_/, ['read', 'write', 'execute'], true],
   [/^pg_(logical|create|drop|copy|sync|replication|get_replication)_/, ['write', 'execute'], true],
   [/^binary_upgrade_/, ['define', 'execute'], true],
   [

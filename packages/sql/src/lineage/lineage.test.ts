@@ -137,6 +137,8 @@ test('what nobody knows is lost, and never clean', () => {
     'select forever(1)',
     'select x.y.z.a.b from people',
     "select query_to_xml('select 1', true, true, '')",
+    "select data from pg_logical_slot_peek_changes('s', null, null)",
+    "select * from pg_logical_slot_get_binary_changes('s', null, null)",
     `select ${'('.repeat(700)}${'ssn'}${')'.repeat(700)} from people`,
     `select ${Array.from({ length: 700 }, () => 'ssn').join(' || ')} from people`,
   ]) {
