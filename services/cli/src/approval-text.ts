@@ -1,5 +1,5 @@
 /** Approvals as a person reads them in a terminal. Pure: nothing that others wrote moves the cursor or hides. */
-import { visibleText } from '@portcullis/kernel'
+import { visibleLine, visibleText } from '@portcullis/kernel'
 import { shown } from './errors.ts'
 import { table } from './table.ts'
 
@@ -77,7 +77,7 @@ export function oneText(one: Approval): string {
 /** The statement in full, with its values; or why access is asked for. */
 function whatOf({ kind, text, values, why }: Approval): string[] {
   if (kind === 'access') return [visibleText(why)]
-  return [visibleText(text), ...values.map((value, index) => `$${index + 1} = ${visibleText(value)}`)]
+  return [visibleText(text), ...values.map((value, index) => `$${index + 1} = ${visibleLine(value)}`)]
 }
 
 function whereOf({ target, role }: Approval): string {

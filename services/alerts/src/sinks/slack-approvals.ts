@@ -4,7 +4,14 @@
  * there is no button to approve it: nobody approves what they cannot see. What a button says is the approval and the digest
  * of what was shown; who may press, and whether it still counts, is decided where the press arrives.
  */
-import { type Alert, type ApprovalNotice, identityKey, type Sink, visibleText } from '@portcullis/kernel'
+import {
+  type Alert,
+  type ApprovalNotice,
+  identityKey,
+  type Sink,
+  visibleLine,
+  visibleText,
+} from '@portcullis/kernel'
 import { chainOf } from '../notices.ts'
 import { clip, isoTime } from '../wording.ts'
 import type { Post } from './post.ts'
@@ -64,7 +71,7 @@ function titleOf({ request: { kind, target, role } }: Approval): string {
 /** Preformatted rich text: Slack reads no mark-up in it. */
 function statementBlocks(request: Approval['request']): object[] {
   if (request.kind === 'access') return [preformatted(visibleText(request.reason))]
-  const values = request.values.map((value, index) => `$${index + 1} = ${visibleText(value)}`)
+  const values = request.values.map((value, index) => `$${index + 1} = ${visibleLine(value)}`)
   return [
     ...pieces(visibleText(request.statement)).map(preformatted),
     ...pieces(values.join('\n')).map(preformatted),
