@@ -10,6 +10,7 @@ import { createSessionCatalogue } from './session-catalogue.ts'
 const analyzer = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
 const table = { schema: 'public', kind: 'r', columns: ['id', 'ssn'] }
 let reads = 0
+let path = ['public']
 const catalogues = createCatalogues({
   analyzer,
   clock: systemClock,
@@ -19,10 +20,12 @@ const catalogues = createCatalogues({
     const tables = [
       { ...table, id: 1, name: 'people' },
       { ...table, id: 2, name: 'pets' },
+      { ...table, id: 3, name: 'twice' },
+      { ...table, id: 4, name: 'twice', schema: 'other' },
     ]
     return {
       data: { functions: [], relations: [], tables, operators: [], casts: [], domains: [] },
-      path: ['public'],
+      path,
     }
   },
 })
@@ -59,7 +62,13 @@ function opened() {
 function word({ columns, others }: Lineage): string {
   const sources = columns.length > 0 ? columns.map((one) => one.sources) : [others.sources]
   return sources
-    .map((one) => (one === 'lost' ? 'lost' : one.map(({ table, column }) => `${table}.${column}`)))
+    .map((one) =>
+      one === 'lost'
+        ? 'lost'
+        : one.map(
+            ({ schema, table, column }) => `${schema === 'public' ? '' : `${schema}.`}${table}.${column}`,
+          ),
+    )
     .join()
 }
 
@@ -99,4 +108,21 @@ test('where a column comes from is told of what stands as it was read, and of no
   )
   one.leave()
   other.leave()
+})
+
+test('a session keeps the path that it was opened with, whatever the default is since', async () => {
+  const before = opened()
+  assert.equal(before.shown('select ssn from twice'), 'twice.ssn')
+  const count = reads
+  path = ['other']
+  before.runs('alter database d set search_path = other')
+  before.settled()
+  const between = opened()
+  await readAgain(count)
+  const later = opened()
+  // Which of them has which path no server before 18 says.
+  assert.equal(before.shown('select ssn from twice'), 'twice.ssn,other.twice.ssn')
+  assert.equal(between.shown('select ssn from twice'), 'twice.ssn,other.twice.ssn')
+  assert.equal(later.shown('select ssn from twice'), 'other.twice.ssn')
+  for (const one of [before, between, later]) one.leave()
 })

@@ -3,6 +3,7 @@
  * Servers from 18 on report the search path; of others it is known until something may have changed it. While it is not
  * known a name stands for whatever has it in any schema.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { type Analysis, type ColumnRef, type Lineage, lostLineage } from '@portcullis/kernel'
 import {
   type ColumnType,
@@ -66,6 +67,8 @@ export function createSessionCatalogue(
   if (parameters.search_path !== undefined) path = pathOf(parameters.search_path)
   else if (/search_path/i.test(parameters.options ?? '')) path = undefined
   let lastSight: Sight | undefined
+  /** What the default was when the session was opened, as far as that is known: it keeps it, whatever is set since. */
+  let defaultPath = seat.known?.path
   let current: { refiner: Refiner; known: Known; path: SearchPath; outdated: boolean } | undefined
 
   function pathOf(value: string): SearchPath {
@@ -76,7 +79,10 @@ export function createSessionCatalogue(
   }
 
   function pathHere(known: Known, isSure: boolean): SearchPath {
-    return !isSure || isMoving ? undefined : path === 'default' ? known.path : path
+    if (!isSure || isMoving) return undefined
+    if (path !== 'default') return path
+    defaultPath ??= known.path
+    return isDeepStrictEqual(defaultPath, known.path) ? known.path : undefined
   }
 
   function sightNow(): Sight | undefined {
