@@ -184,6 +184,8 @@ export interface Session {
   readonly target: TargetAccess
   /** Whether rules in force ask how many rows a command would change: then each execution is a command of its own. */
   asksRows(): boolean
+  /** Whether rules in force mask what comes back, or observe that: then it matters to know where that comes from. */
+  isMasking(): boolean
   /**
    * The target refused the credentials: have them read anew where they are kept. True where `target` has others now;
    * false where there are none, however that came. Never rejects; bounded in time. Absent where they cannot change.

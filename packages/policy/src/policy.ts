@@ -36,6 +36,8 @@ export interface Ruleset {
   judge(analysis: Analysis, live: () => Live): Judged
   /** Some rule reads how many rows a command would change. */
   readonly asksRows: boolean
+  /** Some rule masks, whether it is enforced or observed. */
+  readonly isMasking: boolean
   /** Anew, by what was recorded of it. What is the same of a command comes in the same object. */
   judgeRecorded(command: Values, moment: Moment, missing: ReadonlySet<string>): JudgedAnew
 }
@@ -200,6 +202,7 @@ function createRuleset(
 
   return {
     asksRows: reads.includes(estimatedRows),
+    isMasking: candidates.some(({ rule }) => rule.mask !== undefined),
     judge(analysis, live) {
       const key = analysis.alike ?? analysis
       let entry = kept.get(key)

@@ -29,7 +29,7 @@ import type { MaskedUnit } from './masks.ts'
 import { type CapReason, type CommandMeter, createAsideMeter, createMeter, type Pool } from './meter.ts'
 import type { AskPresidio } from './presidio.ts'
 import { decision, refusal } from './refusals.ts'
-import { allowedBy, asksRows, cappedBy, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
+import { allowedBy, asksRows, cappedBy, isMasking, type Ruled, type Rules, ruleOfCap } from './ruling.ts'
 import type { VerdictTable } from './verdicts.ts'
 
 const refusedTextMax = 4096
@@ -97,6 +97,7 @@ export interface Gate {
   /** Meters what belongs to no command: the window's caps alone. */
   unasked(session: Pick<Gated, 'pool' | 'budget' | 'caps' | 'allow'>): Meter
   asksRows(session: Gated): boolean
+  isMasking(session: Gated): boolean
   /** The refusal for an answer that cannot be masked as this rule says. */
   unmaskable(session: Pick<Gated, 'allow'>, rule: string, detail: string): Refusal
   /** A refusal for what the protocol itself must refuse (an order from outside, a text that is too long). */
@@ -378,6 +379,7 @@ export function createGate(deps: GateDeps): Gate {
     pass,
     unasked,
     asksRows: (session) => asksRows(deps.rules, session),
+    isMasking: (session) => isMasking(deps.rules, session),
     unmaskable: (session, rule, detail) => refuse(session, 'mask_unavailable', { rule, detail }),
     refuse: (reason, detail) =>
       refusal(reason, {

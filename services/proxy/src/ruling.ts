@@ -54,9 +54,7 @@ export function judgeUnit(
   nowMs: () => number,
   estimatedRows?: number,
 ): readonly Judged[] | undefined {
-  const { policy } = rules
-  if (session.rules?.policy !== policy) renew(rules, session)
-  const { ruleset } = session.rules ?? {}
+  const ruleset = rulesetOf(rules, session)
   if (ruleset === undefined) return undefined
   const live = () => ({ nowMs: nowMs(), totals: session.totals(), risk: session.risk(), estimatedRows })
   return unit.analyses.map((analysis: Analysis) => ruleset.judge(analysis, live))
@@ -64,8 +62,17 @@ export function judgeUnit(
 
 /** Of the rules that are in force for its next command. */
 export function asksRows(rules: Rules, session: Ruled): boolean {
+  return rulesetOf(rules, session)?.asksRows === true
+}
+
+/** Whether rules in force mask what its next command shows, or observe that. */
+export function isMasking(rules: Rules, session: Ruled): boolean {
+  return rulesetOf(rules, session)?.isMasking === true
+}
+
+function rulesetOf(rules: Rules, session: Ruled): Ruleset | undefined {
   if (session.rules?.policy !== rules.policy) renew(rules, session)
-  return session.rules?.ruleset.asksRows === true
+  return session.rules?.ruleset
 }
 
 function renew(rules: Rules, session: Ruled): void {

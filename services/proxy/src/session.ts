@@ -181,6 +181,7 @@ export function openSession(
       else pool.drain()
     },
     asksRows: () => gate.asksRows(gated),
+    isMasking: () => gate.isMasking(gated),
     unmaskable: (rule, detail) => gate.unmaskable(gated, rule, detail),
     timedOut: (reason) =>
       refusal(reason, {

@@ -1,7 +1,7 @@
 /**
  * The catalogues of the targets that sessions of this worker are on, one for each target, database and role. Read when the
- * first session comes, again when one gets old or a session has defined something, and never while a session waits: until
- * there is one the text alone decides. From the moment on that a session may define something until that has been read,
+ * first session comes, again when one gets old or a session has defined something. Until there is one the text alone
+ * decides; where rules mask, which without one means everything, a session that opens waits for it, and not for long. From the moment on that a session may define something until that has been read,
  * what is known only adds to what the text says.
  *
  * It refuses to read one target more often than a tenth of the time, whatever its sessions define.
@@ -13,6 +13,11 @@ import { type Loaded, loadCatalogue } from './catalogue-load.ts'
 export interface Catalogues {
   /** A session's place; undefined where the target's catalogue is not to be read. */
   join(access: TargetAccess): CatalogueSeat | undefined
+  /**
+   * Resolves once sessions of this target are judged by a catalogue, after `waitMsMax` at the latest, and at once where the
+   * last reading failed. Never rejects.
+   */
+  known(access: TargetAccess): Promise<void>
 }
 
 export interface Known {
@@ -48,22 +53,35 @@ export interface CataloguesDeps {
 const entriesMax = 32
 const loadMsMax = 20_000
 const firstRetryMs = 1000
+const waitMsMax = 3000
 
 export function createCatalogues(deps: CataloguesDeps): Started<Catalogues> {
   const entries = new Map<string, Entry>()
+
+  function entryOf(access: TargetAccess): Entry {
+    // A new set of hosts may be another database altogether.
+    const key = JSON.stringify([access.name, access.hosts, access.database, access.credentials.user])
+    const entry = entries.get(key) ?? new Entry(deps)
+    // The one that was joined last stands last.
+    entries.delete(key)
+    entries.set(key, entry)
+    for (const [other, { sessions }] of entries)
+      if (entries.size > entriesMax && sessions === 0) entries.delete(other)
+    return entry
+  }
+
   return {
     value: {
       join(access) {
         if (access.catalogueRefreshMs === undefined) return undefined
-        // A new set of hosts may be another database altogether.
-        const key = JSON.stringify([access.name, access.hosts, access.database, access.credentials.user])
-        const entry = entries.get(key) ?? new Entry(deps)
-        // The one that was joined last stands last.
-        entries.delete(key)
-        entries.set(key, entry)
-        for (const [other, { sessions }] of entries)
-          if (entries.size > entriesMax && sessions === 0) entries.delete(other)
-        return entry.join(access, access.catalogueRefreshMs)
+        return entryOf(access).join(access, access.catalogueRefreshMs)
+      },
+      async known(access) {
+        if (access.catalogueRefreshMs === undefined) return
+        const entry = entryOf(access)
+        const seat = entry.join(access, access.catalogueRefreshMs)
+        await entry.usable()
+        seat.leave()
       },
     },
     async stop() {
@@ -104,6 +122,9 @@ class Entry {
   #loading: Promise<void> | undefined
   #restMs = firstRetryMs
   #endedMs = Number.NEGATIVE_INFINITY
+  #hasFailed = false
+  /** Told when a reading has ended. */
+  readonly #waiting = new Set<() => void>()
   readonly #stop = new AbortController()
 
   constructor(deps: CataloguesDeps) {
@@ -151,10 +172,30 @@ class Entry {
     return seat
   }
 
+  /** While somebody has a seat. */
+  usable(): Promise<void> {
+    const isOfUse = this.known !== undefined && !this.#since.some(({ changes }) => changes.isAll)
+    if (isOfUse || this.#hasFailed || this.#stop.signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(late)
+        this.#waiting.delete(done)
+        resolve()
+      }
+      const late = setTimeout(done, waitMsMax)
+      this.#waiting.add(done)
+    })
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)
+    this.#tell()
     await this.#loading
+  }
+
+  #tell(): void {
+    for (const done of this.#waiting) done()
   }
 
   #changed(changes: Changes): void {
@@ -202,13 +243,16 @@ class Entry {
       await catalogue.warm()
       this.known = { catalogue, path }
       this.#read = defined
+      this.#hasFailed = false
       this.#since = this.#since.filter((one) => one.defined > defined)
       this.#restMs = Math.max(10 * (clock.monotonicMs() - beganMs), 200)
     } catch (error) {
+      this.#hasFailed = true
       if (!this.#stop.signal.aborted)
         log.warn({ err: error, target: access.name, database: access.database }, 'catalogue not read')
       this.#restMs = Math.min(Math.max(2 * this.#restMs, firstRetryMs), this.#refreshMs)
     }
     this.#endedMs = clock.monotonicMs()
+    this.#tell()
   }
 }
