@@ -77,7 +77,7 @@ test('a double click gives the first answer, another one says what stands, at ei
   assert.equal(all.filter(({ body }) => body.replayed === false).length, 1)
   const other = await answer('ann:dba', id, { answer: 'deny' })
   assert.equal(other.status, 409)
-  assert.match(other.body.detail, /ann has answered before: approve/)
+  assert.match(other.body.detail, /^https?:\S+\|ann has answered before: approve\.$/)
 })
 
 test('two answer at once: the first in the log stands, and both replicas show it', async () => {

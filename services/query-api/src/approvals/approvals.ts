@@ -210,7 +210,8 @@ function ofLog(error: unknown): unknown {
 }
 
 function refused({ code, why }: Rejection, cause?: ControlError): ApiError {
-  const sentence = `${why.charAt(0).toUpperCase()}${why.slice(1)}.`
+  // Who is named first keeps their name as it is.
+  const sentence = `${why.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase())}.`
   if (code === 'not_eligible') return new ApiError('forbidden', sentence, { cause })
   if (code === 'not_found') return new ApiError('not_found', sentence, { cause })
   return new ApiError(code === 'invalid' ? 'rejected' : 'conflict', sentence, { cause })
