@@ -134,6 +134,9 @@ export function ofProblem(url: string, status: number, problem: Problem): CliErr
   if (status === 404 && /\bno approval\b/i.test(detail))
     return new CliError('refused', said, 'portcullis approvals list shows what there is')
   if (status === 409) return new CliError('refused', said, 'nothing was changed: look at how it stands now')
+  // The API knows the path, and nothing of this name there.
+  if (status === 404 && /^There is no /.test(detail))
+    return new CliError('refused', said, 'is the name right?')
   if (status === 404)
     return new CliError('not_offered', `${said}${id}`, 'this gate may be older than this command line')
   if (status === 429)

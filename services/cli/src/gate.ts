@@ -54,13 +54,15 @@ export function pickTarget(targets: readonly Target[], name: string, role: strin
     )
   }
   if (target.roles.includes(role)) return target
-  const roles = target.roles.map((one) => (one === '' ? 'no role at all' : one)).join(', ')
+  const roles = target.roles.filter((one) => one !== '').join(', ')
+  const given = roles === '' ? '' : `--role ${shown(roles)}`
+  const none = target.roles.includes('') ? 'no --role' : ''
   throw new CliError(
     'refused',
     role === ''
       ? `target ${name} is not yours without a role`
       : `target ${name} has no role ${JSON.stringify(shown(role))} for you`,
-    `with --role you may have ${shown(roles)}`,
+    `you may have ${[none, given].filter((one) => one !== '').join(', or ')}`,
   )
 }
 

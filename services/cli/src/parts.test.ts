@@ -165,7 +165,7 @@ test('a target or a role that is not yours is refused with those that are', () =
   )
   assert.throws(
     () => pickTarget([target], 'shop', 'admin'),
-    (error: CliError) => /no role at all, reader/.test(error.hint),
+    (error: CliError) => /^you may have no --role, or --role reader$/.test(error.hint),
   )
 })
 

@@ -65,6 +65,9 @@ proxy: { recorder: { onUnavailable: deny } }
   assert.equal(warned.code, 0, warned.err)
   assert.match(warned.err, /policy\.yaml:1:39: rules\.0\.match\.targets\.0: the file has no target shpo/)
   file('policy.yaml', 'rules: [{ name: a, action: mask, mask: { columns: [a.b.c.d] } }]\n')
+  const itself = await runCli(['validate', file('itself.yaml', rules('hold'))], {})
+  assert.equal(itself.code, 1)
+  assert.match(itself.err, /is this a policy\? portcullis policy test/)
   const refused = await runCli(['validate', config], {})
   assert.equal(refused.code, 1)
   assert.match(refused.err, /rules\.0\.mask\.columns\.0: must be COLUMN, TABLE\.COLUMN or/)
@@ -101,6 +104,11 @@ test('policy put, show, remove and backtest at a gate', async () => {
     answers('DELETE /v1/config/policies/shop?reason=done%20with', { id: 'shop', removed: true })
     const removed = await runCli(['policy', 'remove', 'shop', '--reason', 'done with'], env)
     assert.equal(removed.out, 'shop: removed\n', removed.err)
+    const none = { type: 'urn:portcullis:problem:not_found', detail: 'There is no policy of this name.' }
+    answers('DELETE /v1/config/policies/shpo?reason=done', none, 404)
+    const misspelt = await runCli(['policy', 'remove', 'shpo', '--reason', 'done'], env)
+    assert.equal(misspelt.code, 2)
+    assert.match(misspelt.err, /is the name right\?/)
 
     const change = { from: 'hold', to: 'allow', rule: 'r', identity: 'idp|ann', target: 'shop', doubtful: 0 }
     const report = {
@@ -128,6 +136,10 @@ test('policy put, show, remove and backtest at a gate', async () => {
     const failed = {
       problem: { status: 503, type: 'urn:portcullis:problem:trail_unavailable', detail: 'No.' },
     }
+    const mistaken = file('mistaken.yaml', 'rules:\n  - { name: a, action: alow }\n')
+    const unsent = await runCli(['backtest', '--policy', mistaken], env)
+    assert.equal(unsent.code, 1)
+    assert.match(unsent.err, /mistaken\.yaml:2:16: rules\.0\.action/)
     reply.set('POST /v1/backtests', { status: 200, body: `${JSON.stringify(failed)}\n`, type })
     assert.equal((await runCli(['backtest'], env)).code, 3)
   } finally {

@@ -5,7 +5,7 @@ import { type Command, type Options, type Out, textOption } from '../command.ts'
 import { CliError, shown } from '../errors.ts'
 import { gateOf } from '../gate.ts'
 import { table } from '../table.ts'
-import { textOf } from './policy.ts'
+import { readExamples, textOf } from './policy.ts'
 
 interface Change {
   readonly from: string
@@ -58,7 +58,7 @@ export const backtest: Command = {
   },
   async run(call) {
     const { options, out } = call
-    const body = bodyOf(options)
+    const body = await bodyOf(options)
     // A time here, and not where the proof comes from.
     const { from: _, ...others } = options
     const { api, proof } = gateOf({ ...call, options: others })
@@ -76,16 +76,16 @@ export const backtest: Command = {
   },
 }
 
-function bodyOf(options: Options): object {
+/** @throws CliError usage with every mistake of the candidate, by the lines of its file. */
+async function bodyOf(options: Options): Promise<object> {
   const file = textOption(options, 'policy')
   const given = ['as', 'from', 'to', 'target', 'identity'].flatMap((name) => {
     const text = textOption(options, name)
     return text === undefined ? [] : [[name, text] as const]
   })
-  return {
-    ...Object.fromEntries(given),
-    ...(file !== undefined && { policy: textOf(resolve(file)) }),
-  }
+  const policy = file === undefined ? undefined : textOf(resolve(file))
+  if (policy !== undefined) await readExamples(policy, file ?? '')
+  return { ...Object.fromEntries(given), ...(policy !== undefined && { policy }) }
 }
 
 function textOfReport(report: Report, { bold }: Pick<Out, 'bold'>): string {

@@ -21,8 +21,11 @@ export const validate: Command = {
       return 0
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof PolicyError)) throw error
-      if (!out.json)
-        throw new CliError('usage', error.problems.join('\n'), 'docs/configuration.md has every key')
+      const isPolicy = error.problems.some((problem) => problem.endsWith(' rules: unknown key'))
+      const hint = isPolicy
+        ? 'is this a policy? portcullis policy test FILE checks one by itself'
+        : 'docs/configuration.md has every key'
+      if (!out.json) throw new CliError('usage', error.problems.join('\n'), hint)
       out.result({ file, valid: false, problems: error.problems }, '')
       return 1
     }
