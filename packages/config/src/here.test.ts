@@ -105,6 +105,15 @@ test('an API token that is too short is a mistake wherever it runs, and is not s
   rmSync(join(folder, 'api.secret'))
 })
 
+test('a key for masks that is none is a mistake, and is not shown', () => {
+  const key = join(folder, 'mask.key')
+  const config = written(`${text}masking: { key: 'file:${key}' }\n`)
+  writeFileSync(key, 'hunter2\n')
+  assert.throws(() => loadConfigHere(config), /masking\.key: (?!.*hunter2).*must be 32 bytes.*openssl rand/)
+  writeFileSync(key, `${'0f'.repeat(32)}\n`)
+  assert.doesNotMatch(loadConfigHere(config).missing.join('\n'), /masking/)
+})
+
 test('what seals sign-ins must be long enough', () => {
   writeFileSync(join(folder, 'people.secret'), 'x'.repeat(31))
   assert.throws(() => loadConfigHere(written(text)), /people\.key: .*must have at least 32 characters/)

@@ -11,7 +11,7 @@ import { peopleKeyCharsMin } from './people-schema.ts'
 import { type Place, placesIn } from './places.ts'
 import { apiTokenCharsMin, type Config } from './schema.ts'
 import { masterKeyCharsMin } from './secrets-schema.ts'
-import { resolveSecret } from './secret.ts'
+import { isKey, keyComplaint, resolveSecret } from './secret.ts'
 
 /** Slack's have 32; whoever guesses one can answer for anybody. */
 const signingSecretCharsMin = 16
@@ -46,7 +46,9 @@ export function lookHere(config: Config): Found {
 function complaintOf({ path }: Place, secret: string): string | undefined {
   const charsMin = charsMinOf(path)
   if (secret.length < charsMin) return `must have at least ${charsMin} characters`
-  return path.join('.') === 'ssh.ca' && !isEd25519Key(secret)
+  const key = path.join('.')
+  if (key === 'masking.key' && !isKey(secret)) return keyComplaint
+  return key === 'ssh.ca' && !isEd25519Key(secret)
     ? 'must hold an Ed25519 private key as PEM: openssl genpkey -algorithm ed25519 makes one'
     : undefined
 }

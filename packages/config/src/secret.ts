@@ -25,9 +25,21 @@ export function resolveSecret(reference: string): string {
 
 /** 32 bytes that stand behind a reference, in base64 or as 64 hexadecimal digits. @throws ConfigError('secret') */
 export function resolveKey(reference: string): Buffer {
-  const text = resolveSecret(reference).trim()
-  const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
-  if (bytes.length !== 32)
-    throw new ConfigError('secret', [`${reference}: must be 32 bytes, in base64 or 64 hexadecimal digits`])
+  const bytes = keyIn(resolveSecret(reference))
+  if (bytes.length !== keyBytes) throw new ConfigError('secret', [`${reference}: ${keyComplaint}`])
   return bytes
+}
+
+export function isKey(secret: string): boolean {
+  return keyIn(secret).length === keyBytes
+}
+
+export const keyComplaint =
+  'must be 32 bytes, in base64 or 64 hexadecimal digits: openssl rand -base64 32 makes them'
+
+const keyBytes = 32
+
+function keyIn(secret: string): Buffer {
+  const text = secret.trim()
+  return Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
 }
