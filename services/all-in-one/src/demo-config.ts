@@ -26,6 +26,7 @@ export const demoSecrets = {
   api: 'PORTCULLIS_DEMO_API_TOKEN',
   ownKey: 'PORTCULLIS_DEMO_OWN_KEY',
   sealingKey: 'PORTCULLIS_DEMO_SEALING_KEY',
+  maskingKey: 'PORTCULLIS_DEMO_MASKING_KEY',
 } as const
 
 /** Names that cannot need quoting stand bare; the values come from this package alone. */
@@ -47,6 +48,7 @@ identity:
   own: { key: 'env:${demoSecrets.ownKey}' }
 secrets:
   sealing: { keys: [{ id: demo, key: 'env:${demoSecrets.sealingKey}' }] }
+masking: { key: 'env:${demoSecrets.maskingKey}' }
 targets:
   - name: shop
     protocol: postgres

@@ -21,6 +21,11 @@ export function keptSealingKey(folder: string): string {
   return kept(join(folder, 'sealing-key'), 32)
 }
 
+/** What values are masked by that `hash` and `fake` must show alike: 32 bytes. The folder must be held by us. */
+export function keptMaskingKey(folder: string): string {
+  return kept(join(folder, 'masking-key'), 32)
+}
+
 function kept(file: string, bytes: number): string {
   const found = existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
   const isOne = /^[\w-]+$/.test(found) && Buffer.from(found, 'base64url').length === bytes

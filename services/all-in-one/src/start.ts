@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, parseConfig } from '@portcullis/config'
 import type { Started } from '@portcullis/kernel'
-import { keptApiToken, keptOwnKey, keptSealingKey } from './kept-secrets.ts'
+import { keptApiToken, keptMaskingKey, keptOwnKey, keptSealingKey } from './kept-secrets.ts'
 import { holdFolder } from './data-folder.ts'
 import { demoConfig, demoSecrets } from './demo-config.ts'
 import { type DemoIdp, startDemoIdp } from './demo-idp.ts'
@@ -90,7 +90,12 @@ export async function startDemo(options: DemoOptions): Promise<Started<Demo>> {
     const apiToken = keptApiToken(folder)
     const sealing = { [demoSecrets.sealingKey]: keptSealingKey(folder) }
     const secrets = {
-      proxy: { [demoSecrets.agent]: passwords.agent, [demoSecrets.report]: passwords.report, ...sealing },
+      proxy: {
+        [demoSecrets.agent]: passwords.agent,
+        [demoSecrets.report]: passwords.report,
+        [demoSecrets.maskingKey]: keptMaskingKey(folder),
+        ...sealing,
+      },
       'query-api': { [demoSecrets.api]: apiToken, [demoSecrets.ownKey]: keptOwnKey(folder), ...sealing },
     }
     const services = await startServices(
