@@ -388,9 +388,3 @@ select to_tsvector('simple', name) @@ tsquery('x'), jsonb('{}') from people
 
 -- benign: table with expressions of its own
 create table people_t8 (id int generated always as identity, at timestamptz default now(), n int default 1 + 2 check (n > 0), u uuid default gen_random_uuid(), up text generated always as (upper(t)) stored, t text, unique (n), exclude using btree (id with =))
-
--- benign: expressions of a table that is there
-create index on people_teams (lower(label)) where id > 0; alter table people_teams alter label type varchar using label || 'x', add column m8 date default current_date, add check (label <> 'q')
-
--- benign: domain with a check
-create domain people_dom8 as text default 'x' check (value <> '' and length(value) < 9)

@@ -156,6 +156,16 @@ test('what nobody knows is lost, and never clean', () => {
   assert.equal(lineage('fetch all from c'), lostLineage, 'nobody said what c is')
 })
 
+test("what a definition names of its own table, and what it computes, is nobody else's", () => {
+  for (const sql of [
+    'create index on differs (lower(a)) where b is not null',
+    "alter table differs alter a type varchar using a || 'x', add column m date default current_date, add check (a <> 'q')",
+    "create domain d as text default 'x' check (value <> '' and length(value) < 9)",
+  ])
+    assert.doesNotMatch(words(lineage(sql).copies), /lost|people/, sql)
+  assert.equal(words(lineage('alter table differs alter a set default f_unknown(1)').copies), 'lost')
+})
+
 test('columns behind a part of unknown width are made of all that may stand there', () => {
   const { columns, others } = lineage("select name, e.*, ssn from people, json_to_record('{}') e")
   assert.deepEqual(
