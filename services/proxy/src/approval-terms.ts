@@ -56,18 +56,16 @@ export function termsOf(
  */
 export function hidesWhatRuns(
   analyses: readonly Pick<Analysis, 'verb' | 'effects' | 'text'>[],
-  { pieces, values }: Original,
+  values: readonly string[],
 ): boolean {
-  const sent = Buffer.from(pieces[0] ?? []).toString('utf8')
-  const lacking = analyses.filter(({ text }) => !sent.includes(text))
-  if (lacking.some(({ text }) => text.includes('"***"'))) return true
+  const lacks = (mark: string) => analyses.some(({ text }) => text.includes(mark))
   const isCode = analyses.some(
     ({ verb, effects }) =>
       /^(DO|CREATE (FUNCTION|PROCEDURE))$/.test(verb) ||
       effects.includes('unknown') ||
       effects.includes('execute'),
   )
-  return isCode && (lacking.length > 0 || values.some((value) => cutValue.test(value)))
+  return lacks('"***"') || (isCode && (lacks("'***'") || values.some((value) => cutValue.test(value))))
 }
 
 /** As shown values are where they are long, or too many; whole ones in text end in a quote. */

@@ -138,7 +138,7 @@ export function createHolds(deps: HoldsDeps): Holds {
     const terms = termsOf(held, settings, unit.inTransaction === true)
     const people = terms.quorum.reduce((sum, { count }) => sum + count, 0)
     if (!original || statement.length > statementCharsMax || people > approversMax) return undefined
-    if (hidesWhatRuns(unit.analyses, original)) return undefined
+    if (hidesWhatRuns(unit.analyses, original.values)) return undefined
     const { identity, protocol, target, role, database } = session.subject
     const { policyVersion, rule, verdictId } = held
     const { quorum, excludesDelegators, perInstance, use, usableUs, waitMs } = terms
