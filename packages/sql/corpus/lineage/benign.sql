@@ -385,6 +385,3 @@ explain (verbose) select id from people where people_hidden(id) is not null
 
 -- benign: cast like a function
 select to_tsvector('simple', name) @@ tsquery('x'), jsonb('{}') from people
-
--- benign: table with expressions of its own
-create table people_t8 (id int generated always as identity, at timestamptz default now(), n int default 1 + 2 check (n > 0), u uuid default gen_random_uuid(), up text generated always as (upper(t)) stored, t text, unique (n), exclude using btree (id with =))
