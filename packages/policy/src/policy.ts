@@ -36,7 +36,7 @@ export interface Ruleset {
   judge(analysis: Analysis, live: () => Live): Judged
   /** Some rule reads how many rows a command would change. */
   readonly asksRows: boolean
-  /** Some rule masks, whether it is enforced or observed. */
+  /** Some rule may mask, whether it is enforced or observed. */
   readonly isMasking: boolean
   /** Anew, by what was recorded of it. What is the same of a command comes in the same object. */
   judgeRecorded(command: Values, moment: Moment, missing: ReadonlySet<string>): JudgedAnew
@@ -202,7 +202,7 @@ function createRuleset(
 
   return {
     asksRows: reads.includes(estimatedRows),
-    isMasking: candidates.some(({ rule }) => rule.mask !== undefined),
+    isMasking: candidates.some(({ rule }) => rule.mask && rule.condition?.evaluate(subject) !== false),
     judge(analysis, live) {
       const key = analysis.alike ?? analysis
       let entry = kept.get(key)

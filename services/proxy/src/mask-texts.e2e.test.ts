@@ -21,22 +21,11 @@ rules:
 `
   await postgres.value.query('create table people (id int, name text, born date)')
   bed = await startBed({ postgres: postgres.value, maskText, policy, catalogueRefreshMs: 60_000 })
-  await catalogueIsRead()
 })
 after(async () => {
   await bed?.stop()
   await postgres?.stop()
 })
-
-/** It is read when the first session opens; until it is there nobody can tell columns apart. */
-async function catalogueIsRead(): Promise<void> {
-  for (let shown = ''; shown !== 'x'; ) {
-    const client = await bed.value.connect()
-    shown = (await client.query<{ x: string }>("select 'x' as x")).rows[0]?.x ?? ''
-    await client.end()
-  }
-  bed.value.commands.length = 0
-}
 
 test('what runs is what was sent; what is recorded has its kinds in place of them', async () => {
   const client = await bed.value.connect()
@@ -69,7 +58,7 @@ test('what runs is what was sent; what is recorded has its kinds in place of the
 })
 
 test('by the rules that mask: what their detectors find, and literals that are compared or stored', async () => {
-  await catalogueIsRead()
+  bed.value.commands.length = 0
   const client = await bed.value.connect()
   try {
     for (const sql of [

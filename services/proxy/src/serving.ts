@@ -264,7 +264,6 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
     statementBytesMax: proxy.statementBytesMax,
     loginMsMax: proxy.loginSecMax * 1000,
     cancelKeys,
-    namesKnown: (access) => catalogues.known(access),
     readText: (access, parameters) =>
       createReadText(
         analyzer,

@@ -242,7 +242,6 @@ export async function startBed(options: BedOptions): Promise<Started<Bed>> {
     statementBytesMax: options.statementBytesMax ?? 1 << 24,
     loginMsMax: options.loginMsMax ?? 5000,
     cancelKeys: createCancelKeys({ clock, handOn: async () => false, onGuess: () => undefined }),
-    namesKnown: (access) => catalogues.value.known(access),
     readText: (access, parameters) =>
       createReadText(
         analyzer,

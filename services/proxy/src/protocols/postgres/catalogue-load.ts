@@ -9,8 +9,7 @@
  *                                    <-       rows (kind, json)
  *   Terminate                        ->
  *
- * It asks nothing that an agent chose, and no agent's session waits for it. Bounded in time by the server and here, in
- * size here.
+ * It asks nothing that an agent chose. Bounded in time by the server and here, in size here.
  */
 import { CodedError, type TargetAccess } from '@portcullis/kernel'
 import { type CatalogueData, catalogueOf, catalogueQuery, catalogueVersionMin } from '@portcullis/sql'

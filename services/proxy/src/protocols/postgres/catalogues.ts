@@ -1,11 +1,12 @@
 /**
  * The catalogues of the targets that sessions of this worker are on, one for each target, database and role. Read when the
- * first session comes, again when one gets old or a session has defined something. Until there is one the text alone
- * decides; where rules mask, which without one means everything, a session that opens waits for it, and not for long. From the moment on that a session may define something until that has been read,
- * what is known only adds to what the text says.
+ * first session comes, again when one gets old or a session has defined something. Only who would be shown less without it
+ * waits for it, and not for long: until there is one the text alone decides. From the moment on that a session may define
+ * something until that has been read, what is known only adds to what the text says.
  *
  * It refuses to read one target more often than a tenth of the time, whatever its sessions define.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Started, TargetAccess } from '@portcullis/kernel'
 import type { Catalogue, ChangedTables, SqlAnalyzer } from '@portcullis/sql'
 import { type Loaded, loadCatalogue } from './catalogue-load.ts'
@@ -13,11 +14,6 @@ import { type Loaded, loadCatalogue } from './catalogue-load.ts'
 export interface Catalogues {
   /** A session's place; undefined where the target's catalogue is not to be read. */
   join(access: TargetAccess): CatalogueSeat | undefined
-  /**
-   * Resolves once sessions of this target are judged by a catalogue, after `waitMsMax` at the latest, and at once where the
-   * last reading failed. Never rejects.
-   */
-  known(access: TargetAccess): Promise<void>
 }
 
 export interface Known {
@@ -35,6 +31,8 @@ export interface CatalogueSeat {
    * define in a transaction that nobody can say names of counts from its end on.
    */
   isRedefined(tables: Iterable<string>): boolean
+  /** Ends when what is read now is there, or has taken long; undefined: it would not tell more of these tables. */
+  coming(tables: () => readonly string[]): Promise<void> | undefined
   /** A statement is forwarded that may define something: these tables, and whatever else. */
   defines(changed: ChangedTables): void
   /** No transaction of this session is open: what it has defined can be seen from outside. */
@@ -52,36 +50,25 @@ export interface CataloguesDeps {
 /** Catalogues of targets that nobody is on any more are kept while there are no more than these. */
 const entriesMax = 32
 const loadMsMax = 20_000
+/** From when a reading begins: of one that takes longer nobody waits for the rest. */
+const waitMsMax = 2000
 const firstRetryMs = 1000
-const waitMsMax = 3000
 
 export function createCatalogues(deps: CataloguesDeps): Started<Catalogues> {
   const entries = new Map<string, Entry>()
-
-  function entryOf(access: TargetAccess): Entry {
-    // A new set of hosts may be another database altogether.
-    const key = JSON.stringify([access.name, access.hosts, access.database, access.credentials.user])
-    const entry = entries.get(key) ?? new Entry(deps)
-    // The one that was joined last stands last.
-    entries.delete(key)
-    entries.set(key, entry)
-    for (const [other, { sessions }] of entries)
-      if (entries.size > entriesMax && sessions === 0) entries.delete(other)
-    return entry
-  }
-
   return {
     value: {
       join(access) {
         if (access.catalogueRefreshMs === undefined) return undefined
-        return entryOf(access).join(access, access.catalogueRefreshMs)
-      },
-      async known(access) {
-        if (access.catalogueRefreshMs === undefined) return
-        const entry = entryOf(access)
-        const seat = entry.join(access, access.catalogueRefreshMs)
-        await entry.usable()
-        seat.leave()
+        // A new set of hosts may be another database altogether.
+        const key = JSON.stringify([access.name, access.hosts, access.database, access.credentials.user])
+        const entry = entries.get(key) ?? new Entry(deps)
+        // The one that was joined last stands last.
+        entries.delete(key)
+        entries.set(key, entry)
+        for (const [other, { sessions }] of entries)
+          if (entries.size > entriesMax && sessions === 0) entries.delete(other)
+        return entry.join(access, access.catalogueRefreshMs)
       },
     },
     async stop() {
@@ -104,6 +91,12 @@ class Changes {
   }
 }
 
+/** What is read now: it will have what was defined before. */
+interface Coming {
+  readonly defined: number
+  readonly over: Promise<void>
+}
+
 class Entry {
   sessions = 0
   known: Known | undefined
@@ -120,11 +113,11 @@ class Entry {
   #refreshMs = 0
   #timer: NodeJS.Timeout | undefined
   #loading: Promise<void> | undefined
+  /** Absent where nothing is read, where that has taken long, and where it has failed before. */
+  #coming: Coming | undefined
   #restMs = firstRetryMs
-  #endedMs = Number.NEGATIVE_INFINITY
   #hasFailed = false
-  /** Told when a reading has ended. */
-  readonly #waiting = new Set<() => void>()
+  #endedMs = Number.NEGATIVE_INFINITY
   readonly #stop = new AbortController()
 
   constructor(deps: CataloguesDeps) {
@@ -152,6 +145,7 @@ class Entry {
         return entry.outdated
       },
       isRedefined: (tables) => entry.#isRedefined(seat, [...tables]),
+      coming: (tables) => entry.#coming && entry.#comingFor(seat, tables(), entry.#coming),
       defines(changed) {
         const changes = entry.#defining.get(seat) ?? new Changes()
         entry.#defining.set(seat, changes.add(changed))
@@ -172,30 +166,10 @@ class Entry {
     return seat
   }
 
-  /** While somebody has a seat. */
-  usable(): Promise<void> {
-    const isOfUse = this.known !== undefined && !this.#since.some(({ changes }) => changes.isAll)
-    if (isOfUse || this.#hasFailed || this.#stop.signal.aborted) return Promise.resolve()
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(late)
-        this.#waiting.delete(done)
-        resolve()
-      }
-      const late = setTimeout(done, waitMsMax)
-      this.#waiting.add(done)
-    })
-  }
-
   async stop(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)
-    this.#tell()
     await this.#loading
-  }
-
-  #tell(): void {
-    for (const done of this.#waiting) done()
   }
 
   #changed(changes: Changes): void {
@@ -205,9 +179,18 @@ class Entry {
       this.#since = [{ defined: this.#defined, changes: new Changes().add('all') }]
   }
 
-  #isRedefined(seat: CatalogueSeat, tables: readonly string[]): boolean {
+  #comingFor(
+    seat: CatalogueSeat,
+    tables: readonly string[],
+    { defined, over }: Coming,
+  ): Promise<void> | undefined {
+    const isLost = this.known === undefined || this.#isRedefined(seat, tables)
+    return isLost && !this.#isRedefined(seat, tables, defined) ? over : undefined
+  }
+
+  #isRedefined(seat: CatalogueSeat, tables: readonly string[], after = 0): boolean {
     const isOf = ({ isAll, names }: Changes) => isAll || tables.some((table) => names.has(table))
-    if (this.#since.some(({ changes }) => isOf(changes))) return true
+    if (this.#since.some(({ defined, changes }) => defined > after && isOf(changes))) return true
     for (const [by, changes] of this.#defining)
       if (by === seat ? isOf(changes) : tables.some((table) => changes.names.has(table))) return true
     return false
@@ -220,22 +203,28 @@ class Entry {
     const isWanted = this.known === undefined || this.#read < this.#defined
     const sinceMs = this.#deps.clock.monotonicMs() - this.#endedMs
     const waitMs = (isWanted ? this.#restMs : Math.max(this.#refreshMs, this.#restMs)) - sinceMs
-    this.#timer = setTimeout(
-      () => {
-        this.#loading = this.#load().finally(() => {
-          this.#loading = undefined
-          this.#schedule()
-        })
-      },
-      Math.max(waitMs, 0),
-    ).unref()
+    if (waitMs <= 0) this.#begin()
+    else this.#timer = setTimeout(() => this.#begin(), waitMs).unref()
   }
 
-  async #load(): Promise<void> {
+  #begin(): void {
+    const defined = this.#defined
+    const loading = this.#load(defined).finally(() => {
+      this.#loading = undefined
+      this.#coming = undefined
+      this.#schedule()
+    })
+    this.#loading = loading
+    const long = sleep(waitMsMax, undefined, { ref: false }).then(() => {
+      if (this.#loading === loading) this.#coming = undefined
+    })
+    if (!this.#hasFailed) this.#coming = { defined, over: Promise.race([loading, long]) }
+  }
+
+  async #load(defined: number): Promise<void> {
     const { analyzer, clock, log, load = loadCatalogue } = this.#deps
     const access = this.#access as TargetAccess
     const beganMs = clock.monotonicMs()
-    const defined = this.#defined
     try {
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(loadMsMax)])
       const { data, path }: Loaded = await load(access, signal)
@@ -253,6 +242,5 @@ class Entry {
       this.#restMs = Math.min(Math.max(2 * this.#restMs, firstRetryMs), this.#refreshMs)
     }
     this.#endedMs = clock.monotonicMs()
-    this.#tell()
   }
 }

@@ -49,8 +49,6 @@ export interface PostgresDeps {
   readonly statementBytesMax: number
   readonly loginMsMax: number
   readonly cancelKeys: CancelKeys
-  /** Once something is known of what the target's names stand for, or that takes too long. Never rejects. */
-  readonly namesKnown: (access: TargetAccess) => Promise<void>
   /** One for each session: it follows the session's settings, from those that it was opened with. */
   readonly readText: (access: TargetAccess, parameters: Readonly<Record<string, string>>) => ReadText
   /** For masks by keyed methods; absent where no key is configured. */
@@ -127,8 +125,6 @@ async function begin(opener: Opener, deps: Serving): Promise<Begun | undefined> 
   if (!session) return undefined
   // The client has done its part; how long the target may take is the target's own limit.
   signedIn()
-  // Without them all of its first answers would be masked.
-  if (session.isMasking()) await deps.namesKnown(session.target)
   const upstream = await reach(opening, session, deps)
   return upstream && { over: relayed(opening, session, upstream, deps) }
 }

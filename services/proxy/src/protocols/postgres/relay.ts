@@ -93,6 +93,7 @@ export function startRelay(parts: RelayParts): Relay {
     estimate: (analyses, values) =>
       rowEstimateOf({ access: session.target, searchPath: readText.searchPath }, analyses, values),
     asksRows: () => session.asksRows(),
+    isMasking: () => session.isMasking(),
     clientAtBoundary: () => answers.atBoundary,
     status: () => answers.status,
     answer: (messages) => {

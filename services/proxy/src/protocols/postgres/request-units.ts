@@ -24,6 +24,7 @@ export interface UnitsDeps {
   /** How many rows these would change or return, and whether anybody asks. */
   readonly estimate: (analyses: readonly Analysis[], values?: ValuesOf) => Unit['estimate']
   readonly asksRows: () => boolean
+  readonly isMasking: () => boolean
   /** The transaction status of the last ReadyForQuery. */
   readonly status: () => TransactionStatus
 }
@@ -115,6 +116,19 @@ export class Units {
 
   undoing(): void {
     this.#undoing = true
+  }
+
+  /** Before these are decided, where something may be masked: what is being read of the columns that they ask for. */
+  columnsComing(analyses: readonly StatementAnalysis[]): Promise<void> | undefined {
+    return this.#deps.isMasking() ? this.#deps.readText.coming(analyses) : undefined
+  }
+
+  /** The same of a text that is read now. */
+  withColumns(
+    reading: ReturnType<ReadText['analyze']>,
+  ): readonly StatementAnalysis[] | Promise<readonly StatementAnalysis[]> {
+    if (reading instanceof Promise) return reading.then((read) => this.withColumns(read))
+    return this.columnsComing(reading)?.then(() => reading) ?? reading
   }
 
   /** What these come to with the names that stand now. */

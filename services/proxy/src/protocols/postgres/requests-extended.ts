@@ -55,7 +55,7 @@ export class ExtendedRequests {
     const { ledger, readText } = this.#deps
     const { statements } = units
     const types = parameterTypesOf(buffer, textEnd + 1, end)
-    return whenRead(readText.analyze(buffer, nameEnd + 1, textEnd), (read) => {
+    return whenRead(units.withColumns(readText.analyze(buffer, nameEnd + 1, textEnd)), (read) => {
       const prepared: Prepared = { name, analyses: read, types }
       const analyses = units.meaning(units.bound(read))
       const undoes = units.undoes(analyses, name)
@@ -98,6 +98,8 @@ export class ExtendedRequests {
     if (settled) return settled.then(() => this.bind(frame))
     const portal = nameOf(buffer, frame.start + headerBytes, portalEnd)
     const known = statements.prepared(name)
+    const coming = known && this.#units.columnsComing(known.analyses)
+    if (coming) return coming.then(() => this.bind(frame))
     const prepared = known && this.#withValues(known, frame, nameEnd + 1)
     const meant = prepared && this.#units.meaning(prepared.analyses)
     // What a rule reads of an execution is not what it read of a text that was prepared.

@@ -36,7 +36,8 @@ export class SimpleRequests {
     if (units.isTooLarge(frame)) return units.tooLarge(frame, true)
     endOfString(frame.buffer, frame.start + headerBytes, frame.end)
     const { ledger, readText } = this.#deps
-    return whenRead(readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1), (read) => {
+    const reading = readText.analyze(frame.buffer, frame.start + headerBytes, frame.end - 1)
+    return whenRead(units.withColumns(reading), (read) => {
       const analyses = units.meaning(read)
       const original = () => ({
         pieces: [frame.buffer.subarray(frame.start + headerBytes, frame.end - 1)],

@@ -25,6 +25,8 @@ export interface SessionCatalogue {
    * planned before, what names stood for then.
    */
   lineagesOf(analyses: readonly Analysis[], sights?: readonly (Sight | undefined)[]): readonly Lineage[]
+  /** Ends, soon, when the lineages of these may be known, which are lost now; undefined: a wait would not tell more. */
+  coming(analyses: readonly StatementAnalysis[]): Promise<void> | undefined
   /** What names stand for now; the same object as long as that is the same. */
   sight(): Sight | undefined
   /** The column behind the numbers that a RowDescription gives, where the catalogue has it. */
@@ -103,7 +105,7 @@ export function createSessionCatalogue(
     return current.refiner
   }
 
-  return {
+  const session: SessionCatalogue = {
     refine(analyses) {
       // A statement of the same text may be what moves the path.
       const refiner = refinerFor(analyses.length < 2 || !analyses.some(mayMoveSearchPath))
@@ -128,6 +130,7 @@ export function createSessionCatalogue(
         return isLost ? lostLineage : known.catalogue.under(here).lineage(analysis)
       })
     },
+    coming: (analyses) => seat.coming(() => session.refine(analyses).flatMap(tablesIn)),
     sight: sightNow,
     columnAt: (table, attribute) => refinerFor(true)?.columnAt(table, attribute),
     typeOf: (column) => refinerFor(true)?.typeOf(column),
@@ -151,6 +154,7 @@ export function createSessionCatalogue(
     settled: () => seat.settled(),
     leave: () => seat.leave(),
   }
+  return session
 }
 
 /** By their bare names, those behind views and functions included. */
@@ -163,6 +167,7 @@ const roleSettings = new Set(['role', 'session_authorization'])
 export const noCatalogue: SessionCatalogue = {
   refine: (analyses) => analyses,
   lineagesOf: (analyses) => analyses.map(() => lostLineage),
+  coming: () => undefined,
   sight: () => undefined,
   columnAt: () => undefined,
   typeOf: () => undefined,
