@@ -163,7 +163,7 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
   )
   const analyzer = await createSqlAnalyzer(analysisCache)
   stops.push(() => analyzer.close())
-  const catalogues = started(createCatalogues({ analyzer, clock, log }))
+  const catalogues = started(createCatalogues({ analyzer, clock, log, tell: (defined) => line.say(defined) }))
   // The grammar is compiled as it is used: better now than in somebody's first command.
   for (const text of warmUp) analyzer.analyzeNow(Buffer.from(text), 0, text.length)
 
@@ -193,6 +193,8 @@ export async function startServing(options: ServingOptions): Promise<Started<Ser
         book.take(set, all)
         grants.take(set)
       },
+      onDefined: (defined) => catalogues.heard(defined),
+      onMissed: () => catalogues.missed(),
       onFresh: (atUs) => {
         control.freshAtUs = atUs
         if (controlFresh()) control.told.resolve()

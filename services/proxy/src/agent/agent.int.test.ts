@@ -18,6 +18,7 @@ import { parseConfig } from '@portcullis/config'
 import { createCodecs } from '@portcullis/platform/codec'
 import { connectBus } from '@portcullis/platform/connect'
 import { createApprovalBook } from '../approval-book.ts'
+import type { Defined } from '../defined.ts'
 import { type ControlView, followAgent } from './client.ts'
 import { startControlParts } from './control.ts'
 import type { Follower } from './follower.ts'
@@ -280,6 +281,29 @@ test('workers ask people through the agent: one question for all who ask the sam
   await until(() => late.book.get(third?.approvalId ?? '')?.state === 'pending')
 })
 
+test('what a session of one worker defines the others are told, and when that may not have been told', async (t) => {
+  const bed = await startBed(t)
+  const agent = await startAgent(t, bed)
+  const [a, b] = [await startWorker(t, bed), await startWorker(t, bed)]
+  await until(() => a.states() > 0 && b.states() > 0)
+  const defined: Defined = {
+    ...{ kind: 'defined', by: 's1', places: ['db:5432/shop'], changed: ['pets'], isOpen: true },
+  }
+  const over: Defined = { ...defined, changed: 'all', isOpen: false }
+  a.line.say(defined)
+  a.line.say(over)
+  await until(() => b.defined.length === 2)
+  assert.deepEqual([b.defined, a.defined], [[defined, over], []])
+
+  const before = b.misses()
+  await a.stop()
+  await until(() => b.misses() > before)
+  await agent.stop()
+  const toldBefore = b.misses()
+  await startAgent(t, bed)
+  await until(() => b.misses() > toldBefore)
+})
+
 test('what no worker says is not heard, and ends nobody but who said it', async (t) => {
   const bed = await startBed(t)
   await startAgent(t, bed)
@@ -368,6 +392,8 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
   let state: ControlView = { verdicts: [], holdings: noWorkerHoldings }
   let states = 0
   let freshAtUs = 0
+  let misses = 0
+  const defined: Defined[] = []
   const bell = new EventTarget()
   const book = createApprovalBook(systemClock)
   const following = followAgent({
@@ -378,6 +404,8 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
       bell.dispatchEvent(new Event('state'))
     },
     onApprovals: (set, all) => book.take(set, all),
+    onDefined: (one) => void defined.push(one),
+    onMissed: () => void misses++,
     onFresh(atUs) {
       freshAtUs = atUs
     },
@@ -389,6 +417,8 @@ async function startWorker(t: TestContext, { socketPath }: Bed) {
     holdings: () => state.holdings,
     states: () => states,
     freshAtUs: () => freshAtUs,
+    defined,
+    misses: () => misses,
     book,
     line: following.value,
     stop: following.stop,

@@ -15,7 +15,7 @@ import {
   type Rejection,
   standingOf,
 } from '@portcullis/kernel'
-import type { ApprovalMark, Asked, FromWorker } from './protocol.ts'
+import type { ApprovalMark, Asked, ToDesk } from './protocol.ts'
 
 export interface DeskOptions {
   readonly clock: Clock
@@ -33,7 +33,7 @@ export interface DeskOptions {
 
 export interface Desk {
   /** `worker`: whoever asks, one object a connection. Never rejects; undefined where nobody waits for an answer. */
-  take(worker: object, message: FromWorker): Promise<Asked> | undefined
+  take(worker: object, message: ToDesk): Promise<Asked> | undefined
   /** It is gone: what it asked stays asked, so that its successor may use the answer. */
   gone(worker: object): void
   /** An event was read from the log. */

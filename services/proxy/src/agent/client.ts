@@ -6,6 +6,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import type { Started, Verdict } from '@portcullis/kernel'
+import type { Defined } from '../defined.ts'
 import {
   agentLineBytesMax,
   type ApprovalMark,
@@ -31,6 +32,10 @@ export interface FollowOptions {
   onState(state: ControlView): void
   /** Approvals that are new or have changed; `all`: there are no others. */
   onApprovals(set: readonly ApprovalMark[], all: boolean): void
+  /** A session of another worker defines something. */
+  onDefined(defined: Defined): void
+  /** Of what sessions of other workers have defined some may not have been told. */
+  onMissed(): void
   /** When the bus was last known to be read to its end, microseconds since 1970 UTC. */
   onFresh(atUs: number): void
 }
@@ -38,7 +43,8 @@ export interface FollowOptions {
 export interface AgentLine {
   /** Never rejects. */
   ask(question: Question): Promise<Asked>
-  say(message: Extract<FromWorker, { readonly kind: 'leave' }>): void
+  /** Not heard while the agent is away. */
+  say(message: Extract<FromWorker, { readonly kind: 'leave' | 'defined' }>): void
 }
 
 type Question =
@@ -99,9 +105,14 @@ export function followAgent(options: FollowOptions): Started<AgentLine> {
         // An agent of an older version does not know of all.
         holdings = { ...noWorkerHoldings, ...message.holdings }
         options.onApprovals(message.approvals ?? [], true)
+        options.onMissed()
         return tell()
       case 'approvals':
         return options.onApprovals(message.set, false)
+      case 'defined':
+        return options.onDefined(message)
+      case 'missed':
+        return options.onMissed()
       case 'answer':
         asked.get(message.id)?.(message.asked)
         asked.delete(message.id)

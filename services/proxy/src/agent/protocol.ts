@@ -1,6 +1,6 @@
 /**
  * What the agent and the workers of its replica say to each other, one JSON object a line over a unix socket. A worker asks
- * for approvals and spends them, and says nothing else. Both refuse lines longer than any they could need.
+ * for approvals and spends them, has the others told what its sessions define, and says nothing else. Both refuse lines longer than any they could need.
  */
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
@@ -16,6 +16,7 @@ import {
   type Verdict,
 } from '@portcullis/kernel'
 import type { PolicyDocument } from '@portcullis/policy'
+import type { Defined } from '../defined.ts'
 
 /** What a worker holds: the holdings, with what the API configured in them read and checked. */
 export type WorkerHoldings = Omit<Holdings, 'targets' | 'issuers' | 'policies'> & {
@@ -43,7 +44,9 @@ export interface ApprovalMark extends Pick<Approval, 'approvalId' | 'state' | 'u
   readonly reason: string
 }
 
-export type FromWorker =
+export type FromWorker = ToDesk | Defined
+
+export type ToDesk =
   | { readonly kind: 'ask'; readonly id: number; readonly request: CommandRequest }
   | {
       readonly kind: 'spend'
@@ -71,6 +74,10 @@ export type FromAgent =
   | { readonly kind: 'holdings'; readonly holdings: WorkerHoldings }
   /** Those that have changed. */
   | { readonly kind: 'approvals'; readonly set: readonly ApprovalMark[] }
+  /** Of another worker. */
+  | Defined
+  /** Another worker came or went: what it had defined may not have been told. */
+  | { readonly kind: 'missed' }
   | { readonly kind: 'answer'; readonly id: number; readonly asked: Asked }
   /** Last time the bus was known to be read to its end, microseconds since 1970 UTC; 0 for never. Every 250 ms. */
   | { readonly kind: 'fresh'; readonly atUs: number }

@@ -1,7 +1,7 @@
 /**
  * The agent's mouth: tells every worker what stands, then what changes, and four times a second how fresh that is. A
- * worker that does not read is cut off and starts anew with a snapshot. It listens to what a worker may ask, and cuts off
- * whoever says anything else.
+ * worker that does not read is cut off and starts anew with a snapshot. It listens to what a worker may ask, hands on
+ * to the others what its sessions define, and cuts off whoever says anything else.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
@@ -14,6 +14,7 @@ import {
   type FromWorker,
   lineOf,
   socketAddress,
+  type ToDesk,
   type WorkerHoldings,
   workerLineBytesMax,
 } from './protocol.ts'
@@ -25,7 +26,7 @@ export interface ServerOptions {
   readonly approvals: () => readonly ApprovalMark[]
   readonly freshAtUs: () => number
   /** A worker says something; what is answered where it waits for an answer. */
-  take(worker: object, message: FromWorker): Promise<Asked> | undefined
+  take(worker: object, message: ToDesk): Promise<Asked> | undefined
   gone(worker: object): void
   /** A worker came or went; it may have died. */
   onWorkers(count: number): void
@@ -44,6 +45,8 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
   const workers = new Set<Socket>()
   const address = socketAddress(options.socketPath)
   const server = createServer((socket) => {
+    // One that was away a moment may have had something to say.
+    tell(lineOf({ kind: 'missed' }))
     workers.add(socket)
     options.onWorkers(workers.size)
     const read = createLineReader<FromWorker>(workerLineBytesMax, (message) => hear(socket, message))
@@ -59,6 +62,7 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
     socket.on('close', () => {
       workers.delete(socket)
       options.gone(socket)
+      tell(lineOf({ kind: 'missed' }))
       options.onWorkers(workers.size)
     })
     const { verdicts, holdings, approvals } = options
@@ -90,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
   }
 
   function hear(socket: Socket, message: FromWorker): void {
+    if (message.kind === 'defined') return tell(lineOf(message), socket)
     const answer = options.take(socket, message)
     if (!answer || message.kind === 'leave') return
     const { id } = message
@@ -99,8 +104,8 @@ export async function startServer(options: ServerOptions): Promise<Started<Agent
     )
   }
 
-  function tell(line: string): void {
-    for (const socket of workers) send(socket, line)
+  function tell(line: string, except?: Socket): void {
+    for (const socket of workers) if (socket !== except) send(socket, line)
   }
 
   function send(socket: Socket, line: string): void {

@@ -60,6 +60,8 @@ export async function startPeople(
     socketPath,
     onState: () => undefined,
     onApprovals: (set, all) => book.take(set, all),
+    onDefined: () => undefined,
+    onMissed: () => undefined,
     onFresh: (atUs) => {
       isFresh ||= atUs > 0
     },

@@ -4,6 +4,7 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Lineage, systemClock, type TargetAccess } from '@portcullis/kernel'
 import { createSqlAnalyzer } from '@portcullis/sql'
+import type { Defined } from '../../defined.ts'
 import { createCatalogues } from './catalogues.ts'
 import { createSessionCatalogue } from './session-catalogue.ts'
 
@@ -11,10 +12,10 @@ const analyzer = await createSqlAnalyzer({ cacheEntries: 0, cacheBytesMax: 0 })
 const table = { schema: 'public', kind: 'r', columns: ['id', 'ssn'] }
 let reads = 0
 let path = ['public']
-const catalogues = createCatalogues({
+const parts = {
   analyzer,
   clock: systemClock,
-  log: { warn: (fields) => assert.fail(JSON.stringify(fields)) },
+  log: { warn: (fields: object) => assert.fail(JSON.stringify(fields)) },
   load: async () => {
     reads++
     const tables = [
@@ -28,7 +29,9 @@ const catalogues = createCatalogues({
       path,
     }
   },
-})
+}
+const told: Defined[] = []
+const catalogues = createCatalogues({ ...parts, tell: (defined) => told.push(defined) })
 after(async () => {
   await catalogues.stop()
   await analyzer.close()
@@ -46,8 +49,8 @@ const access: TargetAccess = {
   ...{ credentials: { user: 'u', password: 'secret' }, timeouts: {}, catalogueRefreshMs: 60_000 },
 }
 
-function opened() {
-  const seat = catalogues.value.join(access)
+function opened(of = catalogues, at = access) {
+  const seat = of.value.join(at)
   const session = createSessionCatalogue(seat, {}, 'u')
   const analyses = (sql: string) =>
     session.refine(analyzer.analyzeNow(Buffer.from(sql), 0, Buffer.from(sql).length))
@@ -108,6 +111,83 @@ test('where a column comes from is told of what stands as it was read, and of no
   )
   one.leave()
   other.leave()
+})
+
+test('what is defined through another role or another worker counts until it is read, and no longer', async () => {
+  let before = reads
+  const elsewhere = createCatalogues({ ...parts, tell: (defined) => catalogues.value.heard(defined) })
+  const owner = opened(elsewhere)
+  const here = opened()
+  const role = opened(elsewhere, { ...access, credentials: { user: 'v', password: 'secret' } })
+  const stranger = opened(elsewhere, { ...access, database: 'e' })
+  const shown = () => [here, role, stranger].map((one) => one.shown('select ssn from pets')).join()
+  await readAgain(before + 2)
+  assert.equal(shown(), 'pets.ssn,pets.ssn,pets.ssn')
+
+  owner.runs('drop table pets')
+  assert.equal(shown(), 'lost,lost,pets.ssn')
+  // However often it is read meanwhile: the transaction is open.
+  before = reads
+  catalogues.value.heard({ kind: 'defined', by: 'x', places: ['h:1/d'], changed: 'all', isOpen: false })
+  assert.equal(here.shown('select ssn from people'), 'lost')
+  await readAgain(before)
+  assert.equal(here.shown('select ssn from people'), 'people.ssn')
+  assert.equal(here.shown('select ssn from pets'), 'lost')
+  before = reads
+  owner.settled()
+  assert.equal(shown(), 'lost,lost,pets.ssn')
+  await readAgain(before + 2)
+  assert.equal(shown(), 'pets.ssn,pets.ssn,pets.ssn')
+
+  // What has no names counts from its end on.
+  owner.runs('do $$ begin perform 1; end $$')
+  assert.equal(shown(), 'pets.ssn,pets.ssn,pets.ssn')
+  before = reads
+  owner.settled()
+  assert.equal(shown(), 'lost,lost,pets.ssn')
+  await readAgain(before + 2)
+  for (const one of [owner, here, role, stranger]) one.leave()
+  await elsewhere.stop()
+})
+
+test('what may have been missed is read and told again, and many calls of functions are told as few', async () => {
+  const one = opened()
+  let before = reads
+  told.length = 0
+  one.runs('drop table pets')
+  catalogues.value.heard({ kind: 'defined', by: 'x', places: ['h:1/d'], changed: ['people'], isOpen: true })
+  assert.equal(one.shown('select ssn from people'), 'lost')
+  catalogues.value.missed()
+  assert.deepEqual(
+    told.map(({ changed, isOpen }) => [changed, isOpen]),
+    [
+      [['pets'], true],
+      [['pets'], true],
+    ],
+  )
+  await readAgain(before)
+  // Whoever was killed says no more when it is over.
+  assert.equal(one.shown('select ssn from people'), 'people.ssn')
+  one.settled()
+  before = reads
+  await readAgain(before)
+  catalogues.value.missed()
+  before = reads
+  assert.equal(one.shown('select ssn from people'), 'people.ssn')
+  await readAgain(before)
+  assert.equal(reads, before + 1)
+
+  told.length = 0
+  before = reads
+  for (let n = 0; n < 1000; n++) {
+    one.runs('do $$ begin perform 1; end $$')
+    one.settled()
+  }
+  assert.equal(told.length, 1)
+  for (let n = 0; n < 100 && told.length < 2; n++) await sleep(10)
+  assert.equal(told.length, 2)
+  await readAgain(before)
+  one.leave()
 })
 
 test('a session keeps the path that it was opened with, whatever the default is since', async () => {
