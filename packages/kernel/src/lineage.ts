@@ -47,7 +47,10 @@ export interface Lineage {
   readonly others: ResultColumn
   /** Whose content decides what comes back without being in it: predicates, joins, grouping, order, limits, what is counted. */
   readonly reads: Sources
-  /** How many conditions (a WHERE, a join, an ORDER BY) each of `reads` stands in: a result tells so much of it. Absent: 1. */
+  /**
+   * How many questions are asked of each of `reads`: one for a comparison in a WHERE or a join, a group, an ORDER BY; one for
+   * each of a list's values. Infinity: as many as there are rows of something else that it is compared with. Absent: 1.
+   */
   readonly timesRead?: ReadonlyMap<ColumnRef, number>
   /**
    * Whose content it stores or sends elsewhere: INSERT ... SELECT, SELECT INTO, CREATE TABLE AS, UPDATE, MERGE, views,

@@ -54,7 +54,7 @@ export interface MaskedAsk extends AskLimit {
   /** As in `ColumnMask`; `?` where nobody can tell which. */
   readonly column: string
   readonly rule: string
-  /** In how many conditions of the command it stands. */
+  /** How many questions the command asks of it; over `perHour`: more than may be asked at all. */
   readonly times: number
 }
 

@@ -168,12 +168,14 @@ function asked(
   // What changes and reads nothing (SET, BEGIN) answers nothing.
   if (reads === 'lost') return effects.length > 0 ? [{ ...predicates, rule, column: '?', times: 1 }] : []
   const means = columnsOf(columns)
+  // One more than there may be says it all, and is a number that can be written down.
+  const most = predicates.perHour + 1
   const times = new Map<string, number>()
   for (const column of reads.filter(means)) {
     const name = nameOf(column)
     times.set(name, Math.max(times.get(name) ?? 0, timesRead?.get(column) ?? 1))
   }
-  return [...times].map(([column, count]) => ({ ...predicates, rule, column, times: count }))
+  return [...times].map(([column, count]) => ({ ...predicates, rule, column, times: Math.min(count, most) }))
 }
 
 function nameOf({ schema, table, column }: ColumnRef): string {

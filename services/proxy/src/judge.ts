@@ -254,10 +254,13 @@ export function createJudge(deps: GateDeps, estimates: Estimates): Judge {
       []) {
       const waitMs = session.budget.takeCounted(`${rule}\0${column}`, perHour, times)
       if (waitMs === 0) continue
-      if (over === 'throttle' && waitedMs + waitMs <= settings.throttleDelayMsMax)
+      // No wait makes room for what is more than there may be in any hour.
+      const isTooMany = times > perHour
+      if (!isTooMany && over === 'throttle' && waitedMs + waitMs <= settings.throttleDelayMsMax)
         return { kind: 'wait', reason: 'mask_predicates', verdictId: '', rule, waitMs }
-      const detail = column === '?' ? '' : column
-      const parts = { rule, detail, retryAfterMs: waitMs, delayUs, action: over }
+      const why = isTooMany ? `, asked more than ${perHour} questions at once` : ''
+      const detail = column === '?' ? '' : `${column}${why}`
+      const parts = { rule, detail, delayUs, action: over, ...(!isTooMany && { retryAfterMs: waitMs }) }
       return { kind: 'refuse', refusal: refuse(session, 'mask_predicates', parts) }
     }
     return undefined

@@ -10,6 +10,7 @@ import {
   fieldFlow,
   type Flow,
   isParameter,
+  isStored,
   mapFlows,
   noRows,
   parameterFlow,
@@ -40,7 +41,9 @@ export function bodyOf(trace: Trace, one: CatalogueFunction, passed: Passed): Re
   if (known === undefined) return undefined
   const given = (at: number) => argumentFlow(trace, one, passed, at)
   const filled = (flow: Flow) => fill(flow, given)
-  trace.reads.add(filled(known.reads))
+  // It asks anew for each row, of what the rows have.
+  const isMadeUp = passed.flows.some((flow) => flow.rows !== undefined && !isStored(flow))
+  trace.reads.add({ ...filled(known.reads), rows: undefined }, isMadeUp ? Infinity : 1)
   trace.raises.add(filled(known.raises))
   trace.called.add(filled(known.called))
   trace.copies.add(filled(known.copies))
@@ -98,7 +101,7 @@ function fill(flow: Flow, given: (at: number) => Flow): Flow {
   const parameters = [...flow.refs].filter(isParameter)
   if (parameters.length === 0) return flow
   const refs = new Set([...flow.refs].filter((ref) => !isParameter(ref)))
-  const own: Flow = { refs, lost: flow.lost, exact: flow.exact }
+  const own: Flow = { refs, lost: flow.lost, exact: flow.exact, rows: flow.rows }
   const passed = parameters.map(({ parameter, field }) => {
     const flow = given(parameter - 1)
     return field === undefined ? flow : fieldFlow(flow, field)

@@ -147,7 +147,7 @@ function shaped(one: CatalogueFunction, inside: Relation): Relation {
   return {
     columns: names.map((name, at) => ({
       name,
-      flow: isAlike ? (fields[at]?.flow ?? lost) : { refs: flow.refs, lost: flow.lost, exact: false },
+      flow: isAlike ? (fields[at]?.flow ?? lost) : { ...derived([flow]), exact: false },
     })),
   }
 }

@@ -13,6 +13,7 @@ import {
   lost,
   lostRelation,
   noRows,
+  perRow,
   type Relation,
   relationOf,
   whole,
@@ -49,7 +50,8 @@ export const changes: Readonly<Record<string, Way>> = {
     })
     assign(trace, target, level, conflict.targetList)
     readBy(trace, level, conflict.whereClause)
-    readBy(trace, level, conflict.infer)
+    for (const item of list(node(conflict.infer).indexElems)) meets(trace, insert, level, target, item)
+    readBy(trace, level, node(conflict.infer).whereClause)
     return returning(trace, insert, level, target, noRows)
   },
   UpdateStmt(trace, update, level) {
@@ -82,6 +84,14 @@ export const changes: Readonly<Record<string, Way>> = {
     // The rows of the source come first.
     return returning(trace, merge, level, target, source, true)
   },
+}
+
+/** Whether a row is put in tells whether its key is there already. */
+function meets(trace: Trace, insert: TreeNode, level: Level, { relation }: Target, item: Tree): void {
+  const { name, expr } = only(item, 'IndexElem') ?? {}
+  const isOneRow = list(only(insert.selectStmt, 'SelectStmt')?.valuesLists).length === 1
+  const key = relation.columns.find((column) => column.name === name)?.flow ?? flowOf(trace, level, expr)
+  trace.reads.add(key, isOneRow ? 1 : Infinity)
 }
 
 interface Target {
@@ -224,7 +234,7 @@ function returning(
     if (!level.leaves.some((leaf) => leaf.alias === alias))
       level.leaves.push({ alias, schema: '', relation, isStored: true, isOpen: false })
   const star = isLast ? beside(others, relation) : beside(relation, others)
-  const found = targets(trace, level, exprs, star)
+  const found = perRow(targets(trace, level, exprs, star))
   return isReplaced ? relationOf([], derived([lost, whole(found)])) : found
 }
 

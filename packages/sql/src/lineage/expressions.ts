@@ -14,6 +14,8 @@ import {
   isClean,
   lost,
   type Relation,
+  rowsOf,
+  varying,
   whole,
 } from './flow.ts'
 import { queryRelation } from './queries.ts'
@@ -32,7 +34,52 @@ export function flowOf(trace: Trace, level: Level, tree: Tree | undefined): Flow
 
 /** A condition, an order, a limit: it decides what comes back and is not in it. */
 export function readBy(trace: Trace, level: Level, tree: Tree | undefined): void {
-  trace.reads.add(flowOf(trace, level, tree))
+  const parts = Array.isArray(tree) ? tree : list(only(tree, 'BoolExpr')?.args)
+  if (parts.length > 0) for (const part of parts) readBy(trace, level, part)
+  else if (isTree(tree)) trace.step(() => readOne(trace, level, tree))
+}
+
+/** One comparison asks once; one with a list, for each in it. */
+function readOne(trace: Trace, level: Level, tree: TreeNode): void {
+  const link = only(tree, 'SubLink')
+  if (link?.subLinkType === 'ANY_SUBLINK' && link.operName === undefined) {
+    const { relation, test } = sublink(trace, level, link)
+    const [first, ...more] = relation.columns
+    const isOne = first !== undefined && more.length === 0 && relation.rest === undefined
+    return trace.reads.addEqual([isOne ? first.flow : whole(relation), test])
+  }
+  const compared = only(tree, 'A_Expr')
+  if (compared === undefined) return trace.reads.add(flowOf(trace, level, tree))
+  const { kind, name, lexpr, rexpr } = compared
+  const [left, right] = [flowOf(trace, level, lexpr), flowOf(trace, level, rexpr)]
+  const own = operatorFlow(trace, qualified(name), [left, right])
+  if (kind === 'AEXPR_OP' && qualified(name)[1] === '=' && isClean(own))
+    return trace.reads.addEqual([left, right])
+  const isList = lists.has(String(kind)) && !isClean(left) && isClean(right)
+  trace.reads.add(derived([left, right, own]), isList ? countOf(rexpr) : 1)
+}
+
+const lists = new Set(['AEXPR_IN', 'AEXPR_OP_ANY', 'AEXPR_OP_ALL'])
+
+/** How many values a list or array has; Infinity: its text does not tell. */
+function countOf(tree: Tree | undefined): number {
+  const cast = only(tree, 'TypeCast')
+  if (cast !== undefined) return countOf(cast.arg)
+  const items = only(tree, 'List')?.items ?? only(tree, 'A_ArrayExpr')?.elements
+  if (items === undefined) return Infinity
+  return list(items).reduce<number>((sum, item) => sum + Number(only(item, 'Constants')?.count ?? 1), 0)
+}
+
+/** Order and groups: rows are compared with each other. */
+export function readAmong(trace: Trace, level: Level, tree: Tree | undefined): void {
+  trace.reads.addAmong(flowOf(trace, level, tree))
+}
+
+export function windowBy(trace: Trace, level: Level, window: TreeNode): void {
+  const { partitionClause, orderClause, ...rest } = window
+  for (const item of [...list(partitionClause), ...list(orderClause)])
+    readAmong(trace, level, only(item, 'SortBy')?.node ?? item)
+  readBy(trace, level, { ...rest })
 }
 
 /** Each field by itself, for constructors that keep them apart. */
@@ -78,7 +125,8 @@ const ways: Readonly<Record<string, Way>> = {
       ...clauses.map(({ result }) => flowOf(trace, level, result)),
       flowOf(trace, level, defresult),
     ]
-    return isClean(decides) ? either(results) : derived([decides, ...results])
+    if (!isClean(decides)) return derived([decides, ...results])
+    return varying(either(results), rowsOf([decides, ...results]))
   },
   CoalesceExpr: (trace, level, { args }) => either(flowsOf(trace, level, args)),
   MinMaxExpr: (trace, level, { args }) => either(flowsOf(trace, level, args)),
@@ -158,13 +206,19 @@ function attributeFlow(trace: Trace, flow: Flow, name: string): Flow {
   return own.length === 0 ? field : derived([field, ...own.map((one) => functionFlow(trace, one, [flow]))])
 }
 
-function subquery(trace: Trace, level: Level, { subLinkType, testexpr, subselect }: TreeNode): Flow {
+function sublink(trace: Trace, level: Level, { testexpr, subselect }: TreeNode) {
   const relation = queryRelation(trace, only(subselect, 'SelectStmt') ?? node(subselect), levelIn(level))
+  return { relation, test: flowOf(trace, level, testexpr) }
+}
+
+function subquery(trace: Trace, level: Level, link: TreeNode): Flow {
+  const { relation, test } = sublink(trace, level, link)
+  const { subLinkType } = link
   if (subLinkType === 'EXISTS_SUBLINK') return clean
   const [first] = relation.columns
   if (subLinkType === 'EXPR_SUBLINK' && first && relation.columns.length === 1 && relation.rest === undefined)
     return first.flow
-  return derived([whole(relation), flowOf(trace, level, testexpr)])
+  return derived([whole(relation), test])
 }
 
 /** What a call is given; what only decides which rows count is read. */
@@ -173,9 +227,9 @@ export function passedBy(trace: Trace, level: Level, found: TreeNode): Passed {
   const [schema, name] = qualified(found.funcname)
   const flows = flowsOf(trace, level, args)
   readBy(trace, level, filter)
-  readBy(trace, level, over)
+  windowBy(trace, level, node(over))
   const ordered = list(order).map((item) => flowOf(trace, level, only(item, 'SortBy')?.node))
-  for (const flow of ordered) trace.reads.add(flow)
+  for (const flow of ordered) trace.reads.addAmong(flow)
   const isPositional =
     found.func_variadic !== true && list(args).every((item) => only(item, 'NamedArgExpr') === undefined)
   return {
@@ -189,12 +243,20 @@ export function passedBy(trace: Trace, level: Level, found: TreeNode): Passed {
 }
 
 function call(trace: Trace, level: Level, found: TreeNode): Flow {
-  return trace.touch(callFlow(trace, passedBy(trace, level, found)))
+  const passed = passedBy(trace, level, found)
+  const flow = trace.touch(callFlow(trace, passed))
+  return givesRows.test(passed.name) ? derived([flow, { ...clean, rows: new Set([{}]) }]) : flow
 }
+
+/** PostgreSQL's own that make many rows of one. */
+const givesRows =
+  /^(generate_|unnest$|regexp_(matches|split_to_table)$|string_to_table$|jsonb?_(array_elements|each|object_keys|path_query$|\w+_recordset))/
 
 function jsonAggregate(trace: Trace, level: Level, found: TreeNode): Flow {
   const { agg_filter: filter, agg_order: order, over, ...rest } = inner(found, 'constructor')
-  for (const part of [filter, order, over]) readBy(trace, level, part)
+  readBy(trace, level, filter)
+  windowBy(trace, level, node(over))
+  for (const item of list(order)) readAmong(trace, level, only(item, 'SortBy')?.node)
   return partsFlow(trace, level, { ...found, constructor: rest })
 }
 

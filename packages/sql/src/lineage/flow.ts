@@ -13,6 +13,12 @@ export interface Parameter {
 
 export type Ref = ColumnRef | Parameter
 
+/** What gives many rows, each with a value of its own: something in FROM, VALUES, a function that returns a set. */
+export interface Rows {
+  /** They are of a UNION in which values of no table stand beside others. */
+  readonly isMade?: boolean
+}
+
 export interface Flow {
   readonly refs: ReadonlySet<Ref>
   /** Others may be among them. */
@@ -21,6 +27,8 @@ export interface Flow {
   readonly exact: boolean
   /** Of a row: what its fields are. */
   readonly row?: Relation
+  /** By whose rows it varies; of more than two, two of them. */
+  readonly rows?: ReadonlySet<Rows> | undefined
 }
 
 export interface Column {
@@ -50,22 +58,84 @@ export function isClean(flow: Flow): boolean {
 /** A value that is any one of these, as it is. */
 export function either(flows: readonly Flow[]): Flow {
   const tainted = flows.filter((flow) => !isClean(flow))
+  const rows = rowsOf(flows)
   const [first] = tainted
-  if (first === undefined) return clean
-  if (tainted.length === 1) return first
+  if (first === undefined) return varying(clean, rows)
+  if (tainted.length === 1) return varying(first, rows)
   const refs = new Set<Ref>()
   for (const flow of tainted) for (const ref of flow.refs) refs.add(ref)
   return {
     refs,
     lost: tainted.some((flow) => flow.lost),
     exact: tainted.every((flow) => flow.exact),
+    rows,
   }
+}
+
+/** What one name or column may be: in each row one of these, and not computed from them. */
+export function oneOf(flows: readonly Flow[]): Flow {
+  const widest = flows.reduce<Flow['rows']>(
+    (most, { rows }) => ((rows?.size ?? 0) > (most?.size ?? 0) ? rows : most),
+    undefined,
+  )
+  return varying(either(flows), widest)
+}
+
+export function varying(flow: Flow, rows: Flow['rows']): Flow {
+  return flow.rows === rows ? flow : { ...flow, rows }
+}
+
+export function rowsOf(flows: readonly Flow[]): Flow['rows'] {
+  let all: Flow['rows']
+  for (const { rows } of flows) {
+    if (all === undefined || all === rows) all = rows ?? all
+    else if (rows !== undefined) all = new Set([...all, ...rows].slice(0, 2))
+    if (all !== undefined && all.size > 1) return all
+  }
+  return all
+}
+
+/** Computed from what varies by several kinds of rows: as many answers as they have rows together. */
+export function isMixed({ rows }: Flow): boolean {
+  return rows !== undefined && rows.size > 1
+}
+
+/** A table's column as it is. */
+export function isStored(flow: Flow): boolean {
+  return flow.exact && flow.refs.size > 0 && !flow.lost && !isMixed(flow) && !isMade(flow)
+}
+
+export function isMade({ rows }: Flow): boolean {
+  return rows !== undefined && [...rows].some((one) => one.isMade)
+}
+
+/** Each row may have another value in any of the columns. */
+export function perRow(relation: Relation): Relation {
+  const own = new Set([{}])
+  return mapFlows(relation, (flow) => varying(flow, flow.rows ?? own))
+}
+
+/** The same rows under a name of their own. Those of a table are one kind, whatever is behind it. */
+export function named(relation: Relation, isTable: boolean): Relation {
+  const own = new Set([{}])
+  const again = new Map<Rows, Rows>()
+  const renew = (one: Rows): Rows => {
+    const found = again.get(one) ?? { ...one }
+    again.set(one, found)
+    return found
+  }
+  const change = (flow: Flow): Flow => ({
+    ...flow,
+    rows: isTable ? own : flow.rows && new Set([...flow.rows].map(renew)),
+    ...(flow.row && { row: mapFlows(flow.row, change) }),
+  })
+  return mapFlows(relation, change)
 }
 
 /** A value that is computed from these. */
 export function derived(flows: readonly Flow[]): Flow {
-  const { refs, lost: isLost } = either(flows)
-  return refs.size === 0 && !isLost ? clean : { refs, lost: isLost, exact: false }
+  const { refs, lost: isLost, rows } = either(flows)
+  return refs.size === 0 && !isLost ? varying(clean, rows) : { refs, lost: isLost, exact: false, rows }
 }
 
 /** All that a relation holds. */
@@ -93,11 +163,16 @@ export function union(left: Relation, right: Relation): Relation {
   const known = isOpen ? Math.min(...counts) : Math.max(...counts)
   const columns = Array.from({ length: known }, (_, index) => ({
     name: left.columns[index]?.name ?? '',
-    flow: either(sides.map((side) => side.columns[index]?.flow ?? lost)),
+    flow: stacked(sides.map((side) => side.columns[index]?.flow ?? lost)),
   }))
   if (!isOpen) return { columns }
   const beyond = sides.flatMap((side) => side.columns.slice(known).map(({ flow }) => flow))
   return relationOf(columns, derived([...beyond, ...sides.flatMap(({ rest }) => rest ?? [])]))
+}
+
+function stacked(flows: readonly Flow[]): Flow {
+  const flow = oneOf(flows)
+  return isMixed(flow) || flows.every(isStored) ? flow : varying(flow, new Set([{ isMade: true }]))
 }
 
 /** With other names for its first columns, as an alias gives them. */

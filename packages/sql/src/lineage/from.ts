@@ -9,9 +9,11 @@ import {
   clean,
   type Column,
   derived,
-  either,
   lostRelation,
+  named,
   noRows,
+  oneOf,
+  perRow,
   type Relation,
   relationOf,
   renamed,
@@ -60,11 +62,12 @@ const ways: Readonly<Record<string, Way>> = {
   RangeFunction: functions,
   RangeTableFunc(trace, level, { columns, alias, ...rest }) {
     const flow = derived([flowOf(trace, level, { ...rest }), flowOf(trace, level, columns)])
-    return leaf(level, { alias }, { columns: namedColumns(columns, 'RangeTableFuncCol', 'colname', flow) })
+    const relation = { columns: namedColumns(columns, 'RangeTableFuncCol', 'colname', flow) }
+    return leaf(level, { alias }, perRow(relation))
   },
   JsonTable(trace, level, { columns, alias, ...rest }) {
     const flow = derived([flowOf(trace, level, { ...rest }), flowOf(trace, level, columns)])
-    return leaf(level, { alias }, { columns: jsonColumns(columns, flow) })
+    return leaf(level, { alias }, perRow({ columns: jsonColumns(columns, flow) }))
   },
   JoinExpr: join,
 }
@@ -83,7 +86,7 @@ function leaf(
   isStored = false,
 ): Relation {
   const { aliasname, colnames } = node(alias)
-  const relation = renamed(given, names(colnames))
+  const relation = named(renamed(given, names(colnames)), isStored)
   level.leaves.push({
     alias: text(aliasname) || text(relname),
     schema: text(aliasname) === '' ? text(schemaname) : '',
@@ -108,7 +111,7 @@ function functions(trace: Trace, level: Level, found: TreeNode): Relation {
       : { columns: namedColumns(columns, 'ColumnDef', 'colname', whole(relation)) }
   })
   const number: Relation = { columns: ordinality === true ? [{ name: 'ordinality', flow: clean }] : [] }
-  return leaf(level, { alias }, beside(several.reduce(beside, noRows), number))
+  return leaf(level, { alias }, perRow(beside(several.reduce(beside, noRows), number)))
 }
 
 function functionRelation(trace: Trace, level: Level, call: Tree | undefined): Relation {
@@ -117,7 +120,8 @@ function functionRelation(trace: Trace, level: Level, call: Tree | undefined): R
   if (found === undefined) return relationOf([], flowOf(trace, level, call))
   const passed = passedBy(trace, level, found)
   // How many rows there are is decided by what it is given.
-  for (const flow of passed.flows) trace.reads.add(flow)
+  const isCount = passed.name.startsWith('generate_')
+  for (const flow of passed.flows) trace.reads.add(flow, isCount || !flow.exact ? Infinity : 1)
   const relation = callRelation(trace, passed)
   trace.touch(whole(relation))
   return relation
@@ -151,9 +155,9 @@ function join(trace: Trace, level: Level, found: TreeNode): Relation {
   const isOpen = left.rest !== undefined || right.rest !== undefined
   const merged = shared.map((name) => ({
     name,
-    flow: either([...columnsNamed(left, name), ...columnsNamed(right, name)]),
+    flow: oneOf([...columnsNamed(left, name), ...columnsNamed(right, name)]),
   }))
-  for (const { flow } of merged) trace.reads.add(flow)
+  for (const name of shared) trace.reads.addEqual([...columnsNamed(left, name), ...columnsNamed(right, name)])
   // Which columns are the same is decided by columns that nobody here knows.
   if (isOpen && isNatural === true) trace.reads.add(derived([whole(left), whole(right)]))
   readBy(trace, level, quals)

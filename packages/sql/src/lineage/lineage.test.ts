@@ -33,6 +33,9 @@ const tables: readonly CatalogueTable[] = [
 const functions = [
   inSql('forever', '23', 'select forever($1)'),
   inSql('picks', '25 25', 'select $2'),
+  inSql('several', '', "values ('a'), ('b')"),
+  inSql('mine', '', "select 'a'"),
+  inSql('counts', '25', 'select count(*) from people where ssn < $1'),
   inSql('unknown_path', '', 'select a from twice'),
 ]
 const catalogue = analyzer.catalogue({
@@ -200,10 +203,113 @@ test('the same is worked out once, for all texts that differ in literals only', 
   assert.notEqual(one, lineage('select ssn from people where id = 3', { path: ['other', 'public'] }))
 })
 
+/** How many questions about people.ssn. */
+function asked({ timesRead }: Lineage): number | undefined {
+  return [...(timesRead ?? [])].find(([ref]) => ref.table === 'people' && ref.column === 'ssn')?.[1]
+}
+
+const one = 'select ssn from people where id = 1'
+const guesses = 'generate_series(48, 122) c'
+const many: Readonly<Record<string, string>> = {
+  'a set of positions and characters': `select id, i, c from people, generate_series(1, 4) i, ${guesses} where id = 1 and substr(ssn, i, 1) = chr(c)`,
+  'a join on an order': `select c from people join ${guesses} on ssn < chr(c) where id = 1`,
+  'guesses of the whole': 'select n from people, generate_series(1, 9999) n where ssn = n',
+  'guesses of the whole by USING': "select 1 from people join (values ('a'), ('b')) v(ssn) using (ssn)",
+  'a pattern from elsewhere': "select v.p from people, (values ('a%'), ('b%')) v(p) where ssn like v.p",
+  'a regular expression of a table': 'select a from people, twice where ssn ~ a',
+  'a table in an order': 'select a from people, twice where ssn < a',
+  'a subquery compared': `select c from ${guesses} where (select substr(ssn, 1, 1) from people where id = 1) = chr(c)`,
+  'a subquery of the row': `select c, (select count(*) from people where id = 1 and ssn < chr(c)) from ${guesses}`,
+  'an answer worked out before': `select c from (select c, substr(ssn, 1, 1) = chr(c) as hit from people, ${guesses}) q where hit`,
+  'both sides of one subquery': `select g from (select substr(ssn, 1, 1) s, chr(c) g from people, ${guesses}) q where q.s = q.g`,
+  'both sides of a CTE, twice': `with u as (select id, ssn v from people union all select 0, chr(c) from ${guesses}) select b.v from u a, u b where a.id = 1 and b.id = 0 and a.v > b.v`,
+  'numbers counted up':
+    'with recursive r(n) as (select 48 union all select n + 1 from r where n < 122) select n from people, r where id = 1 and substr(ssn, 1, 1) = chr(n)',
+  'numbers of rows':
+    'select n from people, (select row_number() over () n from twice) r where substr(ssn, 1, 1) = chr(n::int)',
+  'a set of the own': 'select v from people, (select several() v) r where ssn < v',
+  'what comes back of a change':
+    "with g as (update twice set b = b returning nextval('s')::text n) select n from people, g where ssn < n",
+  'a CASE': `select i from people, generate_series(1, 9) i where case i when 1 then ssn like 'a%' else ssn like 'b%' end`,
+  'IN a subquery': `select 1 from people where ssn in (select c::text from ${guesses})`,
+  'any of a subquery': `select 1 from people where ssn > any (select chr(c) from ${guesses})`,
+  'an array of which nobody knows the length': 'select 1 from people where ssn = any ($1)',
+  'an array from rows': `select 1 from people where ssn = any (array(select chr(c) from ${guesses}))`,
+  EXCEPT: `select chr(c) from ${guesses} except select substr(ssn, 1, 1) from people where id = 1`,
+  'INTERSECT of VALUES': `values ('a'), ('b') intersect ${one}`,
+  'the place among guesses': `select id from (select id, ssn from people union all select c, chr(c) from ${guesses}) q order by ssn`,
+  'a group of guesses': `select max(id) from (select 0 id, substr(ssn, 1, 1) s from people union all select c, chr(c) from ${guesses}) q group by s having count(*) > 1`,
+  'a window over guesses': `select id, rank() over (order by s) from (select 0 id, ssn s from people union all select c, chr(c) from ${guesses}) q`,
+  'a count of rows': 'select g from people, generate_series(1, ascii(ssn)) g where id = 1',
+  'a limit': `select c from ${guesses} limit (select ascii(ssn) from people where id = 1)`,
+  'rows of a select list':
+    "select 1 from (select ssn like unnest(array['a%', 'b%']) hit from people) q where hit",
+  'keys that are there': `insert into people (ssn) values ('a'), ('b') on conflict (ssn) do nothing`,
+  'a function, once for each': `select c, counts(chr(c)) from ${guesses}`,
+  'what counts': `select c, count(nullif(substr(ssn, 1, 1) = chr(c), false)) from people, ${guesses} group by c`,
+  'what is put in': `insert into people (id, ssn) select 1, chr(c) from ${guesses} on conflict (id) do update set name = 'x' where people.ssn < excluded.ssn`,
+}
+const few: Readonly<Record<string, readonly [string, number | undefined]>> = {
+  'a value': ["select id from people where ssn = 'x'", 1],
+  'a prefix': ['select id from people where ssn like $1', 1],
+  'two values': ["select id from people where ssn = 'x' or ssn = 'y'", 2],
+  'a list': ["select id from people where ssn in ('x', 'y', 'z')", 3],
+  'an array': ["select id from people where ssn = any (array['x', 'y'])", 2],
+  'a join of columns': ['select name from people join twice on ssn = a', 1],
+  'a join of columns and a value': [
+    "select name, b from people join twice on ssn = a where ssn = 'x' and b > 'y'",
+    2,
+  ],
+  'a join by another column': [
+    "select name from people p join log l on l.id = p.id and l.id > p.id where p.ssn = 'x'",
+    1,
+  ],
+  USING: ['select name from people join log using (ssn)', 1],
+  'USING and a value': ["select name from people join log using (ssn) where ssn = 'x'", 2],
+  'IN a column of a table': ['select name from people where ssn in (select a from twice)', 1],
+  'a value beside rows of the own': [`select id, c from people, ${guesses} where ssn = 'x' and c > id`, 1],
+  'a subquery and a value': [
+    "select q.ssn from (select p.ssn, l.id from people p, log l where l.id = p.id) q where q.ssn = 'x'",
+    1,
+  ],
+  'both of two tables': [
+    "select 1 from (select ssn from people union all select ssn from log) q where ssn = 'x'",
+    1,
+  ],
+  'an order': ['select id, ssn from people order by ssn limit 10', 1],
+  'an order by place': ['select p.ssn, l.id from people p join log l on l.id = p.id order by 2', 1],
+  'a group': ['select count(*) from people group by ssn', 1],
+  'DISTINCT beside another': ['select distinct p.ssn, l.id from people p join log l on l.id = p.id', 1],
+  'a key that is there': ["insert into people (ssn) values ('a') on conflict (ssn) do nothing", 1],
+  'a value under a name': ["with p as (select 'x' as v) select name from people, p where ssn = p.v", 1],
+  'a row of values': ["select name from people join (values ('x')) v(p) on ssn < v.p", 1],
+  'what a function says': ['select name from people where ssn = mine()', 1],
+  none: ['select ssn from people, log where people.id = log.id', undefined],
+  'a function of a column': ['select counts(l.ssn) from log l', 1],
+}
+
+test('what meets many guesses at once asks more than can be counted', () => {
+  for (const [name, sql] of Object.entries(many)) assert.equal(asked(lineage(sql)), Infinity, name)
+})
+
+test('a comparison asks once, a list for each of its values, and a join of columns once', () => {
+  for (const [name, [sql, times]] of Object.entries(few)) assert.equal(asked(lineage(sql)), times, name)
+  const refiner = catalogue.under(['public'])
+  const counts = [1, 3].map((count) =>
+    asked(
+      refiner.lineage(
+        analyses(`select id from people where ssn in (${Array(count).fill("'v'")})`)[0] as StatementAnalysis,
+      ),
+    ),
+  )
+  assert.deepEqual(counts, [1, 3], 'texts that differ in a list are not alike')
+})
+
 test('a long text has the lineage of a short one, by the tree that its own thread kept', async () => {
   const list = (count: number) => Array.from({ length: count }, (_, at) => `'${at}'`).join()
+  const inList = (count: number) => `select name from people where ssn in (${list(count)})`
   for (const [text, sources] of [
-    [(count: number) => `select name from people where ssn in (${list(count)})`, 'public.people.name'],
+    [inList, 'public.people.name'],
     [(count: number) => `select ssn, array[${list(count)}] from people order by 1`, 'public.people.ssn'],
     [
       (count: number) =>
@@ -215,7 +321,8 @@ test('a long text has the lineage of a short one, by the tree that its own threa
     const [long] = await analyzer.analyze(bytes, 0, bytes.length)
     assert.ok(long?.tree && long.tree.length < 10_000, `${long?.tree?.length} bytes are kept`)
     const found = catalogue.under(['public']).lineage(long)
-    assert.deepEqual(found, lineage(text(3)))
+    assert.deepEqual({ ...found, timesRead: 0 }, { ...lineage(text(3)), timesRead: 0 })
+    assert.equal(asked(found), text === inList ? 4000 : text(1).includes('order by') ? 1 : undefined)
     assert.equal(words(found.columns[0]?.sources ?? 'lost'), sources)
   }
   const wide = Buffer.from(

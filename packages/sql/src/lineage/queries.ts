@@ -2,19 +2,23 @@
 // for ever: what does not settle is lost.
 import { isTree, type Tree, type TreeNode } from '../grammar.ts'
 import { inner, list, names, node, nodeType, only, text } from '../walk.ts'
-import { flowOf, fieldsOf, flowsOf, readBy } from './expressions.ts'
+import { flowOf, fieldsOf, flowsOf, readAmong, readBy, windowBy } from './expressions.ts'
 import {
   beside,
   clean,
   type Column,
   derived,
   type Flow,
+  isMixed,
   lostRelation,
+  mapFlows,
   noRows,
+  perRow,
   type Relation,
   relationOf,
   renamed,
   union,
+  varying,
   whole,
 } from './flow.ts'
 import { fromItems } from './from.ts'
@@ -38,20 +42,22 @@ function plain(trace: Trace, select: TreeNode, level: Level): Relation {
   const relation = targets(trace, level, select.targetList, star)
   readBy(trace, level, select.whereClause)
   readBy(trace, level, select.havingClause)
-  readBy(trace, level, select.windowClause)
+  for (const item of list(select.windowClause)) windowBy(trace, level, only(item, 'WindowDef') ?? node(item))
   if (select.distinctClause !== undefined) {
     const on = list(select.distinctClause)
       .filter((item) => isTree(item))
       .filter((item) => nodeType(item) !== undefined)
-    if (on.length === 0) trace.reads.add(whole(relation))
+    if (on.length === 0) trace.reads.addRows(relation)
     else readOutputs(trace, level, on, relation)
   }
   // A name is looked for in FROM first; what is not found there is an output's.
-  for (const item of list(select.groupClause)) if (isInFrom(level, item)) readBy(trace, level, item)
-  readOutputs(trace, level, list(select.groupClause), relation)
+  for (const item of list(select.groupClause))
+    if (isInFrom(level, item)) readAmong(trace, level, item)
+    else readOutputs(trace, level, [item], relation)
   readOutputs(trace, level, list(select.sortClause).map(sorted), relation)
   limits(trace, level, select)
-  return relation
+  // Without FROM it is one row, as long as nothing in it makes several.
+  return select.fromClause === undefined ? relation : perRow(relation)
 }
 
 function values(trace: Trace, select: TreeNode, level: Level): Relation {
@@ -62,6 +68,8 @@ function values(trace: Trace, select: TreeNode, level: Level): Relation {
     relation = relation === undefined ? { columns } : union(relation, { columns })
   }
   limits(trace, level, select)
+  const rows = list(select.valuesLists).length > 1 ? new Set([{ isMade: true }]) : undefined
+  if (relation && rows) return mapFlows(relation, (flow) => (isMixed(flow) ? flow : varying(flow, rows)))
   return relation ?? noRows
 }
 
@@ -69,13 +77,21 @@ function setOperation(trace: Trace, select: TreeNode, level: Level): Relation {
   const [left, right] = [select.larg, select.rarg].map((side) =>
     queryRelation(trace, only(side, 'SelectStmt') ?? node(side), { ...level, leaves: [] }),
   ) as [Relation, Relation]
-  if (select.all !== true || select.op !== 'SETOP_UNION')
-    for (const side of [left, right]) trace.reads.add(whole(side))
+  if (select.all !== true || select.op !== 'SETOP_UNION') compare(trace, left, right)
   // What is left of the first is equal to nothing of the second.
   const relation = select.op === 'SETOP_EXCEPT' ? left : union(left, right)
   readOutputs(trace, level, list(select.sortClause).map(sorted), relation)
   limits(trace, level, select)
   return relation
+}
+
+/** UNION, INTERSECT and EXCEPT look for rows of the one in the other. */
+function compare({ reads }: Trace, left: Relation, right: Relation): void {
+  const isOpen = left.rest !== undefined || right.rest !== undefined
+  if (isOpen) return reads.add(derived([whole(left), whole(right)]))
+  for (const [at, { flow }] of left.columns.entries()) {
+    reads.addEqual([flow, right.columns[at]?.flow ?? clean])
+  }
 }
 
 /** The select list, or what RETURNING lists. `star`: what `*` stands for. */
@@ -119,12 +135,12 @@ function sorted(item: Tree): Tree {
 /** Items of ORDER BY and the like: a number is a column of the result, which one is a literal's matter; a name may be one. */
 function readOutputs(trace: Trace, level: Level, items: readonly Tree[], relation: Relation): void {
   for (const item of items) {
-    if (only(item, 'A_Const') !== undefined) trace.reads.add(whole(relation))
+    if (only(item, 'A_Const') !== undefined) trace.reads.addRows(relation)
     const [name, ...more] = names(only(item, 'ColumnRef')?.fields)
     const output =
       name !== undefined && more.length === 0 ? relation.columns.filter((one) => one.name === name) : []
-    for (const { flow } of output) trace.reads.add(flow)
-    if (output.length === 0) readBy(trace, level, item)
+    for (const { flow } of output) trace.reads.addAmong(flow)
+    if (output.length === 0) readAmong(trace, level, item)
   }
 }
 
@@ -138,8 +154,8 @@ function isInFrom({ leaves }: Level, item: Tree): boolean {
 }
 
 function limits(trace: Trace, level: Level, { limitCount, limitOffset }: TreeNode): void {
-  readBy(trace, level, limitCount)
-  readBy(trace, level, limitOffset)
+  // How many rows there are says a number.
+  for (const count of [limitCount, limitOffset]) trace.reads.add(flowOf(trace, level, count), Infinity)
 }
 
 /** The level that sees what its WITH defines. */

@@ -3,7 +3,7 @@
 import type { Tree } from '../grammar.ts'
 import { only, stringOf } from '../walk.ts'
 import { callRowFunction } from './calls.ts'
-import { clean, either, type Flow, lost, type Relation, whole, fieldFlow } from './flow.ts'
+import { clean, type Flow, lost, oneOf, type Relation, whole, fieldFlow } from './flow.ts'
 import type { Ctes, Leaf, Level, Trace } from './trace.ts'
 
 /** `outer`: the level whose columns the new one sees, too. */
@@ -42,7 +42,7 @@ export function leafNamed(from: Level, alias: string, schema?: string): Leaf | u
 
 function fieldOf(trace: Trace, leaf: Leaf, name: string): Flow {
   const columns = leaf.relation.columns.filter((column) => column.name === name)
-  if (columns.length > 0) return either(columns.map(({ flow }) => flow))
+  if (columns.length > 0) return oneOf(columns.map(({ flow }) => flow))
   if (leaf.isStored && systemColumns.has(name)) return clean
   // `t.f` may call f(t), as long as no column has the name.
   return callRowFunction(trace, name, whole(leaf.relation))
@@ -54,17 +54,17 @@ function unqualified(from: Level, name: string): Flow | undefined {
     const open = level.leaves.filter((leaf) => leaf.isOpen)
     const columns = open.flatMap(({ relation }) => relation.columns.filter((column) => column.name === name))
     // Those that USING has made one are found under each of its names.
-    if (columns.length > 0) return either([...flows, ...columns.map(({ flow }) => flow)])
+    if (columns.length > 0) return oneOf([...flows, ...columns.map(({ flow }) => flow)])
     // It may be a column of what has columns that nobody here knows, or else of a level further out.
     flows.push(...open.flatMap(({ relation }) => relation.rest ?? []))
-    if (systemColumns.has(name) && open.some(({ isStored }) => isStored)) return either([...flows, clean])
+    if (systemColumns.has(name) && open.some(({ isStored }) => isStored)) return oneOf([...flows, clean])
     const row = level.leaves.find((leaf) => leaf.alias === name)
     if (row !== undefined)
-      return flows.length === 0 ? whole(row.relation) : either([...flows, whole(row.relation)])
+      return flows.length === 0 ? whole(row.relation) : oneOf([...flows, whole(row.relation)])
     const given = level.arguments?.get(name)
-    if (given !== undefined) return either([...flows, given])
+    if (given !== undefined) return oneOf([...flows, given])
   }
-  return flows.length === 0 ? undefined : either(flows)
+  return flows.length === 0 ? undefined : oneOf(flows)
 }
 
 /** `f.a`: the argument `a` of the function `f`, or a field of the argument `f`. */

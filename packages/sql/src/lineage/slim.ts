@@ -35,24 +35,28 @@ function slim(tree: Tree | undefined): Tree | undefined {
 
 function slimField(field: string, value: Tree | undefined): Tree | undefined {
   if (field === 'A_Const') return {}
-  // Where it is not counted how many there are, constants say nothing.
+  // Of constants it matters how many there are.
   if (field === 'elements' || field === 'rexpr') return slim(withoutConstants(value))
   return slim(field === 'valuesLists' ? fewRows(value) : value)
 }
 
 /** Of `x in (…)` and `array[…]`. */
 function withoutConstants(value: Tree | undefined): Tree | undefined {
-  if (Array.isArray(value)) return (value as readonly Tree[]).filter((item) => !isConstant(item))
+  if (Array.isArray(value)) {
+    const others = (value as readonly Tree[]).filter((item) => !isConstant(item))
+    const count = value.length - others.length
+    return count === 0 ? value : [...others, { Constants: { count } }]
+  }
   const items = only(value, 'List')?.items
   return items === undefined ? value : { List: { items: withoutConstants(items) } }
 }
 
-/** Rows of nothing but constants are all like the first. */
+/** Rows of nothing but constants are all alike; that there are several matters. */
 function fewRows(rows: Tree | undefined): Tree | undefined {
   if (!Array.isArray(rows)) return rows
   const isPlain = (row: Tree) =>
     (only(row, 'List')?.items as readonly Tree[] | undefined)?.every(isConstant) === true
-  return (rows as readonly Tree[]).filter((row, at) => at === 0 || !isPlain(row))
+  return (rows as readonly Tree[]).filter((row, at) => at < 2 || !isPlain(row))
 }
 
 function isConstant(item: Tree): boolean {

@@ -3,7 +3,18 @@
 import type { Index } from '../catalogue.ts'
 import type { SearchPath } from '../catalogue-types.ts'
 import type { TreeNode } from '../grammar.ts'
-import { type Flow, isClean, lost, type Ref, type Relation } from './flow.ts'
+import {
+  derived,
+  type Flow,
+  isClean,
+  isMade,
+  isMixed,
+  isStored,
+  lost,
+  type Ref,
+  type Relation,
+  whole,
+} from './flow.ts'
 
 /** A statement that takes more is lost: the time that it takes here is everybody's. */
 const stepsMax = 100_000
@@ -15,16 +26,34 @@ export class TooMuch extends Error {}
 /** Columns that were met, of which nobody asks in what way. */
 export class Uses {
   readonly refs = new Set<Ref>()
-  /** How often each was added. */
+  /** How many questions about each are asked; Infinity: as many as there are rows. */
   readonly times = new Map<Ref, number>()
   isLost = false
 
-  add(flow: Flow): void {
+  add(flow: Flow, count = 1): void {
+    const times = isMixed(flow) ? Infinity : count
     for (const ref of flow.refs) {
       this.refs.add(ref)
-      this.times.set(ref, (this.times.get(ref) ?? 0) + 1)
+      this.times.set(ref, (this.times.get(ref) ?? 0) + times)
     }
     if (flow.lost) this.isLost = true
+  }
+
+  /** Values of different rows are compared with each other. */
+  addAmong(flow: Flow): void {
+    this.add(flow, isMade(flow) ? Infinity : 1)
+  }
+
+  /** All columns of it, each by itself. */
+  addRows(relation: Relation): void {
+    this.add({ ...whole(relation), rows: undefined })
+    for (const { flow } of relation.columns) if (isMixed(flow) || isMade(flow)) this.add(flow, Infinity)
+  }
+
+  /** Both are equal. Two columns of tables ask what is stored; anything else, what the client makes up. */
+  addEqual(flows: readonly Flow[]): void {
+    const flow = derived(flows)
+    this.add(flows.every(isStored) ? { ...flow, rows: undefined } : flow)
   }
 
   get flow(): Flow {
