@@ -1,15 +1,17 @@
 /** Who gives access to a target for a while, and for how long at most. */
 import { z } from 'zod'
-import { positive } from './forms.ts'
+import { approvingGroup, positive } from './forms.ts'
 
 const approversMax = 16
 
 const quorum = z.strictObject({
   groups: z
-    .array(z.string().min(1).max(256))
+    .array(approvingGroup)
     .min(1)
     .max(64)
-    .describe('Groups of people; "*" for everybody whose role lets them approve.'),
+    .describe(
+      'Groups of people, each a name or `{ issuer: URL, group: NAME }`; "*" for everybody whose role lets them approve.',
+    ),
   count: positive.max(approversMax).default(1).describe('How many of them.'),
 })
 

@@ -1,6 +1,6 @@
 /** Approvals: what holds where a rule says nothing else, and what bounds all of them. */
 import { z } from 'zod'
-import { positive } from './forms.ts'
+import { approvingGroup, positive } from './forms.ts'
 import { accessApprovals } from './access-approvals-schema.ts'
 import { slackApprovals } from './slack-approvals-schema.ts'
 
@@ -12,11 +12,11 @@ export const approvals = z.strictObject({
       'Base of the address that a held client is told, `LINK/approvals/ID`; where absent `people.publicUrl`, else none.',
     ),
   groups: z
-    .array(z.string().min(1))
+    .array(approvingGroup)
     .min(1)
     .default(['*'])
     .describe(
-      'Who may approve what a rule names nobody for; "*" for everybody whose role lets them approve.',
+      'Who may approve what a rule names nobody for; "*" for everybody whose role lets them approve. A name is the group of any issuer, `{ issuer: URL, group: NAME }` that of one.',
     ),
   delegatorsMay: z
     .boolean()

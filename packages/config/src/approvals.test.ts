@@ -11,7 +11,7 @@ proxy: { recorder: { onUnavailable: deny } }
 `
 const slack = `
 approvals:
-  access: { by: [{ groups: [dba], count: 2 }, { groups: [lead] }] }
+  access: { by: [{ groups: [dba], count: 2 }, { groups: [{ issuer: 'https://idp.example', group: lead }] }] }
   slack:
     teams: [T0123]
     channel: C0123
@@ -36,7 +36,7 @@ test('who approves in Slack, and who gives access', () => {
   assert.deepEqual(approvals.access, {
     by: [
       { groups: ['dba'], count: 2 },
-      { groups: ['lead'], count: 1 },
+      { groups: [{ issuer: 'https://idp.example', group: 'lead' }], count: 1 },
     ],
     ...{ delegatorsMay: false, answerSec: 3600, durationSecMax: 28_800 },
   })

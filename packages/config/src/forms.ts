@@ -21,6 +21,14 @@ export const groupRef = z.union(
   'must be a group, or { issuer: URL, group: NAME }',
 )
 
+const groupName = z.string().min(1).max(256)
+
+/** The same of people who approve, as the control log takes it. */
+export const approvingGroup = z.union(
+  [groupName, z.strictObject({ issuer: z.string().min(1).max(1024), group: groupName })],
+  'must be a group, or { issuer: URL, group: NAME }',
+)
+
 /** Marks in the schema a key whose value is the path of a file. */
 export const pathFormat = 'path'
 

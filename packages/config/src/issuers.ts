@@ -25,8 +25,12 @@ export function createVerifierIssuers(ofFile: readonly IssuerSetting[]) {
 
 /** Issuers that the file names: those of tokens, and those that people sign in at. */
 export function issuersOfFile({ identity, people }: Pick<Config, 'identity' | 'people'>): string[] {
+  return [...identity.issuers.map(({ issuer }) => issuer), ...peopleIssuersOf({ people })]
+}
+
+/** Issuers that people sign in at; of SAML those whose entity id the file names. */
+export function peopleIssuersOf({ people }: Pick<Config, 'people'>): string[] {
   return [
-    ...identity.issuers.map(({ issuer }) => issuer),
     ...(people?.oidc ?? []).map(({ issuer }) => issuer),
     ...(people?.saml ?? []).flatMap(({ idp }) => idp.entityId ?? []),
   ]

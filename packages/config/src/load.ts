@@ -6,6 +6,7 @@ import { ConfigError } from './errors.ts'
 import { lookHere } from './here.ts'
 import { placesIn } from './places.ts'
 import { ofMissing, problemsOf } from './problems.ts'
+import { roleWarnings } from './role-warnings.ts'
 import { type Config, configSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 
@@ -16,15 +17,19 @@ export function loadConfig(file: string): Config {
 
 /**
  * And what it needs of this machine: `missing` has a line for each secret and file that is not here, and for each
- * address that two services share.
+ * address that two services share; `warnings` one for each role that may be meant otherwise.
  * @throws ConfigError as `loadConfig` does, and where a secret that is here is no good.
  */
-export function loadConfigHere(file: string): { config: Config; missing: readonly string[] } {
+export function loadConfigHere(file: string): {
+  config: Config
+  missing: readonly string[]
+  warnings: readonly string[]
+} {
   const source = readSource(read(file), file)
   const config = parsed(source, file)
   const { wrong, missing } = lookHere(config)
   if (wrong.length > 0) throw new ConfigError('invalid', source.lines([...wrong, ...missing]))
-  return { config, missing: source.lines(missing) }
+  return { config, missing: source.lines(missing), warnings: source.lines(roleWarnings(config)) }
 }
 
 export function parseConfig(text: string, file: string): Config {

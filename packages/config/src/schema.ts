@@ -319,7 +319,19 @@ const api = z.strictObject({
     .record(z.string(), role)
     .default({})
     .describe(
-      'Role by group, of an OIDC token or a person. viewer sees; responder also stops (block, lift, kill); approver also answers held commands; admin also changes targets, policy and roles.',
+      'Role by group, of an OIDC token or a person. viewer sees; responder also stops (block, lift, kill); approver also answers held commands; admin also changes targets, policy and roles. The last two for people alone: those of an issuer of `people`.',
+    ),
+  roleOf: z
+    .array(
+      z.strictObject({
+        issuer: z.string().min(1).describe('URL of the issuer; `portcullis` for API keys.'),
+        group: z.string().min(1).describe('Group of this issuer; "*" for everybody whom it proves.'),
+        role,
+      }),
+    )
+    .default([])
+    .describe(
+      'Roles of the groups of one issuer, beside those of `roles`. The only way by which workloads become approver or admin.',
     ),
 })
 

@@ -27,6 +27,11 @@ export function belongsTo(
   )
 }
 
+/** A group for people to read. */
+export function groupText(ref: GroupRef): string {
+  return typeof ref === 'string' ? ref : `${ref.group} of ${ref.issuer}`
+}
+
 /** Who says which groups they are: whoever acts for others has the groups of the first of them (ADR 3). */
 export function groupsIssuer({ issuer, delegation }: Pick<Identity, 'issuer' | 'delegation'>): string {
   return delegation[0]?.issuer ?? issuer

@@ -4,8 +4,18 @@ import { z } from 'zod'
 const seconds = z.number().int().positive()
 const approversMax = 16
 
+const groupName = z.string().min(1).max(256)
+
 const quorum = z.strictObject({
-  groups: z.array(z.string().min(1).max(256)).min(1).max(64),
+  groups: z
+    .array(
+      z.union(
+        [groupName, z.strictObject({ issuer: z.string().min(1).max(1024), group: groupName })],
+        'must be a group, or { issuer: URL, group: NAME }',
+      ),
+    )
+    .min(1)
+    .max(64),
   count: z.number().int().positive().max(approversMax).default(1),
 })
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -52,4 +52,30 @@ test('what may be meant otherwise is a warning', () => {
   const { warnings } = loadOwnConfig(config)
   assert.match(warnings.join('\n'), /policy\.yaml:2:\d+: rules\.0\.match\.targets\.0: .*no target shopp/)
   assert.equal(warnings.length, 1)
+})
+
+test('a role that nobody can have, and one of an issuer that is not trusted, is a warning with its line', () => {
+  writeFileSync(policy, 'rules: [{ name: rest, action: allow }]\n')
+  const roles = join(folder, 'roles.yaml')
+  writeFileSync(
+    roles,
+    `${readFileSync(config, 'utf8')}api:
+  roles: { dba: approver, oncall: responder }
+  roleOf:
+    - { issuer: 'https://idp.example', group: bots, role: approver }
+    - { issuer: 'https://ipd.example', group: bots, role: admin }
+`,
+  )
+  const { warnings } = loadOwnConfig(roles)
+  assert.equal(warnings.length, 2, warnings.join('\n'))
+  assert.match(warnings[0] ?? '', /roles\.yaml:13:\d+: api\.roles\.dba: .*for people.*api\.roleOf/)
+  assert.match(warnings[1] ?? '', /api\.roleOf\.1\.issuer: the file trusts no issuer https:\/\/ipd\.example/)
+  writeFileSync(
+    roles,
+    `${readFileSync(roles, 'utf8').replace('identity: { ', "identity: { own: { key: 'file:nowhere' }, ")}people:
+  publicUrl: https://gate.example
+  oidc: [{ name: corp, issuer: 'https://people.example', clientId: gate }]
+`,
+  )
+  assert.equal(loadOwnConfig(roles).warnings.length, 1, 'people have it')
 })

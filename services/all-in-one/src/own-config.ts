@@ -9,15 +9,15 @@ export type OwnConfig = {
   readonly config: Config
   /** A line for each thing that this machine lacks. */
   readonly missing: readonly string[]
-  /** A line for each thing in the policy that may be meant otherwise. */
+  /** A line for each thing in both that may be meant otherwise. */
   readonly warnings: readonly string[]
 }
 
 /** @throws ConfigError with every mistake of the first of the two files that has any. */
 export function loadOwnConfig(file: string): OwnConfig {
-  const { config, missing } = loadConfigHere(file)
+  const { config, missing, warnings } = loadConfigHere(file)
   try {
-    return { config, missing, warnings: policyWarnings(config) }
+    return { config, missing, warnings: [...warnings, ...policyWarnings(config)] }
   } catch (error) {
     if (error instanceof PolicyError) throw new ConfigError('invalid', error.problems, { cause: error })
     throw error

@@ -3,13 +3,13 @@
  * nothing. Of several rules the strictest of each; and the digest that binds an answer to what was asked. Pure.
  */
 import { createHash } from 'node:crypto'
-import type { Analysis, Identity, Original, Quorum } from '@portcullis/kernel'
+import type { Analysis, GroupRef, Identity, Original, Quorum } from '@portcullis/kernel'
 import type { Judged } from '@portcullis/policy'
 
 export interface ApprovalSettings {
   /** Base of the address that people answer at; empty where there is none. */
   readonly link: string
-  readonly groups: readonly string[]
+  readonly groups: readonly GroupRef[]
   readonly delegatorsMay: boolean
   readonly perInstance: boolean
   readonly answerSec: number

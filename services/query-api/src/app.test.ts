@@ -360,6 +360,53 @@ test('groups of an OIDC token map to the strongest role; none of them: forbidden
   assert.equal((await as('sent')).role, 'viewer', 'an agent does not answer for who sent it')
 })
 
+test('a plain name of a group makes approvers of people alone; of workloads one issuer’s does', async () => {
+  const [people, ci, build] = ['https://idp.example', 'https://ci.example', 'https://build.example']
+  const callers = new Map([
+    ['person', { issuer: people, groups: ['dba'] }],
+    ['ci', { issuer: ci, groups: ['dba', 'platform'] }],
+    ['ci-oncall', { issuer: ci, groups: ['dba', 'oncall'] }],
+    ['build', { issuer: build, groups: ['deployers'] }],
+    ['other', { issuer: ci, groups: ['deployers'] }],
+    ['sent', { issuer: build, groups: ['dba'] }],
+    ['by-corp', { issuer: people, groups: ['leads'] }],
+    ['by-new', { issuer: people, groups: ['dba'] }],
+    ['by-gone', { issuer: people, groups: ['leads'] }],
+  ])
+  const auth = createAuthenticator({
+    tokens: [],
+    roles: { dba: 'approver', platform: 'admin', oncall: 'responder' },
+    roleOf: [
+      { issuer: build, group: 'deployers', role: 'approver' },
+      { issuer: people, group: 'leads', role: 'admin' },
+    ],
+    peopleIssuers: new Set([people]),
+    rolesByProvider: new Map([
+      ['corp', {}],
+      ['new', undefined],
+    ]),
+    prove: async (token) => ({
+      identity: { ...identityOf(token, []), delegation: [], ...callers.get(token) },
+      ...{ expiresAtUs: 5, tokenId: 't', scope: {} },
+      ...(token.startsWith('by-') && { provider: token.slice(3) }),
+    }),
+    clock: { nowUs: () => 1, monotonicMs: () => 0 },
+    onRefused: () => {},
+  })
+  const roles = new Map<string, string | undefined>()
+  for (const token of callers.keys()) {
+    const known = await auth.authenticate({
+      ...{ authorization: `Bearer ${token}`, cookie: undefined, address: '192.0.2.1' },
+    })
+    roles.set(token, known.role)
+    if (token === 'ci') assert.throws(() => requireRole(known, 'viewer'), /api\.roleOf/)
+  }
+  assert.deepEqual(Object.fromEntries(roles), {
+    ...{ person: 'approver', ci: undefined, 'ci-oncall': 'responder', build: 'approver', other: undefined },
+    ...{ sent: undefined, 'by-corp': 'admin', 'by-new': 'approver', 'by-gone': undefined },
+  })
+})
+
 test('a static token that is too short is refused at the start', () => {
   assert.throws(
     () =>

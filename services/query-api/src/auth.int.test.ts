@@ -20,6 +20,7 @@ before(async () => {
   const auth = createAuthenticator({
     tokens: [{ name: 'ops', role: 'responder', token: tokens.responder }],
     roles: { security: 'admin', auditors: 'viewer' },
+    peopleIssuers: new Set([issuer.value.issuer]),
     prove: createProver({
       own: { issuer: 'https://gate.example', audience: 'portcullis' },
       issuers: createTokenVerifier({ issuers, clock: systemClock, log }),

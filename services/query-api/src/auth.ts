@@ -1,7 +1,8 @@
 /**
  * Who calls the API and as what: a static token (for machines), whatever proves an identity (a trusted issuer's token, one
  * of our own, an API key), or a person's console session. Groups map to a role, unless it was given out for targets alone;
- * without one it may ask about itself and no more.
+ * without one it may ask about itself and no more. A plain name of a group makes people approvers and admins, and nobody
+ * else: any issuer of workloads can say it.
  * It keeps only hashes of static tokens, compares all of them in constant time, and after some failures an address has to wait. A
  * static token that is right is let in all the same: behind a balancer all callers share an address, and nobody's wrong
  * tokens may keep an analyst from stopping an attack. A refusal never says which part was wrong.
@@ -9,7 +10,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { apiTokenCharsMin } from '@portcullis/config'
 import type { DpopVerifier, Presented, Scope, ScopedProof, ShownKey } from '@portcullis/identity'
-import type { Clock, ControlEvent, Identity } from '@portcullis/kernel'
+import { belongsTo, type Clock, type ControlEvent, groupsIssuer, type Identity } from '@portcullis/kernel'
 import { createFailureBudget } from './failure-budget.ts'
 import type { Session, Sessions } from './people/session.ts'
 import { ApiError } from './problems.ts'
@@ -47,10 +48,17 @@ export type Roles = Readonly<Record<string, Role>>
 
 export interface AuthOptions {
   readonly tokens: readonly { readonly name: string; readonly role: Role; readonly token: string }[]
-  /** Role by group. */
+  /** Role by group, whoever says it. */
   readonly roles: Roles
-  /** Role by group, for each provider that people sign in by. Whoever signed in by one that is gone has no role. */
-  readonly rolesByProvider?: ReadonlyMap<string, Roles>
+  /** Roles of the groups of one issuer. */
+  readonly roleOf?: readonly { readonly issuer: string; readonly group: string; readonly role: Role }[]
+  /** Issuers that people sign in at. */
+  readonly peopleIssuers?: ReadonlySet<string>
+  /**
+   * Role by group, for each provider that people sign in by; undefined: `roles`. Whoever signed in by one that is gone has no
+   * role.
+   */
+  readonly rolesByProvider?: ReadonlyMap<string, Roles | undefined>
   /** Proves whatever else is presented; rejects where it proves nobody. */
   readonly prove: (token: string, presented: Presented) => Promise<ScopedProof>
   /** Judges proofs of possession; without it a token that is bound to a key proves nobody. */
@@ -110,13 +118,23 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
     if (key && proof.confirmation?.jkt === undefined)
       throw new Error('the token is not bound to the key that was shown: it is a bearer token')
     await key?.spend()
-    return callerOf(proof, undefined)
+    return callerOf(proof, undefined, options.peopleIssuers?.has(groupsIssuer(proof.identity)) ?? false)
   }
 
-  function callerOf(proof: ScopedProof, session: Session | undefined): Caller {
+  function rolesBy(identity: Identity, provider: string | undefined, isPerson: boolean): Role[] {
+    const named = (options.roleOf ?? []).filter((one) => belongsTo(identity, [one])).map(({ role }) => role)
+    const plain = (roles: Roles) => identity.groups.flatMap((group) => ownValue(roles, group))
+    if (provider !== undefined) {
+      if (!options.rolesByProvider?.has(provider)) return []
+      return [...new Set([...plain(options.rolesByProvider.get(provider) ?? options.roles), ...named])]
+    }
+    const isGiven = (role: Role) => isPerson || rank[role] < rank.approver
+    return [...new Set([...plain(options.roles).filter(isGiven), ...named])]
+  }
+
+  function callerOf(proof: ScopedProof, session: Session | undefined, isPerson: boolean): Caller {
     const { identity, expiresAtUs, scope, provider } = proof
-    const given = provider === undefined ? options.roles : (options.rolesByProvider?.get(provider) ?? {})
-    const byGroups = [...new Set(identity.groups.flatMap((group) => ownValue(given, group)))]
+    const byGroups = rolesBy(identity, provider, isPerson)
     const roles = isLimited(scope) ? [] : rolesLeft(byGroups, identity.delegation.length > 0)
     const actor = { issuer: identity.issuer, subject: identity.subject, roles }
     const isOver = () => session !== undefined && options.sessions?.isOver(session) !== false
@@ -125,7 +143,7 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
 
   function bySession(cookie: string | undefined): Caller | undefined {
     const session = options.sessions?.find(cookie)
-    return session && callerOf(session.proof, session)
+    return session && callerOf(session.proof, session, true)
   }
 
   function keyShown(token: string, sent: SentProof | undefined): Promise<ShownKey> {
@@ -149,6 +167,7 @@ export function createAuthenticator(options: AuthOptions): Authenticator {
           ...(provider !== undefined && { provider }),
         },
         undefined,
+        true,
       ),
     async authenticate({ authorization, cookie, address, sent }) {
       const [, scheme = '', token] = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i.exec(authorization ?? '') ?? []
@@ -193,7 +212,7 @@ export function requireRole(caller: Caller, role: Role): void {
       'forbidden',
       caller.proof && isLimited(caller.proof.scope)
         ? 'You are known, but your token is good for targets only.'
-        : 'You are known, but none of your groups has a role here (api.roles).',
+        : 'You are known, but none of your groups has a role here (api.roles; api.roleOf makes approvers and admins of workloads).',
     )
   if (rank[caller.role] < rank[role])
     throw new ApiError('forbidden', `This needs the role ${role}; you are ${caller.role}.`)

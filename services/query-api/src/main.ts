@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, resolveSecret } from '@portcullis/config'
-import { issuersOfFile, verifierIssuer } from '@portcullis/config/issuers'
+import { issuersOfFile, peopleIssuersOf, verifierIssuer } from '@portcullis/config/issuers'
 import { ownTokenNames } from '@portcullis/config/own-tokens'
 import {
   createDpopVerifier,
@@ -136,6 +136,8 @@ async function start({ config, log, metrics }: ServiceContext<Config>): Promise<
     get roles() {
       return settings.roles()
     },
+    roleOf: config.api.roleOf,
+    peopleIssuers: new Set(peopleIssuersOf(config)),
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),
     prove,
     dpop,

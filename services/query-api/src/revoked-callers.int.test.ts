@@ -107,7 +107,8 @@ test('nobody who was proven is let in by half of the control log', async () => {
   }
   const auth = createAuthenticator({
     tokens: [{ name: 'root', role: 'admin', token: tokens.admin }],
-    ...{ roles: { oncall: 'admin' }, clock: systemClock, onRefused: () => {}, prove: async () => proof },
+    roleOf: [{ issuer: identity.issuer, group: 'oncall', role: 'admin' }],
+    ...{ roles: {}, clock: systemClock, onRefused: () => {}, prove: async () => proof },
   })
   let caughtUp = false
   const guarded = refusingStopped(auth, createIsStopped({ active: () => [] }, prover), {

@@ -13,15 +13,12 @@ export interface ConfiguredSignIn {
     /** Undefined where none is configured: `identity.own.key` stands in. */
     readonly key: Buffer | undefined
   }
-  /** Role by group, for each provider by name. */
-  readonly roles: ReadonlyMap<string, Readonly<Record<string, PeopleRole>>>
+  /** Role by group, for each provider by name; undefined: as for everybody. */
+  readonly roles: ReadonlyMap<string, Readonly<Record<string, PeopleRole>> | undefined>
 }
 
 /** Undefined where nobody can sign in. Throws ConfigError, and what reading a file throws. */
-export function signInOptionsOf({
-  people,
-  api,
-}: Pick<Config, 'people' | 'api'>): ConfiguredSignIn | undefined {
+export function signInOptionsOf({ people }: Pick<Config, 'people'>): ConfiguredSignIn | undefined {
   if (!people) return undefined
   const all = [...people.oidc, ...people.saml]
   return {
@@ -31,7 +28,7 @@ export function signInOptionsOf({
       transactionSec: people.transactionSec,
       providers: [...people.oidc.map(oidcProviderOf), ...people.saml.map(samlProviderOf)],
     },
-    roles: new Map(all.map(({ name, roles }) => [name, roles ?? api.roles])),
+    roles: new Map(all.map(({ name, roles }) => [name, roles])),
   }
 }
 

@@ -197,7 +197,7 @@ export async function startTestApi(): Promise<Started<TestApi>> {
 }
 
 export interface InstanceOptions
-  extends Pick<AuthOptions, 'roles'>,
+  extends Pick<AuthOptions, 'roles' | 'peopleIssuers'>,
     Pick<AppParts, 'ssh' | 'access' | 'slack'> {
   readonly prover: Prover
   /** Where not given, every token may come from everywhere. */
@@ -215,6 +215,7 @@ export async function startInstance(
   trail: Trail,
   {
     roles = {},
+    peopleIssuers = new Set(),
     prover = testProver(),
     judgeUse,
     verifier = { replace: () => [] },
@@ -261,6 +262,8 @@ export async function startInstance(
     get roles() {
       return { ...book.roles(), ...roles }
     },
+    // What the tests' one issuer says is of people.
+    peopleIssuers,
     prove: own.prove,
     dpop: own.dpop,
     ...(people && { rolesByProvider: people.value.rolesByProvider, sessions: people.value.sessions }),

@@ -8,7 +8,7 @@
  * for every reader; what has expired by now is told by `standingOf`, with the reader's own clock.
  */
 import type { Identity } from '../events.gen.ts'
-import { identityKey, isMember } from '../identity.ts'
+import { belongsTo, type GroupRef, groupText, identityKey } from '../identity.ts'
 import type { Occurrence, Rejection } from './aggregate.ts'
 
 export interface Approval {
@@ -52,7 +52,7 @@ interface RequestParts {
 
 /** `count` people, each in one of the groups; the group "*" is everybody's who may approve at all. */
 export interface Quorum {
-  readonly groups: readonly string[]
+  readonly groups: readonly GroupRef[]
   readonly count: number
 }
 
@@ -96,6 +96,8 @@ export interface Answer {
   readonly at: number
   /** Groups of the approver at that moment. */
   readonly groups: readonly string[]
+  /** On whose behalf, as identity keys; empty for a person. */
+  readonly delegation: readonly string[]
   readonly reason: string
   /** Where it was given, such as `api` or `slack`. */
   readonly via: string
@@ -172,8 +174,8 @@ export function evolve(approval: Approval, change: Later, { at, by }: When): App
   const moved = { ...approval, since: at, by }
   switch (change.type) {
     case 'approval.answered': {
-      const { answer, groups, reason, via } = change
-      const answers = [...approval.answers, { answer, by, at, groups, reason, via }]
+      const { answer, groups, delegation, reason, via } = change
+      const answers = [...approval.answers, { answer, by, at, groups, delegation, reason, via }]
       if (answer === 'deny') return { ...moved, answers, state: 'denied' }
       if (!isMet(approval.request.quorum, answers)) return { ...approval, answers }
       return { ...moved, answers, state: 'approved', usableUntil: at + approval.request.usableUs }
@@ -190,11 +192,7 @@ export function evolve(approval: Approval, change: Later, { at, by }: When): App
 /** Why whoever this is may not answer, or undefined; also for a page that shows no button then. */
 export function objectionToApprover(
   { request, requestedBy }: Pick<Approval, 'request' | 'requestedBy'>,
-  approver: {
-    readonly by: string
-    readonly groups: readonly string[]
-    readonly delegation: readonly string[]
-  },
+  approver: Approver,
 ): Rejection | undefined {
   const { identity, excludesDelegators, quorum } = request
   const asking = [
@@ -206,12 +204,20 @@ export function objectionToApprover(
     return { code: 'not_eligible', why: 'whoever asks, or has it asked on their behalf, cannot answer' }
   if (approver.delegation.some((one) => asking.includes(one)))
     return { code: 'not_eligible', why: 'who acts on behalf of whoever asks cannot answer' }
-  if (!quorum.some(({ groups }) => isMember(approver, groups)))
+  if (!quorum.some(({ groups }) => isOneOf(approver, groups)))
     return {
       code: 'not_eligible',
-      why: `only members of ${[...new Set(quorum.flatMap(({ groups }) => groups))].join(', ')} can answer`,
+      why: `only members of ${[...new Set(quorum.flatMap(({ groups }) => groups.map(groupText)))].join(', ')} can answer`,
     }
   return undefined
+}
+
+type Approver = Pick<Answer, 'by' | 'groups' | 'delegation'>
+
+/** The groups are those that the issuer of whoever began says: no issuer's name has the "|" that ends it in a key. */
+function isOneOf({ by, groups, delegation }: Approver, among: readonly GroupRef[]): boolean {
+  const [issuer = ''] = (delegation[0] ?? by).split('|', 1)
+  return belongsTo({ issuer, delegation: [], groups }, among)
 }
 
 function objectionToAnswer(
@@ -260,7 +266,7 @@ function isMet(quorum: readonly Quorum[], answers: readonly Answer[]): boolean {
   const taken = new Map<number, Answer>()
   const seat = (place: number, tried: Set<Answer>): boolean =>
     approving.some((one) => {
-      if (tried.has(one) || !isMember(one, places[place] ?? [])) return false
+      if (tried.has(one) || !isOneOf(one, places[place] ?? [])) return false
       tried.add(one)
       const held = [...taken].find(([, who]) => who === one)?.[0]
       if (held !== undefined && !seat(held, tried)) return false

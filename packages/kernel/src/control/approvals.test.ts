@@ -5,6 +5,7 @@ import {
   type Approval,
   approvalAggregate,
   type ApprovalChange,
+  checkChange,
   type CommandRequest,
   type ControlEvent,
   evolveControl,
@@ -93,6 +94,25 @@ test('one that is approved is used once, and by whom is kept', () => {
     approval?.answers.map(({ by, answer, groups }) => ({ by, answer, groups })),
     [{ by: keyOf('dana'), answer: 'approve', groups: ['dba'] }],
   )
+})
+
+test('a group of one issuer approves, and one of its name that another says does not', () => {
+  const quorum = [{ groups: [{ issuer, group: 'dba' }], count: 1 }]
+  const elsewhere = eventOf(answered('dana'), 'e1')
+  const ofCi = { ...elsewhere, actor: { ...elsewhere.actor, issuer: 'https://ci.example' } }
+  const state = fold([asked({ quorum })]).state
+  const refused = evolveControl(state, { event: ofCi, offset: 1 }).rejection
+  assert.match(`${refused?.code}: ${refused?.why}`, /not_eligible: .*dba of https:\/\/idp\.example/)
+  const sent = answered('sent', 'approve', { delegation: ['https://ci.example|someone'] })
+  const results = fold([asked({ quorum }), sent, answered('dana')])
+  assert.deepEqual(results.results, ['accepted', 'not_eligible', 'accepted'])
+  assert.equal(results.approval?.state, 'approved')
+  for (const group of [{ issuer }, { issuer, group: '' }, 7, { group: 'dba' }]) {
+    const { type, ...payload } = asked().change
+    const wrong = { ...payload, request: { ...request, quorum: [{ groups: [group], count: 1 }] } }
+    const checked = checkChange(type, JSON.stringify(wrong))
+    assert.match('code' in checked ? checked.why : '', /quorum\[0\]\.groups must be/)
+  }
 })
 
 test('what stands is told by the reader’s clock, to the microsecond', () => {
@@ -245,7 +265,7 @@ test('whatever comes in whatever order: never approved by too few, used twice, o
         assert.ok(approving.length >= quorum.reduce((sum, { count }) => sum + count, 0))
         for (const { groups } of quorum)
           assert.ok(
-            approving.some((one) => groups.includes('*') || groups.some((g) => one.groups.includes(g))),
+            approving.some((one) => groups.includes('*') || one.groups.some((g) => groups.includes(g))),
           )
         assert.ok(approval.answers.every(({ answer }) => answer === 'approve'))
       } else assert.equal(uses.length, 0)

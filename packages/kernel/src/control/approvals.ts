@@ -1,5 +1,6 @@
 /** Approvals in the control log: what each change carries, and the fold over those that are not over yet. */
 import type { Actor, Identity } from '../events.gen.ts'
+import type { GroupRef } from '../identity.ts'
 import type { Aggregate, Rejection } from './aggregate.ts'
 import {
   type Approval,
@@ -165,7 +166,7 @@ function readIdentity(fields: Fields, problems: string[]): Identity {
 function readQuorum(read: FieldReader, fields: Fields, problems: string[]): readonly Quorum[] {
   const quorum = readList(read, fields, 'quorum', quorumsMax, (one, index) => {
     const place = fieldReader(one, `request.quorum[${index}].`, problems)
-    const groups = place.texts('groups', groupsMax, idCharsMax)
+    const groups = readGroups(place, one)
     if (groups.length === 0) place.problem('groups', 'at least one group')
     const count = place.amount('count')
     if (!Number.isInteger(count) || count < 1) place.problem('count', 'a whole number of at least 1')
@@ -175,6 +176,20 @@ function readQuorum(read: FieldReader, fields: Fields, problems: string[]): read
   if (people < 1 || people > approversMax)
     read.problem('quorum', `1 to ${approversMax} people, all counts together`)
   return quorum
+}
+
+/** Each a name, or `{ issuer, group }`. */
+function readGroups(read: FieldReader, fields: Fields): readonly GroupRef[] {
+  const value = fields.groups
+  const fits = (text: unknown): text is string =>
+    typeof text === 'string' && text.length > 0 && text.length <= idCharsMax
+  const all = Array.isArray(value) && value.length <= groupsMax ? value : [undefined]
+  return all.map((one: unknown) => {
+    if (fits(one)) return one
+    if (isFields(one) && fits(one.issuer) && fits(one.group)) return { issuer: one.issuer, group: one.group }
+    read.problem('groups', `a list of at most ${groupsMax} groups, each a name or { issuer, group }`)
+    return ''
+  })
 }
 
 function readList<T>(

@@ -7,6 +7,7 @@
 import {
   type Alert,
   type ApprovalNotice,
+  groupText,
   identityKey,
   type Sink,
   visibleLine,
@@ -108,7 +109,10 @@ function fieldsOf(approval: Approval): [string, string][] {
     ['Asked by', chainOf(approval)],
     ['Task', identity.task],
     ['Target', role === '' ? target : `${target} as ${role}`],
-    ['Needs', quorum.map(({ groups, count }) => `${count} of ${groups.join(' or ')}`).join(', and ')],
+    [
+      'Needs',
+      quorum.map(({ groups, count }) => `${count} of ${groups.map(groupText).join(' or ')}`).join(', and '),
+    ],
     ['Answer by', isoTime(deadline)],
     ['Good for', `${Math.round(request.usableUs / 1e6)} s once approved`],
   ]

@@ -1,5 +1,12 @@
 /** What people see of approvals: the list of what waits, and one of them with all that it takes to judge it. Pure. */
-import { type Approval, type CommandRequest, identityKey, standingOf, visibleText } from '@portcullis/kernel'
+import {
+  type Approval,
+  type CommandRequest,
+  groupText,
+  identityKey,
+  standingOf,
+  visibleText,
+} from '@portcullis/kernel'
 import { type Html, html, page } from '../people/html.ts'
 import type { Session } from '../people/session.ts'
 
@@ -65,7 +72,10 @@ function factsOf({ approvalId, request, requestedAt, usableUntil }: Approval): [
     ['Target', request.target],
     ['Role', request.role],
     ...(request.kind === 'command' ? commandFacts(request) : []),
-    ['Needs', quorum.map(({ groups, count }) => `${count} of ${groups.join(' or ')}`).join(', and ')],
+    [
+      'Needs',
+      quorum.map(({ groups, count }) => `${count} of ${groups.map(groupText).join(' or ')}`).join(', and '),
+    ],
     ['Asked at', timeText(requestedAt)],
     ['Answer by', timeText(deadline)],
     ['Good for', `${Math.round(request.usableUs / 1e6)} s once approved`],

@@ -1,5 +1,5 @@
 /** An approval as the API shows it: the columns of the table `approvals`, from what the fold holds. Pure. */
-import { type Approval, identityKey, standingOf } from '@portcullis/kernel'
+import { type Approval, groupText, identityKey, standingOf } from '@portcullis/kernel'
 import { isoMicros, isoMicrosOrNull } from '../time.ts'
 
 export function approvalRow(approval: Approval, nowUs: number) {
@@ -10,12 +10,13 @@ export function approvalRow(approval: Approval, nowUs: number) {
   return {
     ...{ approvalId, kind, state: standingOf(approval, nowUs) },
     ...{ identity: identityKey(identity), issuer, subject, groups, instance, task, delegation },
-    ...{ target, role, digest, quorum, excludesDelegators },
+    ...{ target, role, digest, excludesDelegators },
+    quorum: quorum.map(({ groups: among, count }) => ({ groups: among.map(groupText), count })),
     ...commandFields(approval),
     ...{ commandId, askedAt: isoMicros(requestedAt), expiresAt: isoMicros(deadline) },
     usableSec: Math.round(request.usableUs / 1e6),
     usableUntil: isoMicrosOrNull(usableUntil),
-    answers: answers.map((one) => ({ ...one, at: isoMicros(one.at) })),
+    answers: answers.map(({ delegation: _, ...one }) => ({ ...one, at: isoMicros(one.at) })),
     ...{ answeredAt: last ? isoMicros(last.at) : null, answeredBy: last?.by ?? '' },
     usedAt: approval.state === 'used' ? isoMicros(approval.since) : null,
     reason: approval.reason || (last?.reason ?? ''),

@@ -79,7 +79,7 @@ export async function startApprovalsBed(
   const start = () => {
     const trail = createTrail({ store: { query: async () => [] }, nowUs: systemClock.nowUs })
     const roles = { dba: 'approver', lead: 'approver', oncall: 'responder', staff: 'viewer' } as const
-    return startInstance(bus.value, trail, { prover, roles, ...more() })
+    return startInstance(bus.value, trail, { prover, roles, peopleIssuers: new Set([issuer]), ...more() })
   }
   const [first, second] = [await start(), await start()]
 

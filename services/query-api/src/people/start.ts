@@ -19,7 +19,7 @@ export interface PeopleOptions
 }
 
 export interface StartedPeople extends PeopleParts {
-  readonly rolesByProvider: ReadonlyMap<string, Roles>
+  readonly rolesByProvider: ReadonlyMap<string, Roles | undefined>
 }
 
 export async function startPeople(options: PeopleOptions): Promise<Started<StartedPeople>> {

@@ -1,5 +1,5 @@
 /** Rows of the table `approvals`: an approval as the fold of the control log had it after an event. */
-import { type Approval, type CommandRequest, identityKey } from '@portcullis/kernel'
+import { type Approval, type CommandRequest, groupText, identityKey } from '@portcullis/kernel'
 import type { Column, Table } from '@portcullis/platform/audit'
 import { bus, type Source, text, time } from './columns.ts'
 
@@ -55,7 +55,7 @@ const columns: readonly Column<ApprovalRow>[] = [
   {
     name: 'quorum',
     type: 'Array(Tuple(Array(String), UInt32))',
-    of: ({ approval }) => approval.request.quorum.map(({ groups, count }) => [groups, count]),
+    of: ({ approval }) => approval.request.quorum.map(({ groups, count }) => [groups.map(groupText), count]),
   },
   {
     name: 'excludes_delegators',
