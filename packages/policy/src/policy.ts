@@ -92,8 +92,7 @@ export function createPolicy(rules: readonly ParsedRule[]): Policy {
       const candidates = compiled
         .map((one): Candidate => ({ ...one, match: one.matcher(subject) }))
         .filter(({ match }) => match !== false)
-      // A target is the rules' business as soon as one that is enforced is for anybody there.
-      const isOpen = !compiled.some(({ rule }) => !rule.observe && mayBeFor(rule.match ?? {}, subject))
+      const isOpen = !isRuled(rules, subject)
       const values = subjectValues(subject)
       const key = JSON.stringify(
         [
@@ -112,6 +111,14 @@ export function createPolicy(rules: readonly ParsedRule[]): Policy {
       return ruleset
     },
   }
+}
+
+/** A target is the rules' business as soon as one that is enforced is for anybody there; without one it is open. */
+export function isRuled(
+  rules: readonly ParsedRule[],
+  target: Pick<Subject, 'protocol' | 'target' | 'labels'>,
+): boolean {
+  return rules.some(({ observe, match }) => !observe && mayBeFor(match ?? {}, target))
 }
 
 /** Sessions keep theirs; this bounds what is found again by others. */

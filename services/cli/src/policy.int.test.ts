@@ -101,8 +101,8 @@ test('policy put, show, remove and backtest at a gate', async () => {
     answers('GET /v1/policy', { version: 'abc', documents: [document] })
     const shown = await runCli(['policy', 'show'], env)
     assert.match(shown.out, /# policy abc\n# shop: version 1, 2026-.* by idp\|sam\nrules:\n {2}- use:/)
-    answers('DELETE /v1/config/policies/shop?reason=done%20with', { id: 'shop', removed: true })
-    const removed = await runCli(['policy', 'remove', 'shop', '--reason', 'done with'], env)
+    answers('DELETE /v1/config/policies/shop?reason=done%20with&open=true', { id: 'shop', removed: true })
+    const removed = await runCli(['policy', 'remove', 'shop', '--reason', 'done with', '--open'], env)
     assert.equal(removed.out, 'shop: removed\n', removed.err)
     const none = { type: 'urn:portcullis:problem:not_found', detail: 'There is no policy of this name.' }
     answers('DELETE /v1/config/policies/shpo?reason=done', none, 404)

@@ -162,7 +162,7 @@ test('a policy by the API holds open sessions from their next command on, and go
         decision.rule === 'shop/no-tables' && decision.policyVersion.endsWith(`.${version}`),
     )
   })
-  await api('DELETE', 'config/policies/shop')
+  await api('DELETE', 'config/policies/shop?open=true')
   await until('what was refused to pass', 10_000, refusedBy(''))
   assert.equal(children(), workers)
 })

@@ -162,14 +162,14 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     grantRoutes(register, { approvals, rules: parts.access, rolesOf: rolesOf(parts.settings), clock })
     controlEventRoutes(register, trail)
     const { sealer, book, file } = parts.settings
-    const kinds = settingKinds(file, book.targets)
+    const inForce = createPolicyInForce(file)
+    const kinds = settingKinds(file, book.targets, inForce)
     settingRoutes(register, {
       targets: createSettings(kinds.targets, control),
       issuers: createSettings(kinds.issuers, control),
       roleMappings: createSettings(kinds.roleMappings, control),
       policies: createSettings(kinds.policies, control),
     })
-    const inForce = createPolicyInForce(file)
     policyRoutes(register, { control, inForce })
     backtestRoutes(register, {
       ...{ trail, nowUs: clock.nowUs },

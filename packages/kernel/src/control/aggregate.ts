@@ -2,7 +2,7 @@
 import type { FieldReader } from './fields.ts'
 
 /**
- * conflict: the aggregate has moved on from `expectedVersion`. invalid: the payload is not what its type says.
+ * conflict: the aggregate has moved on from `expectedVersion`, or others from what the writer saw. invalid: the payload is not what its type says.
  * exists: one of this id was there before. not_found: there is none of this id. already_lifted: it was lifted before.
  * Of approvals: answered: this person has answered before. decided: it was decided, spent or withdrawn before. too_late: by
  * its own time the change comes after the deadline. not_eligible: this person may not answer. not_approved: it cannot be

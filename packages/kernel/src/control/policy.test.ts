@@ -23,7 +23,7 @@ test('a policy is put, changed where it is what was seen, and removed; proxies h
     return evolveControl(state, { event, offset: offset++ }).rejection?.code
   }
   const put = (name: string, text: string): ControlChange => ({ type: 'policy.put', name, text })
-  const removed: ControlChange = { type: 'policy.removed', name: 'shop', reason: 'in the file' }
+  const removed: ControlChange = { type: 'policy.removed', name: 'shop', reason: 'in the file', last: false }
   assert.equal(change(put('shop', 'rules: []')), undefined)
   assert.equal(change(put('billing', 'rules: []')), undefined)
   assert.equal(change(put('shop', 'rules: [a]'), 0), 'conflict')
@@ -38,6 +38,13 @@ test('a policy is put, changed where it is what was seen, and removed; proxies h
   assert.equal(change(removed), undefined)
   assert.equal(change(removed), 'not_found')
   assert.deepEqual(Array.from(state.policies.keys()), ['billing'])
+  assert.equal(change({ ...removed, name: 'billing' }), 'conflict', 'another was removed meanwhile')
+  assert.equal(change({ ...removed, name: 'billing', last: true }), undefined)
+})
+
+test('what an older writer removed is removed, the last one too', () => {
+  const checked = checkChange('policy.removed', JSON.stringify({ name: 'shop', reason: '' }))
+  assert.ok(!('code' in checked) && checked.type === 'policy.removed' && checked.last)
 })
 
 test('a policy without text, or with too much of it, is none', () => {

@@ -9,7 +9,13 @@ import { markOf, type SettingMark } from './settings.ts'
 
 export type PolicyChange =
   | { readonly type: 'policy.put'; readonly name: string; readonly text: string }
-  | { readonly type: 'policy.removed'; readonly name: string; readonly reason: string }
+  | {
+      readonly type: 'policy.removed'
+      readonly name: string
+      readonly reason: string
+      /** Whether it may be the last one: where the file has no rules either, nothing is held to any from then on. */
+      readonly last: boolean
+    }
 
 export interface StoredPolicy extends SettingMark {
   readonly name: string
@@ -36,6 +42,8 @@ export const policyControl: Aggregate<PolicyChange, PolicyParts> = {
       type: 'policy.removed',
       name: read.text('name', 1, nameCharsMax),
       reason: read.text('reason', 0, textCharsMax),
+      // Older writers removed whatever was asked for.
+      last: !read.has('last') || read.flag('last'),
     }),
   },
   idOf: ({ name }) => policyAggregate(name),
@@ -45,6 +53,8 @@ export const policyControl: Aggregate<PolicyChange, PolicyParts> = {
       policies.set(name, { name, text: change.text, ...markOf(occurrence) })
       return undefined
     }
+    if (policies.has(name) && policies.size === 1 && !change.last)
+      return { code: 'conflict', why: `policy ${name} is the last one` }
     if (policies.delete(name)) return undefined
     return { code: 'not_found', why: `the control log has no policy ${name}` }
   },

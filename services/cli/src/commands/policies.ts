@@ -87,17 +87,23 @@ export const policyPut: Command = {
 export const policyRemove: Command = {
   name: 'policy remove',
   summary: 'Take rules away that were put by the API',
-  usage: 'NAME [--if-version N] [--reason TEXT] [--from SOURCE]',
-  details: [ifVersion, '--reason TEXT   why, for the trail'],
+  usage: 'NAME [--if-version N] [--reason TEXT] [--open] [--from SOURCE]',
+  details: [
+    ifVersion,
+    '--reason TEXT   why, for the trail',
+    '--open          also where these are the last rules for a target, which is open from then on',
+  ],
   example: 'portcullis policy remove payments --reason "in the file now"',
-  options: { ...changing, reason: { type: 'string' } },
+  options: { ...changing, reason: { type: 'string' }, open: { type: 'boolean' } },
   words: [1, 1],
   async run(call) {
     const [name = ''] = call.words
     const { api, proof } = gateOf(call)
     const { token } = await proof()
     const reason = encodeURIComponent(textOption(call.options, 'reason') ?? '')
-    const answer = await api.delete<object>(`${addressOf(name)}?reason=${reason}`, token, versionOf(call))
+    const open = call.options.open ? '&open=true' : ''
+    const path = `${addressOf(name)}?reason=${reason}${open}`
+    const answer = await api.delete<object>(path, token, versionOf(call))
     call.out.result(answer, `${name}: removed`)
     return 0
   },

@@ -149,10 +149,17 @@ function sectionRoutes(register: Register, section: Section, settings: Settings)
     summary: `Remove ${what}`,
     description: removal[section.url] ?? '',
     path,
-    query: z.strictObject({ reason: z.string().max(1000).default('').describe('Why, for the trail.') }),
+    query: z.strictObject({
+      reason: z.string().max(1000).default('').describe('Why, for the trail.'),
+      open: flag
+        .default(false)
+        .describe(
+          'true: where these are the last rules for a target, that from then on whoever may connect may run anything there.',
+        ),
+    }),
     answer: { status: 200, schema: z.object({ id: z.string(), removed: z.literal(true) }) },
-    async handle({ path: { id }, query: { reason }, caller, request }) {
-      await settings.remove(id, reason, { caller, condition: preconditionOf(request) })
+    async handle({ path: { id }, query: { reason, open }, caller, request }) {
+      await settings.remove(id, reason, { caller, condition: preconditionOf(request), open })
       return { id, removed: true }
     },
   })
@@ -162,7 +169,8 @@ const removal: Readonly<Record<string, string>> = {
   targets: 'New sessions are refused; those that are open live on until they end. To end them: a verdict.',
   issuers:
     'Its tokens are refused, and so are those that were traded from them; the sessions of all of them end.',
-  policies: 'Its rules are asked no more, of open sessions either.',
+  policies:
+    'Its rules are asked no more, of open sessions either. The last rules that there are, or that are for a target, go with `open=true` only.',
 }
 
 function shown({ id, source, version, changedAt, changedBy, shadows, content }: Setting) {

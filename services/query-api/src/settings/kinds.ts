@@ -9,9 +9,10 @@ import {
   settingAggregate,
   type SettingMark,
 } from '@portcullis/kernel'
-import { loadPolicy, PolicyError } from '@portcullis/policy'
+import { isRuled, loadPolicy, PolicyError } from '@portcullis/policy'
 import { isRole } from '../auth.ts'
 import type { SettingsFile } from './book.ts'
+import type { PolicyInForce } from './policy.ts'
 
 export type Content = Readonly<Record<string, unknown>>
 type Problems = Checked<unknown>['problems']
@@ -26,7 +27,10 @@ export interface SettingKind {
   /** As it is kept: without what the address says already. */
   kept(content: Content): Content
   put(id: string, kept: Content): ControlChange
-  remove(id: string, reason: string): ControlChange
+  /** Why it must not be removed unless whoever asks says that they know what opens; undefined where nothing does. */
+  opens?(id: string, state: ControlState): string | undefined
+  /** `open`: whoever asks knows. */
+  remove(id: string, reason: string, open: boolean): ControlChange
   aggregate(id: string): string
 }
 
@@ -38,7 +42,11 @@ export interface SettingKinds {
 }
 
 /** `targetsNow`: those that a policy may be about. */
-export function settingKinds(config: SettingsFile, targetsNow: () => readonly TargetConfig[]): SettingKinds {
+export function settingKinds(
+  config: SettingsFile,
+  targetsNow: () => readonly TargetConfig[],
+  inForce: (state: ControlState) => Pick<PolicyInForce, 'rulesBeside'>,
+): SettingKinds {
   const { targets, identity, api } = config
   return {
     targets: {
@@ -94,7 +102,22 @@ export function settingKinds(config: SettingsFile, targetsNow: () => readonly Ta
       ],
       kept: (content) => content,
       put: (name, content) => ({ type: 'policy.put', name, text: String(content.text) }),
-      remove: (name, reason) => ({ type: 'policy.removed', name, reason }),
+      opens(name, state) {
+        const { rulesBeside } = inForce(state)
+        const [all, others] = [rulesBeside(undefined), rulesBeside(name)]
+        const opened = targetsNow().flatMap(({ name: target, protocol, labels }) => {
+          const one = { target, protocol, labels }
+          return isRuled(all, one) && !isRuled(others, one) ? [target] : []
+        })
+        const isLast = config.policy === undefined && state.policies.size === 1
+        if (opened.length === 0 && !isLast) return undefined
+        const where = opened.length === 0 ? 'anywhere' : `at ${opened.slice(0, 20).join(', ')}`
+        return `These are the last rules ${where}: without them whoever may connect may run anything there. Put others first, or say that this is meant: ?open=true (--open).`
+      },
+      remove: (name, reason, open) => ({
+        ...{ type: 'policy.removed', name, reason },
+        last: open || config.policy !== undefined,
+      }),
       aggregate: policyAggregate,
     },
   }

@@ -301,6 +301,22 @@ test('a policy is put as it was written, with every mistake at its line, and is 
   assert.equal((await inForce()).version, first.version, 'the same rules')
   assert.equal((await ask('PUT', 'config/policies/b', { payload: { text } })).status, 201)
   assert.notEqual((await inForce()).version, first.version)
-  for (const name of ['b', 'payments']) await ask('DELETE', `config/policies/${name}?reason=done`)
+  const ofShop = 'rules: [{ name: rest, match: { targets: [shop] }, action: allow }]'
+  const ofOrders = ofShop.replace('shop', 'orders')
+  for (const [name, rules] of [
+    ['payments', ofOrders],
+    ['b', ofShop],
+  ])
+    assert.equal((await ask('PUT', `config/policies/${name}`, { payload: { text: rules } })).status, 200)
+  const shop = await ask('DELETE', 'config/policies/b?reason=done')
+  assert.equal(shop.status, 409)
+  assert.match(shop.body.detail, /last rules at shop:/)
+  assert.equal((await ask('PUT', 'config/policies/payments', { payload: { text } })).status, 200)
+  assert.equal((await ask('DELETE', 'config/policies/b?reason=done')).status, 200, 'others are for it')
+  const last = await ask('DELETE', 'config/policies/payments?reason=done')
+  assert.deepEqual([last.status, last.body.type], [409, 'urn:portcullis:problem:in_use'])
+  assert.match(last.body.detail, /whoever may connect may run anything.*open=true/)
+  assert.equal((await inForce()).documents.length, 1)
+  assert.equal((await ask('DELETE', 'config/policies/payments?reason=done&open=true')).status, 200)
   assert.deepEqual(await inForce(), { version: null, documents: [] })
 })

@@ -36,13 +36,18 @@ export interface Settings {
   /** `dry`: say what would be wrong with it, and write nothing. @throws ApiError, ControlError */
   put(id: string, content: Content, options: PutOptions): Promise<PutResult>
   /** @throws ApiError, ControlError */
-  remove(id: string, reason: string, options: Omit<PutOptions, 'dry'>): Promise<void>
+  remove(id: string, reason: string, options: RemoveOptions): Promise<void>
 }
 
 export interface PutOptions {
   readonly caller: Pick<Caller, 'actor'>
   readonly condition: Precondition
   readonly dry: boolean
+}
+
+export interface RemoveOptions extends Omit<PutOptions, 'dry'> {
+  /** Whoever asks knows what it opens. */
+  readonly open: boolean
 }
 
 export function createSettings(
@@ -97,12 +102,16 @@ export function createSettings(
       )
       return { outcome, version: written.version }
     },
-    async remove(id, reason, { caller, condition }) {
+    async remove(id, reason, { caller, condition, open }) {
       const exists = kind.fromLog(state()).has(id)
       if (!exists && kind.fromFile.has(id)) throw managed(kind)
       if (!exists) throw new ApiError('not_found', `There is no ${kind.what} of this name.`)
       const expected = expectedVersion(condition, { exists, aggregateVersion: versionOf(id) })
-      await conditioned(control.write(kind.remove(id, reason), caller.actor, { expectedVersion: expected }))
+      const opened = open ? undefined : kind.opens?.(id, state())
+      if (opened !== undefined) throw new ApiError('in_use', opened)
+      await conditioned(
+        control.write(kind.remove(id, reason, open), caller.actor, { expectedVersion: expected }),
+      )
     },
   }
 }
