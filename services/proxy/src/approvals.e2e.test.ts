@@ -347,8 +347,9 @@ test('a verdict that holds asks people, too; with a rule beside it one answer is
 })
 
 test('two of a group, and one of another, as the rule says', async () => {
+  const dba = '{ issuer: https://idp.test, group: dba }'
   bed.value.rule(
-    rules.replace('action: hold', 'action: hold, approval: { by: [{ groups: [dba], count: 2 }] }'),
+    rules.replace('action: hold', `action: hold, approval: { by: [{ groups: [${dba}], count: 2 }] }`),
   )
   const client = await open()
   const running = client.query('delete from items where id = 1')

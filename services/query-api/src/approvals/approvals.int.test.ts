@@ -55,6 +55,13 @@ test('whoever asks, has it asked or acts for them, a stranger and who has no rol
   await refused('nobody:', /none of your groups/)
   const { body } = await bed.value.ask('sue:staff', 'GET', `/v1/approvals/${id}`)
   assert.deepEqual(body.answers, [])
+  const groups = [{ issuer: 'https://people.example', group: 'dba' }]
+  const elsewhere = await bed.value.hold({ quorum: [{ groups, count: 1 }] })
+  const { status, body: why } = await answer('ann:dba', elsewhere)
+  assert.equal(status, 403)
+  assert.match(why.detail, /only members of dba of https:\/\/people\.example/i)
+  const asked = await bed.value.ask('sue:staff', 'GET', `/v1/approvals/${elsewhere}`)
+  assert.deepEqual(asked.body.quorum, [{ groups: ['dba of https://people.example'], count: 1 }])
   const { state } = bed.value.control
   assert.equal(state().rejected, 0, 'none of it was written')
 })
