@@ -1,13 +1,16 @@
 /** Held commands at a real gate with real clients: asked, answered, spent, or refused; people answer by a real log. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import type { Approval, Started } from '@portcullis/kernel'
 import { type Postgres, startPostgres } from '@portcullis/testkit/postgres'
 import type pg from 'pg'
+import { cancelRequest } from './protocols/postgres/wire.ts'
 import { refusal } from './refusals.ts'
 import { type Bed, block, startBed } from './testing/bed.ts'
 import { type People, startPeople } from './testing/people.ts'
 import { RawClient, send } from './testing/raw-client.ts'
+import { refused, type Told } from './testing/refused.ts'
 import { until } from './testing/until.ts'
 
 const rules = `
@@ -56,12 +59,6 @@ afterEach(async () => {
   bed.value.commands.length = 0
 })
 
-interface Told {
-  readonly code?: string | undefined
-  readonly detail?: string | undefined
-  readonly hint?: string | undefined
-}
-
 async function open(subject = who): Promise<pg.Client & { notices: Told[] }> {
   const client = await bed.value.connect(subject)
   const notices: Told[] = []
@@ -70,13 +67,6 @@ async function open(subject = who): Promise<pg.Client & { notices: Told[] }> {
   return Object.assign(client, { notices })
 }
 
-const refused = (code: string, reason: string, approval?: Approval) => (error: unknown) => {
-  const told = error as Told
-  assert.equal(told.code, code, `${JSON.stringify(error)} ${(error as Error).message}`)
-  assert.match(told.detail ?? '', new RegExp(`reason=${reason} `))
-  if (approval) assert.match(told.detail ?? '', new RegExp(`approval=${approval.approvalId}`))
-  return true
-}
 const stateOf = ({ approvalId }: Approval) =>
   people.value.all().find((one) => one.approvalId === approvalId)?.state
 const rowsLeft = async () =>
@@ -223,12 +213,14 @@ test('nobody answers in time: refused, and a late answer counts for nothing', as
 
 test('the client gives up: by a cancel, or by leaving; the question is taken back', async () => {
   const client = await open()
-  const { processID, secretKey } = client as unknown as { processID: number; secretKey: number }
+  assert.ok('processID' in client && typeof client.processID === 'number')
+  assert.ok('secretKey' in client && typeof client.secretKey === 'number')
+  const secret = Buffer.alloc(4)
+  secret.writeInt32BE(client.secretKey)
   const running = assert.rejects(client.query('delete from items'), refused('57014', 'approval_cancelled'))
   const first = await people.value.asked(who)
   await until(() => client.notices.length > 0)
-  const cancel = new RawClient((await import('node:net')).connect(bed.value.port, '127.0.0.1'))
-  cancel.socket.write(cancelRequest(processID, secretKey))
+  connect(bed.value.port, '127.0.0.1').end(cancelRequest(client.processID, secret))
   await running
   await until(() => stateOf(first) === 'withdrawn')
   assert.equal((await client.query('select 1 as still')).rows[0]?.still, 1)
@@ -237,7 +229,7 @@ test('the client gives up: by a cancel, or by leaving; the question is taken bac
   leaver.query('delete from items where id = 2').catch(() => undefined)
   const second = await people.value.asked(who)
   await until(() => leaver.notices.length > 0)
-  ;(leaver as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+  leaver.connection.stream.destroy()
   await until(() => stateOf(second) === 'withdrawn')
   await until(() => bed.value.of(/id = 2/)[0]?.result !== undefined)
   assert.equal(bed.value.of(/id = 2/)[0]?.result?.outcome, 'cancelled')
@@ -496,12 +488,3 @@ test('a gate that ends before the answer says which question stays open, too', a
   await other.stop()
   assert.equal(stateOf(approval), 'pending')
 })
-
-function cancelRequest(processId: number, secretKey: number): Buffer {
-  const out = Buffer.alloc(16)
-  out.writeInt32BE(16, 0)
-  out.writeInt32BE(80_877_102, 4)
-  out.writeInt32BE(processId, 8)
-  out.writeInt32BE(secretKey, 12)
-  return out
-}
